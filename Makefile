@@ -1,0 +1,85 @@
+# Needs Python 3.11 or later and make; everything else is installed into VENV.
+
+PYTHON ?= python3
+VENV   ?= .venv
+HOST   ?= 127.0.0.1
+PORT   ?= 8000
+ARGS   ?=
+
+BIN  := $(VENV)/bin
+# Those of them that hold Python: mypy refuses a directory that holds none.
+CODE := $(strip $(foreach place,src bench examples tests tools,$(if $(wildcard $(place)/*.py $(place)/*/*.py),$(place))) $(wildcard setup.py))
+
+# A Python that was asked for by name must be the one in VENV; the default takes the one that is there.
+ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# One thing at a time, with -j too: every target shares VENV.
+.NOTPARALLEL:
+.SUFFIXES:
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  variables: PYTHON=$(PYTHON) VENV=$(VENV) HOST=$(HOST) PORT=$(PORT) ARGS=$(ARGS)"
+
+.PHONY: serve
+serve: $(VENV)/.installed-examples ## serve the example application on HOST:PORT
+	$(BIN)/bide serve app:app --app-dir examples --host $(HOST) --port $(PORT) $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.installed-test ## run all tests; ARGS go to pytest
+	@sh tools/system-packages
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: coverage
+coverage: $(VENV)/.installed-test ## run all tests and list the lines they miss
+	@sh tools/system-packages
+	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## ruff and mypy, changing nothing
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy --python-version 3.11 $(CODE)
+	$(BIN)/mypy --python-version 3.14 $(CODE)
+
+.PHONY: format
+format: $(VENV)/.installed-dev ## repair what ruff can repair
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: docs
+docs: $(VENV)/.installed-examples ## write the pages that are read from tables in the code
+	$(BIN)/python tools/generate.py $(ARGS)
+
+# The measurements make environments of their own, one for each Python and build.
+.PHONY: bench
+bench: $(VENV)/.python ## measure, beside other servers; ARGS go to bench
+	@sh tools/system-packages wrk nginx
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(VENV)/.python ## measure the few figures that matter most
+	@sh tools/system-packages wrk nginx
+	$(BIN)/python -m bench --quick $(ARGS)
+
+.PHONY: clean
+clean: ## remove VENV and everything that was made
+	@sh tools/environment remove "$(VENV)"
+	rm -rf bench/.venv build dist htmlcov .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	@find src bench examples tests tools -type d '(' -name __pycache__ -o -name '.*_cache' ')' -prune -exec rm -rf {} +
+	@find src -name '*.so' -exec rm -f {} +
+
+# The environment: made once, installed into again only when what it is made from changes.
+
+.PHONY: force
+force:
+
+$(VENV)/.python: force
+	@sh tools/environment make "$(VENV)" "$(PYTHON)" $(ASKED)
+
+$(VENV)/.installed-%: pyproject.toml $(wildcard setup.py) $(VENV)/.python
+	@sh tools/environment install "$(VENV)" $*

@@ -1,0 +1,289 @@
+"""The Bide Inn: a guestbook and a connection lab, the application that `make serve` serves.
+
+It does what real applications do to a server: pages, static files, a JSON API over SQLite, an upload that is never
+held in memory, a large download made as it goes, and a stream of events. The page draws which connection each of its
+requests came over, so that one can watch connections persist.
+"""
+
+import hashlib
+import html
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from string import Template
+
+import anyio
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from guestbook import Guestbook, InvalidNoteError, Note, checked, database_path
+from visits import Visits
+
+HERE = Path(__file__).parent
+MIB = 1024 * 1024
+JSON_MAX = 16 * 1024
+UPLOAD_MAX = 4096 * MIB
+DOWNLOAD_DEFAULT, DOWNLOAD_MAX = 64 * MIB, 1024 * MIB
+TICKS_DEFAULT, TICKS_MAX = 60, 10_000
+INTERVAL_DEFAULT, INTERVAL_MIN, INTERVAL_MAX = 1.0, 0.01, 60.0
+BLOCK = hashlib.shake_256(b"bide").digest(64 * 1024)
+
+
+@lru_cache
+def template(name: str) -> Template:
+    """Read a template once."""
+    return Template((HERE / "templates" / f"{name}.html").read_text("utf-8"))
+
+
+def page(name: str, code: int = 200, **values: object) -> HTMLResponse:
+    """Fill a template and frame it; values are escaped here, so no caller can forget to."""
+    escaped = {key: html.escape(str(value)) for key, value in values.items()}
+    text = template("frame").substitute(title=escaped["title"], body=template(name).substitute(escaped))
+    return HTMLResponse(text, code, {"Content-Security-Policy": "default-src 'self'", "Cache-Control": "no-cache"})
+
+
+async def home(request: Request) -> Response:
+    """Answer with the one page that shows everything."""
+    return page("home", title="The Bide Inn")
+
+
+async def about(request: Request) -> Response:
+    """Answer with the page that explains the drawing and lists the commands."""
+    return page("about", title="How it works", base=str(request.base_url).rstrip("/"))
+
+
+async def note_page(request: Request) -> Response:
+    """Answer with a note on a page of its own, made by the server, readable without a script."""
+    note = await find_note(request)
+    when = note.created.replace("T", ", ").replace("Z", " UTC")
+    return page("note", title=f"A note by {note.author}", when=when, **asdict(note))
+
+
+def number(request: Request, name: str, default: float, low: float, high: float) -> float:
+    """Read a number from the query; one that is malformed or out of bounds is the client's mistake: 400."""
+    raw = request.query_params.get(name)
+    if raw is None:
+        return default
+    try:
+        value: float = type(default)(raw)
+    except ValueError:
+        raise HTTPException(400, f"{name} must be a number, not {raw[:40]!r}") from None
+    if not low <= value <= high:
+        raise HTTPException(400, f"{name} must be from {low} to {high}")
+    return value
+
+
+def guestbook(request: Request) -> Guestbook:
+    """Return the guestbook that the lifespan opened."""
+    book: Guestbook = request.app.state.guestbook
+    return book
+
+
+def note_id(request: Request) -> int:
+    """Read the note's number from the path; what no note can have, SQLite's integers included, is not found."""
+    raw: str = request.path_params["id"]
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 18):
+        raise HTTPException(404, "There is no such note.")
+    return int(raw)
+
+
+async def find_note(request: Request) -> Note:
+    """Return the note that the path names, or 404."""
+    note = await run_in_threadpool(guestbook(request).get, note_id(request))
+    if note is None:
+        raise HTTPException(404, "There is no such note.")
+    return note
+
+
+class Notes(HTTPEndpoint):
+    """The notes as a collection; an endpoint, so that 405 names every method there is."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer with the newest notes."""
+        limit = int(number(request, "limit", 50, 1, 200))
+        notes = await run_in_threadpool(guestbook(request).newest, limit)
+        return JSONResponse({"notes": [asdict(note) for note in notes]}, headers={"Cache-Control": "no-store"})
+
+    async def post(self, request: Request) -> Response:
+        """Keep a note: 413 if too large to look at, 400 if not JSON, 422 if JSON that is no note."""
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > JSON_MAX:
+                raise HTTPException(413, f"A note may take at most {JSON_MAX} bytes.")
+        try:
+            author, text = checked(json.loads(body))
+        except InvalidNoteError as error:
+            return JSONResponse({"error": str(error), "fields": error.fields}, 422)
+        except (ValueError, RecursionError):
+            raise HTTPException(400, "The body is not JSON.") from None
+        note = await run_in_threadpool(guestbook(request).add, author, text)
+        return JSONResponse(asdict(note), 201, {"Location": f"/api/notes/{note.id}"})
+
+
+class OneNote(HTTPEndpoint):
+    """One note."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer with it."""
+        return JSONResponse(asdict(await find_note(request)))
+
+    async def delete(self, request: Request) -> Response:
+        """Remove it."""
+        if not await run_in_threadpool(guestbook(request).remove, note_id(request)):
+            raise HTTPException(404, "There is no such note.")
+        return Response(status_code=204)
+
+
+async def connection(request: Request) -> Response:
+    """Answer with what is known of the connection this request came over."""
+    return JSONResponse(request.scope.get("visit", {}), headers={"Cache-Control": "no-store"})
+
+
+async def upload(request: Request) -> Response:
+    """Measure a file chunk by chunk as it arrives; a length declared too large is refused before it is sent."""
+    too_large = HTTPException(413, f"A file may have at most {UPLOAD_MAX} bytes.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > UPLOAD_MAX:
+        raise too_large
+    size, digest = 0, hashlib.sha256()
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > UPLOAD_MAX:
+                raise too_large
+            digest.update(chunk)
+    except ClientDisconnect:
+        raise HTTPException(400, "The body ended before its time.") from None
+    name = request.path_params.get("name") or request.query_params.get("name") or "unnamed"
+    return JSONResponse({"name": name, "size": size, "sha256": digest.hexdigest()})
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    """Make the large file: the same bytes every time, each block numbered so that none can be lost unseen."""
+    for offset in range(0, size, len(BLOCK)):
+        yield (offset.to_bytes(8, "big") + BLOCK[8:])[: size - offset]
+
+
+async def generated(size: int) -> AsyncIterator[bytes]:
+    """Make the large file on the event loop: cheap enough, and a plain iterator would cost a thread's turn a chunk."""
+    for chunk in chunks(size):
+        yield chunk
+
+
+@lru_cache(maxsize=64)
+def generated_sha256(size: int) -> str:
+    """Return the digest of the large file, for whoever wants to check that it came through whole."""
+    digest = hashlib.sha256()
+    for chunk in chunks(size):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+async def download(request: Request) -> Response:
+    """Send a large file of known length that exists nowhere; HEAD does not make it only to throw it away."""
+    size = int(number(request, "size", DOWNLOAD_DEFAULT, 0, DOWNLOAD_MAX))
+    headers = {
+        "Content-Length": str(size),
+        "Content-Disposition": f'attachment; filename="bide-{size}.bin"',
+        "Link": f'</download/sha256?size={size}>; rel="describedby"',
+    }
+    body = generated(0 if request.method == "HEAD" else size)
+    return StreamingResponse(body, headers=headers, media_type="application/octet-stream")
+
+
+async def download_sha256(request: Request) -> Response:
+    """Answer with the digest of the large file."""
+    size = int(number(request, "size", DOWNLOAD_DEFAULT, 0, DOWNLOAD_MAX))
+    return JSONResponse({"size": size, "sha256": await run_in_threadpool(generated_sha256, size)})
+
+
+async def ticks(first: int, last: int, interval: float, visit: dict[str, int | float]) -> AsyncIterator[str]:
+    """Strike from first to last; the closing event tells the page not to reconnect, as it would after a mere end."""
+    yield "retry: 1000\n\n"
+    for count in range(first, last + 1):
+        yield f"id: {count}\nevent: tick\ndata: {json.dumps({'tick': count, 'of': last, **visit})}\n\n"
+        if count < last:
+            await anyio.sleep(interval)
+    yield f"event: end\ndata: {last}\n\n"
+
+
+async def events(request: Request) -> Response:
+    """Send a clock's ticks as server-sent events; a client that was cut off goes on after the last one it saw."""
+    limit = int(number(request, "limit", TICKS_DEFAULT, 1, TICKS_MAX))
+    interval = number(request, "interval", INTERVAL_DEFAULT, INTERVAL_MIN, INTERVAL_MAX)
+    seen = request.headers.get("last-event-id", "")
+    first = min(int(seen), limit) + 1 if seen.isdecimal() and len(seen) <= 9 else 1
+    last = 0 if request.method == "HEAD" else limit
+    stream = ticks(first, last, interval, request.scope.get("visit", {}))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """Answer an error in the language the client asked for: a page to a browser, JSON to everything else."""
+    assert isinstance(error, HTTPException)
+    if "text/html" in request.headers.get("accept", ""):
+        title = HTTPStatus(error.status_code).phrase
+        answer: Response = page("failed", error.status_code, status=error.status_code, title=title, what=error.detail)
+    else:
+        answer = JSONResponse({"error": error.detail}, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def asked_for_every_time(files: ASGIApp) -> ASGIApp:
+    """Let a browser ask for static files on every visit, for 304 if need be, so that there is something to draw."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_field(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Cache-Control"] = "no-cache"
+            await send(message)
+
+        await files(scope, receive, send_with_field)
+
+    return application
+
+
+@asynccontextmanager
+async def lifespan(application: Starlette) -> AsyncIterator[None]:
+    """Open the guestbook before the first request."""
+    book = Guestbook(database_path())
+    await run_in_threadpool(book.prepare)
+    application.state.guestbook = book
+    yield
+
+
+app = Starlette(
+    routes=[
+        Route("/", home),
+        Route("/about", about),
+        Route("/notes/{id}", note_page),
+        Route("/api/notes", Notes),
+        Route("/api/notes/{id}", OneNote),
+        Route("/api/connection", connection),
+        Route("/upload", upload, methods=["POST", "PUT"]),
+        Route("/upload/{name}", upload, methods=["POST", "PUT"]),
+        Route("/download", download),
+        Route("/download/sha256", download_sha256),
+        Route("/events", events),
+        Mount("/static", asked_for_every_time(StaticFiles(directory=HERE / "static"))),
+    ],
+    middleware=[Middleware(Visits)],
+    exception_handlers={HTTPException: failed},
+    lifespan=lifespan,
+)

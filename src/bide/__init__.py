@@ -1,0 +1,6 @@
+"""bide: an HTTP/1.1 server for Python applications that knows when to keep a connection, when to end it, and can tell why."""
+
+from bide.config import Config
+from bide.worker.server import Server, run
+
+__all__ = ["Config", "Server", "run"]

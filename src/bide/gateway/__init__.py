@@ -1,0 +1,1 @@
+"""Bring exchanges to applications. See exchanges, never a connection or a socket."""

@@ -1,0 +1,155 @@
+"""Serves ASGI 3 applications over HTTP: https://asgi.readthedocs.io/en/latest/specs/www.html (specification version 2.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, final
+from urllib.parse import unquote
+
+from bide.exchange import DONE, DisconnectedError, Exchange
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger("bide.error")
+
+# 2.4: `send` raises an OSError once the client is gone.
+_VERSION: Final = {"version": "3.0", "spec_version": "2.4"}
+_HTTP: Final = ("1.0", "1.1")
+
+# The eager start spares a request that never waits a pass of the event loop.
+_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+
+@final
+class AsgiGateway:
+    """Starts a task of the application for each exchange. `running`: the applications that have not returned."""
+
+    def __init__(
+        self,
+        app: Application,
+        loop: asyncio.AbstractEventLoop,
+        root_path: str = "",
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        """`state`: what the application's lifespan left for its requests; each gets a shallow copy."""
+        self._app = app
+        self._loop = loop
+        self._root_path = root_path
+        self._raw_root_path = root_path.encode()
+        self._state = state
+        self.running: set[_Cycle] = set()
+
+    def start(self, exchange: Exchange) -> None:
+        """Begin to serve `exchange`."""
+        request = exchange.request
+        info = exchange.info
+        path = request.path
+        text = path.decode("ascii")
+        extensions: dict[str, dict[str, Any]] = {"http.response.early_hint": {}} if request.minor else {}
+        if request.accepts_trailers:
+            extensions["http.response.trailers"] = {}
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _VERSION.copy(),
+            "http_version": _HTTP[request.minor],
+            "method": request.method,
+            "scheme": info.scheme,
+            "path": self._root_path + (unquote(text) if "%" in text else text),
+            "raw_path": self._raw_root_path + path,
+            "query_string": request.query,
+            "root_path": self._root_path,
+            "headers": request.fields,
+            "client": info.peer,
+            "server": info.local,
+            "extensions": extensions,
+        }
+        if self._state is not None:
+            scope["state"] = self._state.copy()
+        cycle = _Cycle(exchange)
+        self.running.add(cycle)
+        # The name is given because asyncio would otherwise count and format one for each task.
+        cycle.task = asyncio.Task(self._run(cycle, scope), loop=self._loop, name="bide-request", **_EAGER)
+
+    async def _run(self, cycle: _Cycle, scope: Scope) -> None:
+        """Run the application. Each run is a task of its own, so context variables stay its own."""
+        exchange = cycle.exchange
+        try:
+            await self._app(scope, cycle.receive, cycle.send)
+        except asyncio.CancelledError:
+            if not exchange.over:
+                _log.warning("%s %s: cancelled before its response was complete", scope["method"], scope["path"])
+        except BaseException as error:
+            if exchange.over and _is_disconnect(error):
+                _log.debug("%s %s: the client left", scope["method"], scope["path"])
+            else:
+                _log.exception("%s %s: the application failed", scope["method"], scope["path"])
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+        else:
+            if not exchange.over:
+                _log.error(
+                    "%s %s: the application returned before its response was complete", scope["method"], scope["path"]
+                )
+        finally:
+            exchange.finished()
+            self.running.discard(cycle)
+
+
+@final
+class _Cycle:
+    """What the application holds of one exchange: `receive` and `send`."""
+
+    __slots__ = ("_body_given", "exchange", "task")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.task: asyncio.Task[None] | None = None
+        self._body_given = False
+
+    async def receive(self) -> Message:
+        """Return the next `http.request`, or `http.disconnect` once the exchange is over."""
+        exchange = self.exchange
+        while not exchange.over:
+            if not self._body_given:
+                body = exchange.take()
+                complete = exchange.body_complete
+                if body or complete:
+                    self._body_given = complete
+                    return {"type": "http.request", "body": body, "more_body": not complete}
+            await exchange.changed()
+        return {"type": "http.disconnect"}
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Take an `http.response.*` event."""
+        kind = message["type"]
+        exchange = self.exchange
+        if kind == "http.response.body":
+            body = message.get("body", b"")
+            return exchange.send(
+                body if type(body) is bytes else bytes(memoryview(body)), message.get("more_body", False)
+            )
+        if kind == "http.response.start":
+            exchange.respond(message["status"], message.get("headers", ()), message.get("trailers", False))
+        elif kind == "http.response.trailers":
+            exchange.send_trailers(message.get("headers", ()), message.get("more_trailers", False))
+        elif kind == "http.response.early_hint":
+            exchange.inform(103, [(b"link", link) for link in message.get("links", ())])
+        else:
+            raise ValueError(f"{kind!r} is not an event of an HTTP response")
+        return DONE
+
+
+def _is_disconnect(error: BaseException | None) -> bool:
+    """Whether an error only says that the client is gone, itself or in what it was raised from."""
+    while error is not None:
+        if isinstance(error, DisconnectedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,110 @@
+"""Decodes chunked request bodies: RFC 9112, section 7.1."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from bide.http1.errors import Rejected
+from bide.http1.fields import VALUE_OCTETS, field_line
+from bide.http1.limits import Limits
+
+_HEX: Final = b"0123456789ABCDEFabcdef"
+_MOST_SIZE_DIGITS: Final = 16  # 2**64 octets: more than any body
+_CR: Final = 0x0D
+
+# What comes next.
+_SIZE: Final = 0  # a chunk-size line
+_DATA: Final = 1  # octets of chunk-data
+_DATA_END: Final = 2  # the CRLF behind chunk-data
+_TRAILER: Final = 3  # a line of the trailer section, or the empty one that ends it
+
+
+@final
+class ChunkedDecoder:
+    """Takes a chunked body in pieces of any size. `complete` turns true behind the trailer section, which is checked and dropped."""
+
+    __slots__ = ("_extensions", "_left", "_limits", "_line", "_next", "_trailer", "_trailer_lines", "complete")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._next = _SIZE
+        self._left = 0  # octets of the current chunk still to come
+        self._line = b""  # the beginning of a line whose end has not come
+        self._extensions = 0
+        self._trailer = 0
+        self._trailer_lines = 0
+        self.complete = False
+
+    def feed(self, data: bytes, position: int, content: list[bytes]) -> int:
+        """Decode `data` from `position`, append what it holds to `content`, and return the position behind what was used.
+
+        Stops at the end of the body. Raises Rejected (400, 413 or 431) where the coding is malformed or over its bounds.
+        """
+        end = len(data)
+        while position < end:
+            if self._next == _DATA:
+                stop = position + self._left
+                if stop > end:
+                    content.append(data[position:])
+                    self._left = stop - end
+                    return end
+                content.append(data[position:stop])
+                position = stop
+                self._next = _DATA_END
+                continue
+            newline = data.find(b"\n", position)
+            if newline < 0:
+                self._keep(data[position:])
+                return end
+            line = data[position : newline + 1]
+            position = newline + 1
+            if self._line:
+                line = self._line + line
+                self._line = b""
+            if line[-2:] != b"\r\n":
+                raise Rejected(400, "bare LF in a chunked body")
+            if self._next == _SIZE:
+                self._size(line[:-2])
+            elif self._next == _DATA_END:
+                if len(line) != 2:
+                    raise Rejected(400, "chunk data does not end where its size says")
+                self._next = _SIZE
+            elif self._trailer_line(line):
+                self.complete = True
+                return position
+        return position
+
+    def _keep(self, beginning: bytes) -> None:
+        """Keep the beginning of a line until its end comes; it stays short, so that joining it costs nothing that grows."""
+        self._line += beginning
+        if self._next == _DATA_END and (self._line[0] != _CR or len(self._line) > 1):
+            raise Rejected(400, "chunk data does not end where its size says")
+        if len(self._line) >= self._limits.chunk_line:  # its LF is still to come
+            raise Rejected(413 if self._next == _SIZE else 431, "line too long in a chunked body")
+
+    def _size(self, line: bytes) -> None:
+        size, semicolon, extensions = line.partition(b";")
+        if semicolon:
+            size = size.rstrip(b" \t")  # 7.1.1 allows, and RFC 9110, 5.6.3 has us drop, white space before it
+            if extensions.translate(None, VALUE_OCTETS):
+                raise Rejected(400, "control octet in a chunk extension")
+            self._extensions += len(extensions)
+        if len(line) + 2 > self._limits.chunk_line or self._extensions > self._limits.chunk_line:
+            raise Rejected(413, "chunk extensions too long")
+        if not size or len(size) > _MOST_SIZE_DIGITS or size.translate(None, _HEX):
+            raise Rejected(400, "malformed chunk size")
+        self._left = int(size, 16)
+        self._next = _DATA if self._left else _TRAILER
+
+    def _trailer_line(self, line: bytes) -> bool:
+        """Check a line of the trailer section; return whether it was the empty one that ends the body."""
+        self._trailer += len(line)
+        if self._trailer > self._limits.trailer or len(line) > self._limits.chunk_line:
+            raise Rejected(431, "trailer section too large")
+        if len(line) == 2:
+            return True
+        self._trailer_lines += 1
+        if self._trailer_lines > self._limits.fields:
+            raise Rejected(431, "too many trailer fields")
+        field_line(line[:-2])
+        return False

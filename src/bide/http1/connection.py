@@ -1,0 +1,696 @@
+"""One HTTP/1.1 connection, without I/O: octets in, requests and content out; responses in, octets out.
+
+The caller tells it what happened (`receive`, `receive_eof`, `expire`, `lost` ...) and what the application answers (`respond`,
+`send`, `fail` ...), then takes the octets to write (`take_output`) and looks at `state`. Octets from a client never raise.
+Calls from an application raise Misuse when HTTP does not allow them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, final
+
+from bide.http1.body import ChunkedDecoder
+from bide.http1.errors import Misuse, Rejected
+from bide.http1.head import read_head, rejected_early
+from bide.http1.lifetime import CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, step
+from bide.http1.limits import Limits
+from bide.http1.response import (
+    LAST_CHUNK,
+    SAYS_CLOSE,
+    SAYS_DATE,
+    Stamp,
+    chunk,
+    error_response,
+    field_lines,
+    status_line,
+    trailer_lines,
+)
+from bide.message import CHUNKED, Request
+from bide.policy.clocks import EXPIRIES
+from bide.policy.closing import how
+from bide.policy.persistence import MUST, persist
+from bide.terms import (
+    BODY_UNREAD,
+    CLIENT_KEEP_ALIVE,
+    DRAINING,
+    EXPECTATION_OPEN,
+    INPUT_ENDED,
+    LIMIT_REACHED,
+    NOT_SELF_DELIMITED,
+    RESPONSE_BROKEN,
+    RESPONSE_CLOSE,
+    Clock,
+    CloseMode,
+    CloseReason,
+    Input,
+    State,
+)
+
+# How far the response is.
+OWED: Final = 0  # nothing was handed over
+HELD: Final = 1  # the head was, and waits for the first content, to leave with it in one write
+STARTED: Final = 2  # the head is written; content follows
+TRAILERS: Final = 3  # the content is written; a trailer section follows
+COMPLETE: Final = 4  # the last octet is written
+CUT: Final = 5  # it will never be complete
+
+# How the response body is framed (6.3).
+_BODILESS: Final = 0
+_LENGTH: Final = 1
+_CHUNKED: Final = 2
+_CLOSE_DELIMITED: Final = 3
+
+# Why a connection ends at the client's EOF, by the state that it was in. In EXCHANGE an answer is owed.
+_LEFT: Final[dict[State, CloseReason]] = {
+    NEW: CloseReason.CLIENT_EOF_UNUSED,
+    HEAD: CloseReason.CLIENT_INCOMPLETE,
+    DISCARD: CloseReason.CLIENT_INCOMPLETE,
+    IDLE: CloseReason.CLIENT_EOF_IDLE,
+}
+
+# What reading an application's fields raises where they are not pairs of bytes.
+_WRONG_TYPES: Final = (AttributeError, TypeError, ValueError)
+
+_CRLF: Final = b"\r\n"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@final
+class Connection:
+    """See the module. Attributes to read, never to set:
+
+    state: where the connection is in its life.
+    reason: why it ends, once it does; the first reason wins.
+    announced: why the current response said `Connection: close`, if it did.
+    served: requests begun, the current one included.
+    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE or CUT, of the current or latest response.
+    status, sent: of that response: its status code (0 before there is one), and octets of content written.
+    body_complete: whether the current request's body has arrived in full.
+    input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
+    crowded: whether enough is held; reading should pause, so that memory stays bounded.
+    detail: what was wrong with rejected octets; "" if nothing was.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_content",
+        "_content_size",
+        "_deceptive",
+        "_decoder",
+        "_discarded",
+        "_facts",
+        "_fields",
+        "_framing",
+        "_held",
+        "_late",
+        "_left",
+        "_limits",
+        "_output",
+        "_position",
+        "_remaining",
+        "_request",
+        "_said",
+        "_stamp",
+        "_standing",
+        "_trailers",
+        "announced",
+        "body_complete",
+        "crowded",
+        "detail",
+        "input_ended",
+        "progress",
+        "reason",
+        "sent",
+        "served",
+        "state",
+        "status",
+    )
+
+    def __init__(self, limits: Limits, stamp: Stamp, standing: int = 0) -> None:
+        """`standing`: facts that hold for every exchange of this connection."""
+        self._limits = limits
+        self._stamp = stamp
+        self._standing = standing
+        self.state: State = NEW
+        self.reason: CloseReason | None = None
+        self.announced: CloseReason | None = None
+        self.served = 0
+        self.detail = ""
+        self._output = b""
+        # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`.
+        self._buffer = b""
+        self._position = 0
+        self._held: bytearray | None = None
+        self._late = False  # octets came when the end was decided
+        self._deceptive = False  # a clean end would make a broken response look whole
+        self.input_ended = False
+        self.crowded = False
+        # The current exchange.
+        self._request: Request | None = None
+        self._facts = 0
+        self.body_complete = True
+        self._decoder: ChunkedDecoder | None = None
+        self._left = 0  # octets of a body with a length that have not arrived
+        self._content: list[bytes] | None = None
+        self._content_size = 0
+        self._discarded = 0
+        # The response to it.
+        self.progress = COMPLETE
+        self.status = 0
+        self.sent = 0
+        self._fields = b""
+        self._said = 0
+        self._framing = _BODILESS
+        self._remaining = 0  # octets of content declared and not yet handed over, or UNDECLARED
+        self._trailers = False
+
+    # -- What the wire reports ------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> Request | None:
+        """Take octets from the client. Return a request whose head they completed; its answer is then owed."""
+        state = self.state
+        if state is IDLE or state is NEW:
+            if self._position < len(self._buffer):  # `next_request` has yet to be called for what came before
+                self._hold(data)
+                return None
+            if self._held:  # a CR that may begin an empty line
+                data = bytes(self._held) + data
+                self._held = None
+            return self._read(data, 0)
+        if state is HEAD:
+            return self._read_more(data)
+        if state is EXCHANGE:
+            if self.body_complete:
+                self._hold(data)
+            else:
+                self._buffer = data
+                self._position = 0
+                self._read_body()
+        elif state is DISCARD:
+            self._buffer = data
+            self._position = 0
+            self._read_body()
+            return self._discard()
+        else:  # nothing received later is processed (9.6)
+            self._late = True
+        return None
+
+    def receive_eof(self) -> None:
+        """Take the client's EOF: it sends nothing more, but may still read."""
+        self.input_ended = True
+        if self.state is not EXCHANGE:
+            if self._position == len(self._buffer):
+                self._client_left()
+        elif not self.body_complete:  # 8: the message is incomplete for good
+            self._break_off(Input.PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+
+    def lost(self) -> None:
+        """Take the news that the wire is no more."""
+        if self.state is EXCHANGE:
+            self.progress = CUT
+        self._end(Input.LOST, CloseReason.CLIENT_RESET)
+        self._drop_input()
+
+    # -- What the worker decides ----------------------------------------------------------------------------------------
+
+    def note(self, facts: int) -> None:
+        """Take facts that hold from now on, for the current exchange too."""
+        self._standing |= facts
+        self._facts |= facts
+
+    def expire(self, clock: Clock) -> None:
+        """Take the news that `clock` ran out. A 408 is written where one can be (RFC 9110, 15.5.9)."""
+        reason, status = EXPIRIES[clock]
+        if self.state is HEAD and status is not None:
+            self._write_error(status, "the request head took too long")
+        if self._standing & DRAINING and (clock is Clock.IDLE or clock is Clock.FIRST_OCTET):
+            reason = CloseReason.DRAIN
+        self._give_up()
+        if self.state is EXCHANGE:
+            self._break_off(Input.DEADLINE, reason, status, "the request body took too long")
+        else:
+            self._end(Input.DEADLINE, reason)
+
+    def shed(self) -> None:
+        """End an idle, unused or lingering connection to make room."""
+        self._end(Input.SHED, CloseReason.SHED)
+
+    def stop(self) -> None:
+        """End the connection now, finished or not."""
+        self._give_up()
+        if self.state is EXCHANGE:
+            self._break_off(Input.STOPPED, CloseReason.DRAIN_DEADLINE, 503, "the server is stopping")
+        else:
+            busy = self.state is HEAD or self.state is DISCARD
+            self._end(Input.STOPPED, CloseReason.DRAIN_DEADLINE if busy else CloseReason.DRAIN)
+
+    def half_closed(self) -> None:
+        """Take the news that everything is flushed and the sending side is shut."""
+        self._end(Input.HALF_CLOSED, CloseReason.INTERNAL_ERROR)  # the reason was given before
+
+    def close_mode(self, waiting: bool) -> CloseMode:
+        """Return how to end this connection, which is closing. `waiting`: octets wait unread in the socket."""
+        assert self.state is CLOSING
+        assert self.reason is not None
+        unread = waiting or self._late or not self.body_complete or self._has_unread()
+        return how(self.reason, deceptive=self._deceptive, input_ended=self.input_ended, unread=unread)
+
+    # -- What the application does --------------------------------------------------------------------------------------
+
+    def want_content(self) -> None:
+        """Take the news that the application asks for content that has not arrived: 100 (Continue) is due now, or never."""
+        if self._facts & EXPECTATION_OPEN and self.progress <= HELD and self.state is EXCHANGE:
+            self._facts &= ~EXPECTATION_OPEN
+            self._output += _CONTINUE
+
+    def take_content(self) -> bytes:
+        """Return the request content that has arrived and was not taken yet."""
+        content = self._content
+        if not content:
+            return b""
+        self._content = None
+        self._content_size = 0
+        self.crowded = self._is_crowded()
+        return content[0] if len(content) == 1 else b"".join(content)
+
+    def respond(self, status: int, fields: Iterable[tuple[bytes, bytes]], trailers: bool = False) -> None:
+        """Take the head of the final response. It is held until the first content.
+
+        status: 200 to 999. fields: (name, value) in order. trailers: a trailer section will follow the content.
+        Raises Misuse.
+        """
+        if self.progress != OWED:
+            raise Misuse("the response has already been started")
+        try:
+            if not 200 <= status <= 999:
+                raise Misuse(f"{status!r} is not the status of a final response")
+            self._fields, self._remaining, self._said = field_lines(fields)
+        except _WRONG_TYPES as error:
+            raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
+        self.status = status
+        self._trailers = trailers
+        self.progress = HELD
+
+    def inform(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take an interim response, such as 103 (RFC 9110, 15.2). An HTTP/1.0 client, which knows none, gets none."""
+        if self.progress > HELD:
+            raise Misuse("an interim response cannot follow the final one")
+        try:
+            if not 102 <= status <= 199:  # 100 and 101 say something about the connection
+                raise Misuse(f"{status!r} is not the status of an interim response")
+            lines, _, _ = field_lines(fields)
+        except _WRONG_TYPES as error:
+            raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
+        if self._request is not None and self._request.minor:
+            self._output += status_line(status) + lines + _CRLF
+
+    def send(self, content: bytes, more: bool) -> None:
+        """Take content of the response; `more` says whether further content follows.
+
+        Raises Misuse where the content breaks the framing that the head declared; nothing of it is then written.
+        """
+        if self.progress == HELD:
+            self._write_head(content, more)
+        elif self.progress == STARTED:
+            self._write_content(content, more)
+        elif self.progress == OWED:
+            raise Misuse("content before the head of the response")
+        else:
+            raise Misuse("content after the end of the response")
+        if not more:
+            if self._trailers:
+                self.progress = TRAILERS
+            else:
+                self.progress = COMPLETE
+                self._settle()
+
+    def send_trailers(self, fields: Iterable[tuple[bytes, bytes]], more: bool) -> None:
+        """Take trailer fields (7.1.2). They are written where the response is chunked, and dropped elsewhere."""
+        if self.progress != TRAILERS:
+            raise Misuse("trailers before the end of the content, or unannounced")
+        try:
+            lines = trailer_lines(fields)
+        except _WRONG_TYPES as error:
+            raise Misuse(f"the fields are not pairs of bytes: {error}") from error
+        if self._framing == _CHUNKED:
+            self._output += lines if more else lines + _CRLF
+        if not more:
+            self.progress = COMPLETE
+            self._settle()
+
+    def fail(self) -> None:
+        """Take the news that the application ended before its response was complete."""
+        if self.state is not EXCHANGE:
+            return
+        if self.progress <= HELD:
+            # 500, and the connection lives if the request is fully read: what follows it is then beyond doubt.
+            if not self.body_complete:
+                self._facts |= BODY_UNREAD
+            content = b"Internal Server Error\n"
+            self.progress = OWED
+            self.respond(
+                500, [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(content))]
+            )
+            self.send(content, False)
+        else:
+            self._facts |= RESPONSE_BROKEN
+            self.announced = None  # what was announced was a clean end
+            self._cut()
+            self._settle()
+
+    # -- What the caller reads ------------------------------------------------------------------------------------------
+
+    def take_output(self) -> bytes:
+        """Return the octets to write."""
+        output = self._output
+        self._output = b""
+        return output
+
+    def next_request(self) -> Request | None:
+        """Return a request among the octets that were received behind the last one, if there is a whole head."""
+        if self.state is not IDLE:
+            return None
+        self.crowded = False
+        if self._held and self._position < len(self._buffer):
+            self._merge()
+        if self._position < len(self._buffer):
+            request = self._read(self._buffer, self._position)
+            if request is not None:
+                return request
+        else:
+            self._buffer = b""
+            self._position = 0
+        if self.input_ended:
+            self._client_left()
+        return None
+
+    @property
+    def has_content(self) -> bool:
+        """Whether content waits to be taken."""
+        return self._content_size > 0
+
+    # -- Reading --------------------------------------------------------------------------------------------------------
+
+    def _has_unread(self) -> bool:
+        return self._position < len(self._buffer) or bool(self._held)
+
+    def _hold(self, data: bytes) -> None:
+        if self._held is None:
+            self._held = bytearray(data)
+        else:
+            self._held += data
+        self.crowded = self._is_crowded()
+
+    def _merge(self) -> None:
+        """Put what was held behind what is in the buffer."""
+        assert self._held is not None
+        self._buffer = self._buffer[self._position :] + self._held
+        self._position = 0
+        self._held = None
+
+    def _is_crowded(self) -> bool:
+        held = len(self._buffer) - self._position + (len(self._held) if self._held else 0)
+        return held + self._content_size > self._limits.buffer
+
+    def _drop_input(self) -> None:
+        self._buffer = b""
+        self._position = 0
+        self._held = None
+        self._content = None
+        self._content_size = 0
+        self._decoder = None
+
+    def _read(self, data: bytes, position: int) -> Request | None:
+        """Read from the beginning of a request on."""
+        while data[position : position + 2] == _CRLF:  # 2.2: an empty line or more before the request line is ignored
+            position += 2
+        end = data.find(b"\r\n\r\n", position)
+        if end >= 0:
+            self.state = step(self.state, Input.FIRST_OCTET)
+            self._buffer = data
+            self._position = end + 4
+            return self._begin(data[position:end])
+        rest = data[position:]
+        self._buffer = b""
+        self._position = 0
+        if not rest:
+            return None
+        if rest == b"\r":  # it may begin another empty line
+            self._held = bytearray(rest)
+            return None
+        self.state = step(self.state, Input.FIRST_OCTET)
+        self._held = bytearray()
+        return self._read_more(rest)
+
+    def _read_more(self, data: bytes) -> Request | None:
+        """Read on in a head that came in pieces."""
+        held = self._held
+        assert held is not None
+        scanned = len(held)
+        held += data
+        end = held.find(b"\r\n\r\n", max(0, scanned - 3))
+        if end < 0:
+            rejected = rejected_early(held, self._limits, scanned)
+            if rejected is not None:
+                self._reject(rejected)
+            return None
+        self._held = None
+        self._buffer = bytes(held)
+        self._position = end + 4
+        return self._begin(self._buffer[:end])
+
+    def _begin(self, head: bytes) -> Request | None:
+        """Begin the exchange of the request whose head is complete."""
+        try:
+            request = read_head(head, self._limits)
+        except Rejected as rejected:
+            self._reject(rejected)
+            return None
+        self.state = step(self.state, Input.HEAD_COMPLETE)
+        self._request = request
+        self.served += 1
+        self._facts = request.facts | self._standing
+        if self._limits.requests and self.served >= self._limits.requests:
+            self._facts |= LIMIT_REACHED
+        self.progress = OWED
+        self.status = 0
+        self.sent = 0
+        length = request.length
+        if length:
+            self.body_complete = False
+            self._discarded = 0
+            self._left = length
+            if length == CHUNKED:
+                self._decoder = ChunkedDecoder(self._limits)
+            if request.expects_continue:
+                self._facts |= EXPECTATION_OPEN
+            self._read_body()
+            if self.input_ended and self.state is EXCHANGE and not self.body_complete:
+                self._break_off(Input.PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+            if self.state is not EXCHANGE:
+                return None
+        return request
+
+    def _read_body(self) -> None:
+        """Read the request body from the buffer, as far as it is there."""
+        data = self._buffer
+        position = self._position
+        if position == len(data):
+            return
+        self._facts &= ~EXPECTATION_OPEN  # the client has not waited: the question is moot
+        decoder = self._decoder
+        content = self._content
+        if content is None:
+            content = []
+        before = len(content)
+        if decoder is None:
+            piece = data[position : position + self._left]
+            self._left -= len(piece)
+            self._position = position + len(piece)
+            self.body_complete = not self._left
+            content.append(piece)
+        else:
+            try:
+                self._position = decoder.feed(data, position, content)
+            except Rejected as rejected:
+                self.detail = rejected.detail
+                if self.state is EXCHANGE:
+                    self._break_off(Input.BODY_REJECTED, CloseReason.BODY_REJECTED, rejected.status, rejected.detail)
+                else:
+                    self._end(Input.BODY_REJECTED, CloseReason.BODY_REJECTED)
+                return
+            self.body_complete = decoder.complete
+            if decoder.complete:
+                self._decoder = None
+        size = 0
+        for index in range(before, len(content)):
+            size += len(content[index])
+        if self.state is EXCHANGE:
+            self._content = content
+            self._content_size += size
+            self.crowded = self._is_crowded()
+        else:
+            self._discarded += size
+
+    def _discard(self) -> Request | None:
+        """Go on after octets of an unwanted body came: to the next request, or to the end."""
+        if self.state is not DISCARD:
+            return None
+        if self._discarded > self._limits.discard:
+            self._end(Input.CLOSES, CloseReason.REQUEST_UNREAD)
+            return None
+        if not self.body_complete:
+            return None
+        self.state = step(self.state, Input.BODY_COMPLETE)
+        return self.next_request()
+
+    def _reject(self, rejected: Rejected) -> None:
+        self.detail = rejected.detail
+        self._write_error(rejected.status, rejected.detail)
+        self._end(Input.HEAD_REJECTED, CloseReason.HEAD_REJECTED)
+
+    def _client_left(self) -> None:
+        """The client's EOF is in: where no answer is owed, the connection ends."""
+        reason = _LEFT.get(self.state)
+        if reason is not None:
+            self._end(Input.PEER_EOF, reason)
+
+    # -- Writing --------------------------------------------------------------------------------------------------------
+
+    def _write_head(self, content: bytes, more: bool) -> None:
+        """Decide the framing (6.3) and whether the connection persists, and write the head with the first content."""
+        request = self._request
+        assert request is not None
+        status = self.status
+        length = self._remaining
+        if status == 204 or status == 304 or status == 205:
+            if content or (length > 0 and status != 304):
+                raise Misuse(f"a {status} response has no content")  # RFC 9110, 15.3.5, 15.3.6, 15.4.5
+            framing = _BODILESS
+        elif request.method == "HEAD":
+            framing = _BODILESS
+        elif length >= 0:
+            framing = _LENGTH
+            self._count(content, more)
+        elif request.minor:
+            framing = _CHUNKED
+        else:
+            framing = _CLOSE_DELIMITED
+        facts = self._facts
+        if framing == _CLOSE_DELIMITED:
+            facts |= NOT_SELF_DELIMITED
+        if self._said & SAYS_CLOSE:
+            facts |= RESPONSE_CLOSE
+        if not self.body_complete and self._left > self._limits.discard:
+            facts |= BODY_UNREAD  # of a chunked body the length is unknown: it is discarded as far as that goes
+        if self.input_ended and not self._has_unread():
+            facts |= INPUT_ENDED
+        self._facts = facts
+        self.announced = persist(facts)
+
+        head = status_line(status) + self._fields
+        if not self._said & SAYS_DATE:
+            head += self._stamp.date  # RFC 9110, 6.6.1
+        if framing == _LENGTH or (length >= 0 and status != 204 and status != 205):
+            head += b"Content-Length: %d\r\n" % length
+        elif framing == _CHUNKED:
+            head += b"Transfer-Encoding: chunked\r\n"
+        elif status == 205:
+            head += b"Content-Length: 0\r\n"
+        if self.announced is not None:
+            head += b"Connection: close\r\n"
+        elif facts & CLIENT_KEEP_ALIVE and not request.minor:
+            head += b"Connection: keep-alive\r\n"
+        head += _CRLF
+        self._framing = framing
+        self.progress = STARTED
+        if framing == _CHUNKED:
+            self._output += head
+            self._write_chunk(content, more)
+        elif framing == _BODILESS:
+            self._output += head
+        else:
+            self.sent = len(content)
+            self._output = self._output + head + content if self._output else head + content
+
+    def _write_content(self, content: bytes, more: bool) -> None:
+        framing = self._framing
+        if framing == _CHUNKED:
+            self._write_chunk(content, more)
+            return
+        if framing == _BODILESS:
+            if content and self.status in (204, 205, 304):
+                raise Misuse(f"a {self.status} response has no content")
+            return  # the content of a GET, for a HEAD: counted by nobody
+        if framing == _LENGTH:
+            self._count(content, more)
+        self.sent += len(content)
+        self._output = self._output + content if self._output else content
+
+    def _write_chunk(self, content: bytes, more: bool) -> None:
+        if content:
+            self.sent += len(content)
+            self._output += chunk(content)
+        if not more:
+            self._output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
+
+    def _count(self, content: bytes, more: bool) -> None:
+        """Hold the content against the declared length. Raises Misuse before an octet of a broken message is written."""
+        remaining = self._remaining - len(content)
+        if remaining < 0:
+            raise Misuse(f"content is {-remaining} octets longer than its Content-Length")
+        if remaining and not more:
+            raise Misuse(f"content is {remaining} octets shorter than its Content-Length")
+        self._remaining = remaining
+
+    def _write_error(self, status: int, detail: str) -> None:
+        self.status = status
+        self.sent = 0
+        to_head = self._request is not None and self._request.method == "HEAD"
+        self._output += error_response(status, detail, self._stamp.date, to_head)
+
+    # -- Ending ---------------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """End the exchange: persist, discard the rest of the request first, or close."""
+        facts = self._facts
+        if self.input_ended and not self._has_unread():
+            facts |= INPUT_ENDED
+        # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
+        reason = self.announced if self.announced is not None else persist(facts & MUST)
+        if reason is not None:
+            self._end(Input.CLOSES, reason)
+        elif self.body_complete:
+            self.state = step(self.state, Input.PERSISTS)
+            if self._held:
+                self._merge()
+        else:
+            self.state = step(self.state, Input.UNREAD)
+        self._request = None
+        self._content = None
+        self._content_size = 0
+        self.crowded = False
+
+    def _cut(self) -> None:
+        """The response will not be completed."""
+        self._deceptive = self._framing == _CLOSE_DELIMITED and self.progress == STARTED
+        self.progress = CUT
+
+    def _give_up(self) -> None:
+        """If the last octets are being flushed, wait for that no longer: what has arrived may look whole."""
+        if self.state is CLOSING:
+            self._deceptive = True
+
+    def _break_off(self, happened: Input, reason: CloseReason, status: int | None, detail: str) -> None:
+        """End the exchange unfinished. The client gets an error if nothing was written yet."""
+        if self.progress <= HELD and status is not None:
+            self._write_error(status, detail)
+        self._cut()
+        self._end(happened, reason)
+
+    def _end(self, happened: Input, reason: CloseReason) -> None:
+        self.state = step(self.state, happened)
+        self.crowded = False  # what still comes is dropped
+        if self.reason is None:
+            self.reason = reason

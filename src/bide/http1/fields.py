@@ -1,0 +1,119 @@
+"""Reads field lines: RFC 9112, section 5, and RFC 9110, section 5.
+
+Most field lines of a request repeat those of an earlier one, so lines of well-known, harmless names are remembered whole.
+Lines that decide on framing, persistence or routing are read in full every time; lines that may hold secrets are not kept.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bide.http1.errors import Rejected
+
+_UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
+_DIGIT: Final = b"0123456789"
+
+#: tchar of RFC 9110, 5.6.2.
+TOKEN_OCTETS: Final = b"!#$%&'*+-.^_`|~" + _DIGIT + _UPPER + _LOWER
+#: field-content of RFC 9110, 5.5: HTAB, SP, VCHAR, obs-text. CR, LF, NUL and the other controls are not in it.
+VALUE_OCTETS: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+
+# Bounds of what is remembered, for the whole process. HPACK's default table has 4,096 octets for one connection;
+# here about a thousand lines of at most 512 octets serve all of them.
+_MOST_NAMES: Final = 1024
+_LONGEST_NAME: Final = 64
+_MOST_LINES: Final = 1024
+_LONGEST_LINE: Final = 512
+
+# Names whose lines repeat and tell no secret. Whatever is not listed is parsed anew each time.
+_REPEATING: Final = frozenset(
+    {
+        b"accept",
+        b"accept-charset",
+        b"accept-encoding",
+        b"accept-language",
+        b"access-control-request-headers",
+        b"access-control-request-method",
+        b"cache-control",
+        b"content-type",
+        b"device-memory",
+        b"dnt",
+        b"downlink",
+        b"ect",
+        b"from",
+        b"origin",
+        b"pragma",
+        b"priority",
+        b"range",
+        b"rtt",
+        b"save-data",
+        b"sec-ch-prefers-color-scheme",
+        b"sec-ch-prefers-reduced-motion",
+        b"sec-ch-ua",
+        b"sec-ch-ua-arch",
+        b"sec-ch-ua-bitness",
+        b"sec-ch-ua-full-version-list",
+        b"sec-ch-ua-mobile",
+        b"sec-ch-ua-model",
+        b"sec-ch-ua-platform",
+        b"sec-ch-ua-platform-version",
+        b"sec-fetch-dest",
+        b"sec-fetch-mode",
+        b"sec-fetch-site",
+        b"sec-fetch-user",
+        b"sec-gpc",
+        b"upgrade-insecure-requests",
+        b"user-agent",
+        b"viewport-width",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-requested-with",
+    }
+)
+
+_names: Final[dict[bytes, bytes]] = {}
+#: Whole field lines that were read before, as octets without CRLF -> (name, value).
+known_lines: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+
+
+def is_token(octets: bytes) -> bool:
+    """Whether `octets` is a token: one or more tchar (RFC 9110, 5.6.2)."""
+    return octets != b"" and not octets.translate(None, TOKEN_OCTETS)
+
+
+def field_name(octets: bytes) -> bytes | None:
+    """Return a field name in lower case, or None if it is not a token."""
+    name = _names.get(octets)
+    if name is None and is_token(octets):
+        name = octets.lower()
+        if len(octets) <= _LONGEST_NAME:
+            if len(_names) >= _MOST_NAMES:
+                _names.clear()
+            _names[octets] = name
+    return name
+
+
+def field_line(line: bytes) -> tuple[bytes, bytes]:
+    """Return (name in lower case, value without the white space around it) of one field line without its CRLF.
+
+    Raises Rejected(400): no colon, white space before the colon, obsolete folding (5.2), or an octet that does not belong.
+    """
+    octets, colon, value = line.partition(b":")
+    name = field_name(octets)
+    if name is None or not colon:
+        raise Rejected(400, "malformed field line")
+    if value.translate(None, VALUE_OCTETS):
+        raise Rejected(400, "control octet in a field value")
+    field = (name, value.strip(b" \t"))
+    if name in _REPEATING and len(line) <= _LONGEST_LINE:
+        if len(known_lines) >= _MOST_LINES:
+            known_lines.clear()
+        known_lines[line] = field
+    return field
+
+
+def members(value: bytes) -> list[bytes]:
+    """Return the members of a list-based field value in lower case, empty ones left out (RFC 9110, 5.6.1)."""
+    return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]

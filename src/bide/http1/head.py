@@ -1,0 +1,247 @@
+"""Reads a request head: RFC 9112, sections 3, 5 and 6.
+
+What is invalid or ambiguous is refused. Nothing is repaired and nothing is guessed: where two readers of the same octets could
+come to two results, somebody can smuggle a request past one of them (11.2).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bide.http1.errors import Rejected
+from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members
+from bide.http1.limits import Limits
+from bide.message import CHUNKED, Request
+from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, HTTP_1_0
+
+# Methods of the registry (RFC 9110, 9.3; RFC 5789) as text, so that it is made once.
+_METHODS: Final[dict[bytes, str]] = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
+}
+
+# VCHAR without `#`: a fragment is never part of a request target (3.2).
+_TARGET_OCTETS: Final = bytes(set(range(0x21, 0x7F)) - {0x23})
+# reg-name, IPv4address and IP-literal of RFC 3986, 3.2.2, without their brackets.
+_HOST_OCTETS: Final = (
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + b"-._~" + b"%" + b"!$&'()*+,;="
+)
+_LITERAL_OCTETS: Final = _HOST_OCTETS + b":"
+
+# A content length that needs more digits than this is no length; 2**63 - 1 has 19.
+_MOST_LENGTH_DIGITS: Final = 19
+
+# What a request line may hold beside its target before it is taken for too long: method, version, spaces.
+_LINE_ROOM: Final = 64
+
+_MOST_HOSTS: Final = 256
+_LONGEST_HOST_LINE: Final = 255 + len(b"host: :65535")  # a domain name has at most 255 octets (RFC 1035, 2.3.4)
+_hosts: Final[dict[bytes, tuple[bytes, bytes]]] = {}  # field lines of Host that were found valid before
+
+# Names that are read in full each time because they decide on framing, persistence or routing.
+_DECISIVE: Final = frozenset({b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding"})
+
+
+def read_head(head: bytes, limits: Limits) -> Request:
+    """Return the request that `head` holds: request line and field lines, without the empty line that ends them.
+
+    Raises Rejected with the status that is exact: 400, 414, 417, 431, 501 or 505.
+    """
+    lines = head.split(b"\r\n")
+    request_line = lines[0]
+    del lines[0]
+    if len(request_line) + 2 > limits.target + _LINE_ROOM:
+        raise Rejected(414, "request target too long")
+    if len(head) + 4 > limits.head:
+        raise Rejected(431, "request head too large")
+    if len(lines) > limits.fields:
+        raise Rejected(431, "too many field lines")
+
+    parts = request_line.split(b" ")
+    if len(parts) != 3:
+        raise Rejected(400, "malformed request line")
+    target = parts[1]
+    if len(target) > limits.target:
+        raise Rejected(414, "request target too long")
+    minor = 1
+    if parts[2] != b"HTTP/1.1":
+        minor = _minor_version(parts[2])
+    method = _METHODS.get(parts[0])
+    if method is None:
+        method = _uncommon_method(parts[0])
+    if not target or target.translate(None, _TARGET_OCTETS):
+        raise Rejected(400, "malformed request target")
+
+    fields: list[tuple[bytes, bytes]] = []
+    host: tuple[bytes, bytes] | None = None
+    length = b""
+    coding: bytes | None = None
+    facts = 0 if minor else HTTP_1_0
+    expects_continue = False
+    accepts_trailers = False
+    for line in lines:
+        field = known_lines.get(line)
+        if field is None:
+            field = _hosts.get(line)
+            if field is None:
+                field = field_line(line)
+            name, value = field
+            if name in _DECISIVE:
+                if name == b"host":
+                    if host is not None:
+                        raise Rejected(400, "more than one Host field")
+                    host = field
+                    if line not in _hosts:
+                        _remember_host(line, field)
+                elif name == b"connection":
+                    facts |= _connection_options(value)
+                elif name == b"content-length":
+                    if length:  # even an equal one: the next reader may take the other
+                        raise Rejected(400, "more than one Content-Length field")
+                    length = value
+                    if not (value.isdigit() and len(value) <= _MOST_LENGTH_DIGITS):
+                        raise Rejected(400, "malformed Content-Length")
+                elif name == b"transfer-encoding":
+                    coding = value if coding is None else coding + b"," + value
+                elif name == b"expect":
+                    if value.lower() != b"100-continue":
+                        raise Rejected(417, "unknown expectation")
+                    expects_continue = minor > 0  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
+                else:  # te
+                    accepts_trailers = accepts_trailers or b"trailers" in members(value)
+        fields.append(field)
+
+    if host is None and minor:
+        raise Rejected(400, "no Host field")
+    octets = int(length) if length else 0
+    if coding is not None:
+        _require_chunked(coding, minor, bool(length))
+        octets = CHUNKED
+    path, _, query = target.partition(b"?")
+    if target[0] != 0x2F:  # not origin-form, by far the most common (3.2.1)
+        path = _other_form(method, target, path, fields)
+    return Request(
+        method,
+        target,
+        path,
+        query,
+        fields,
+        minor,
+        octets,
+        facts,
+        expects_continue and octets != 0,
+        accepts_trailers,
+    )
+
+
+def _minor_version(version: bytes) -> int:
+    """Return the minor version to speak. RFC 9110, 2.5: a later minor version is served as the latest known."""
+    if len(version) == 8 and version.startswith(b"HTTP/") and version[6:7] == b".":
+        major, minor = version[5:6], version[7:8]
+        if major.isdigit() and minor.isdigit():
+            if major == b"1":
+                return 1 if minor != b"0" else 0
+            raise Rejected(505, "HTTP version not supported")
+    raise Rejected(400, "malformed request line")
+
+
+def _uncommon_method(octets: bytes) -> str:
+    if not is_token(octets):
+        raise Rejected(400, "malformed method")
+    if octets == b"CONNECT":
+        raise Rejected(501, "CONNECT is not supported")  # RFC 9110, 9.3.6: this is no proxy
+    return octets.decode("ascii")
+
+
+def _connection_options(value: bytes) -> int:
+    """Return the facts that a Connection field value states (9.3, 9.6): any case, any place in the list."""
+    facts = 0
+    for option in members(value):
+        if option == b"close":
+            facts |= CLIENT_CLOSE
+        elif option == b"keep-alive":
+            facts |= CLIENT_KEEP_ALIVE
+    return facts
+
+
+def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
+    """Raise Rejected unless chunked, once and alone, frames the body without contradiction (6.1, 6.3)."""
+    if has_length:
+        raise Rejected(400, "both Transfer-Encoding and Content-Length")
+    if not minor:
+        raise Rejected(400, "Transfer-Encoding in an HTTP/1.0 request")
+    codings = coding.lower().split(b",")
+    last = codings.pop().strip(b" \t")
+    if last != b"chunked":
+        raise Rejected(400, "the last transfer coding is not chunked")
+    for other in codings:
+        name = other.strip(b" \t")
+        if name == b"chunked" or not is_token(name.partition(b";")[0].strip(b" \t")):
+            raise Rejected(400, "malformed Transfer-Encoding")
+    if codings:
+        raise Rejected(501, "transfer coding not supported")
+
+
+def _remember_host(line: bytes, field: tuple[bytes, bytes]) -> None:
+    """Check a Host field (RFC 9110, 7.2); keep its line so that the next one like it needs no check."""
+    if field[1] and not _is_authority(field[1]):
+        raise Rejected(400, "malformed Host field")
+    if len(line) <= _LONGEST_HOST_LINE:
+        if len(_hosts) >= _MOST_HOSTS:
+            _hosts.clear()
+        _hosts[line] = field
+
+
+def _is_authority(octets: bytes) -> bool:
+    """Whether `octets` is uri-host [ ":" port ] of RFC 9110, 4.2; userinfo is not allowed there (4.2.4)."""
+    if octets.startswith(b"["):
+        literal, bracket, port = octets[1:].partition(b"]")
+        if not bracket or not literal or literal.translate(None, _LITERAL_OCTETS):
+            return False
+        return not port or (port[:1] == b":" and _is_port(port[1:]))
+    host, _, port = octets.partition(b":")
+    return host != b"" and not host.translate(None, _HOST_OCTETS) and _is_port(port)
+
+
+def _is_port(octets: bytes) -> bool:
+    return not octets or octets.isdigit()
+
+
+def _other_form(method: str, target: bytes, path: bytes, fields: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the path of a target that is not in origin-form; of an absolute one, the authority replaces Host (3.2.2)."""
+    if target == b"*":
+        if method != "OPTIONS":
+            raise Rejected(400, "`*` is a target of OPTIONS only")  # 3.2.4
+        return target
+    scheme, separator, rest = path.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        raise Rejected(400, "malformed request target")
+    authority, _, _ = rest.partition(b"/")
+    if not _is_authority(authority):
+        raise Rejected(400, "malformed authority in the request target")
+    for index, field in enumerate(fields):
+        if field[0] == b"host":
+            fields[index] = (b"host", authority)
+            break
+    else:
+        fields.append((b"host", authority))
+    return rest[len(authority) :] or b"/"
+
+
+def rejected_early(octets: bytearray, limits: Limits, scanned: int) -> Rejected | None:
+    """Return why a head that is still incomplete can already not become a valid one, or None.
+
+    `scanned` octets were looked at before: only what came since is read, so that a head in many pieces costs no more.
+    """
+    if not scanned and octets[0] not in TOKEN_OCTETS:
+        return Rejected(400, "not HTTP")  # a TLS greeting, say: no use to wait for its end
+    position = octets.find(b"\n", scanned)
+    while position >= 0:
+        if position == 0 or octets[position - 1] != 0x0D:
+            return Rejected(400, "bare LF")  # 2.2
+        position = octets.find(b"\n", position + 1)
+    line = limits.target + _LINE_ROOM
+    if len(octets) > line and octets.find(b"\r\n", 0, line) < 0:
+        return Rejected(414, "request target too long")
+    if len(octets) > limits.head:
+        return Rejected(431, "request head too large")
+    return None

@@ -1,0 +1,86 @@
+"""The life of a connection as a table. `step` is the only way from one state to another.
+
+Every end goes through CLOSING, and CLOSED is reached when the wire reports that the connection is no more: so connections
+closed and reasons given are the same number. Nothing leads back from CLOSING, LINGER or CLOSED.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bide.terms import Input, State
+
+NEW: Final = State.NEW
+HEAD: Final = State.HEAD
+EXCHANGE: Final = State.EXCHANGE
+DISCARD: Final = State.DISCARD
+IDLE: Final = State.IDLE
+CLOSING: Final = State.CLOSING
+LINGER: Final = State.LINGER
+CLOSED: Final = State.CLOSED
+
+TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
+    NEW: {
+        Input.FIRST_OCTET: HEAD,
+        Input.PEER_EOF: CLOSING,
+        Input.DEADLINE: CLOSING,
+        Input.SHED: CLOSING,
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
+    HEAD: {
+        Input.HEAD_COMPLETE: EXCHANGE,
+        Input.HEAD_REJECTED: CLOSING,  # the 4xx or 5xx is written first
+        Input.PEER_EOF: CLOSING,
+        Input.DEADLINE: CLOSING,  # 408 is written first
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
+    EXCHANGE: {
+        Input.PERSISTS: IDLE,
+        Input.UNREAD: DISCARD,
+        Input.CLOSES: CLOSING,
+        Input.BODY_REJECTED: CLOSING,
+        Input.PEER_EOF: CLOSING,  # in the middle of the body; behind it, an answer is owed, and the EOF a fact for `persist`
+        Input.DEADLINE: CLOSING,
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
+    DISCARD: {
+        Input.BODY_COMPLETE: IDLE,
+        Input.BODY_REJECTED: CLOSING,
+        Input.CLOSES: CLOSING,  # a fact worsened, or more came than is worth discarding
+        Input.PEER_EOF: CLOSING,
+        Input.DEADLINE: CLOSING,
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
+    IDLE: {
+        Input.FIRST_OCTET: HEAD,
+        Input.PEER_EOF: CLOSING,
+        Input.DEADLINE: CLOSING,
+        Input.SHED: CLOSING,
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
+    CLOSING: {
+        Input.HALF_CLOSED: LINGER,
+        Input.DEADLINE: CLOSING,  # the flush is given up
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
+    LINGER: {
+        Input.DEADLINE: LINGER,
+        Input.SHED: LINGER,
+        Input.STOPPED: LINGER,
+        Input.LOST: CLOSED,
+    },
+    CLOSED: {},
+}
+
+
+def step(state: State, happened: Input) -> State:
+    """Return the state that follows. A pair outside the table is a bug of ours, never the client's: AssertionError."""
+    following = TRANSITIONS[state].get(happened)
+    assert following is not None, f"{happened.name} cannot happen in {state.name}"
+    return following

@@ -1,0 +1,196 @@
+"""Writes responses: status line, field lines, chunks (RFC 9112, sections 4, 5, 7.1).
+
+What an application hands over is checked before an octet of it is written: nobody may split a response (RFC 9110, 5.5) or
+frame it twice. Connection, Transfer-Encoding and Content-Length are the server's to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, final
+
+from bide.http1.errors import Misuse
+from bide.http1.fields import VALUE_OCTETS, field_name, members
+
+#: `length` of a response whose application did not declare one.
+UNDECLARED: Final = -1
+
+# What the fields of a response say, one bit each.
+SAYS_CLOSE: Final = 1 << 0
+SAYS_DATE: Final = 1 << 1
+
+LAST_CHUNK: Final = b"0\r\n"
+
+_PHRASES: Final[dict[int, str]] = {
+    100: "Continue", 103: "Early Hints",
+    200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content", 205: "Reset Content",
+    206: "Partial Content", 207: "Multi-Status", 208: "Already Reported", 226: "IM Used",
+    300: "Multiple Choices", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified",
+    305: "Use Proxy", 307: "Temporary Redirect", 308: "Permanent Redirect",
+    400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 406: "Not Acceptable", 407: "Proxy Authentication Required", 408: "Request Timeout",
+    409: "Conflict", 410: "Gone", 411: "Length Required", 412: "Precondition Failed", 413: "Content Too Large",
+    414: "URI Too Long", 415: "Unsupported Media Type", 416: "Range Not Satisfiable", 417: "Expectation Failed",
+    418: "I'm a teapot", 421: "Misdirected Request", 422: "Unprocessable Content", 423: "Locked", 424: "Failed Dependency",
+    425: "Too Early", 426: "Upgrade Required", 428: "Precondition Required", 429: "Too Many Requests",
+    431: "Request Header Fields Too Large", 451: "Unavailable For Legal Reasons",
+    500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
+    504: "Gateway Timeout", 505: "HTTP Version Not Supported", 506: "Variant Also Negotiates", 507: "Insufficient Storage",
+    508: "Loop Detected", 510: "Not Extended", 511: "Network Authentication Required",
+}  # fmt: skip
+
+# 4: "the server MUST send the space that separates the status code from the reason phrase even when the phrase is absent".
+_STATUS_LINES: Final[dict[int, bytes]] = {
+    status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(100, 1000)
+}
+
+# What a response field is to the server; every other valid name is ORDINARY.
+_ORDINARY: Final = 0
+_LENGTH: Final = 1
+_CONNECTION: Final = 2
+_CODING: Final = 3
+_DATE: Final = 4
+_HOP: Final = 5
+_KINDS: Final[dict[bytes, int]] = {
+    b"content-length": _LENGTH,
+    b"connection": _CONNECTION,
+    b"transfer-encoding": _CODING,
+    b"date": _DATE,
+    b"keep-alive": _HOP,  # a promise about the connection, which only the server can keep
+    b"proxy-connection": _HOP,
+}
+
+# Names as applications write them -> kind; and whole lines of names that repeat and tell no secret. Bounds as in `fields`.
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 256
+_kinds: Final[dict[bytes, int]] = {}
+_known_lines: Final[dict[tuple[bytes, bytes], bytes]] = {}
+_REPEATING: Final = frozenset(
+    {
+        b"accept-ranges",
+        b"access-control-allow-origin",
+        b"allow",
+        b"cache-control",
+        b"content-encoding",
+        b"content-language",
+        b"content-type",
+        b"referrer-policy",
+        b"server",
+        b"strict-transport-security",
+        b"vary",
+        b"x-content-type-options",
+        b"x-frame-options",
+    }
+)
+
+
+@final
+class Stamp:
+    """The Date field line with its CRLF, shared by all connections and kept current by whoever has a clock (RFC 9110, 6.6.1)."""
+
+    __slots__ = ("date",)
+
+    def __init__(self, date: bytes = b"") -> None:
+        self.date = date
+
+
+def status_line(status: int) -> bytes:
+    """Return the status line with its CRLF. Raises Misuse unless `status` is a status code (RFC 9110, 15)."""
+    line = _STATUS_LINES.get(status)
+    if line is None:
+        raise Misuse(f"{status!r} is not a status code")
+    return line
+
+
+def _kind(name: bytes) -> int:
+    """Return what a field is to the server, its name checked. Raises Misuse if the name is no token of octets."""
+    lowered = field_name(name)
+    if lowered is None:
+        raise Misuse(f"{name!r} is not a field name: a token, as bytes")
+    kind = _KINDS.get(lowered, _ORDINARY)
+    if len(name) <= _LONGEST_REMEMBERED:
+        if len(_kinds) >= _MOST_REMEMBERED:
+            _kinds.clear()
+        _kinds[name] = kind
+    return kind
+
+
+def field_lines(fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, int, int]:
+    """Return (field lines with their CRLFs, declared content length or UNDECLARED, bits of what they say).
+
+    Fields about the connection and the framing are read and left out of the lines.
+    Raises Misuse: a name or value with an octet that does not belong, a malformed or contradictory Content-Length, a
+    transfer coding other than chunked. Raises TypeError or ValueError where `fields` does not hold pairs of bytes.
+    """
+    lines: list[bytes] = []
+    length = UNDECLARED
+    said = 0
+    for name, value in fields:
+        line = _known_lines.get((name, value))
+        if line is not None:
+            lines.append(line)
+            continue
+        kind = _kinds.get(name)
+        if kind is None:
+            kind = _kind(name)
+        if value.translate(None, VALUE_OCTETS):
+            raise Misuse(f"control octet in the value of {name!r}: {value!r}")
+        if kind != _ORDINARY:
+            if kind == _LENGTH:
+                declared = int(value) if value.isdigit() else UNDECLARED
+                if declared < 0 or length not in (UNDECLARED, declared):
+                    raise Misuse(f"malformed or contradictory Content-Length {value!r}")
+                length = declared
+                continue
+            if kind == _CONNECTION:
+                options = members(value)
+                if b"close" in options:
+                    said |= SAYS_CLOSE
+                others = [option for option in options if option not in (b"close", b"keep-alive")]
+                if others:
+                    lines.append(b"Connection: " + b", ".join(others) + b"\r\n")
+                continue
+            if kind == _CODING:
+                if members(value) != [b"chunked"]:  # the server chunks by itself; any other coding it cannot vouch for
+                    raise Misuse(f"transfer coding {value!r} is not supported")
+                continue
+            if kind == _HOP:
+                continue
+            said |= SAYS_DATE
+        line = name + b": " + value + b"\r\n"
+        if len(line) <= _LONGEST_REMEMBERED and name in _REPEATING:
+            if len(_known_lines) >= _MOST_REMEMBERED:
+                _known_lines.clear()
+            _known_lines[(name, value)] = line
+        lines.append(line)
+    return b"".join(lines), length, said
+
+
+def trailer_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return trailer field lines with their CRLFs. Raises as `field_lines`, and Misuse for a field that is about the
+    connection or the framing, which cannot be a trailer (RFC 9110, 6.5.1).
+    """
+    trailers = list(fields)
+    for name, _ in trailers:
+        if _kind(name) != _ORDINARY:
+            raise Misuse(f"{name!r} cannot be a trailer field")
+    return field_lines(trailers)[0]
+
+
+def chunk(content: bytes) -> bytes:
+    """Return `content`, which is not empty, as one chunk (7.1): an empty one would end the body."""
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+def error_response(status: int, detail: str, date: bytes, to_head: bool) -> bytes:
+    """Return a whole response that says what was wrong and that the connection closes.
+
+    to_head: it answers a HEAD request, so it has no content (RFC 9110, 9.3.2).
+    """
+    content = f"{detail}\n".encode()
+    return b"%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+        status_line(status),
+        date,
+        len(content),
+        b"" if to_head else content,
+    )

@@ -1,0 +1,61 @@
+"""The one object made per request."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+#: Value of `Request.length` where the body is chunked: its length is known at its end only.
+CHUNKED: Final = -1
+
+
+@final
+class Request:
+    """A request head, validated (RFC 9112, sections 3 to 6).
+
+    method: as sent, a token.
+    target: the request target as sent; origin-form, absolute-form or `*`.
+    path, query: of the target, still percent-encoded; the query without its `?`.
+    fields: (name in lower case, value) in the order received.
+    minor: 1 for HTTP/1.1 (and any later HTTP/1.x), 0 for HTTP/1.0.
+    length: octets of the body, or CHUNKED.
+    facts: what the head says about persistence: fact bits of `bide.terms`.
+    expects_continue: the client waits for 100 (Continue) before it sends the body (RFC 9110, 10.1.1).
+    accepts_trailers: the client said `TE: trailers` (RFC 9110, 10.1.4).
+    """
+
+    __slots__ = (
+        "accepts_trailers",
+        "expects_continue",
+        "facts",
+        "fields",
+        "length",
+        "method",
+        "minor",
+        "path",
+        "query",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        path: bytes,
+        query: bytes,
+        fields: list[tuple[bytes, bytes]],
+        minor: int,
+        length: int,
+        facts: int,
+        expects_continue: bool,
+        accepts_trailers: bool,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.minor = minor
+        self.length = length
+        self.facts = facts
+        self.expects_continue = expects_continue
+        self.accepts_trailers = accepts_trailers

@@ -1,0 +1,1 @@
+"""What operators see: counters, logs. Fed by the worker; knows only the terms."""

@@ -1,0 +1,1 @@
+"""Decides. Pure functions over facts: no message, no socket, no clock, no task is known here."""

@@ -1,0 +1,1 @@
+"""Moves octets. Knows nothing of HTTP."""

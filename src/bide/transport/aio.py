@@ -1,0 +1,158 @@
+"""A wire over an asyncio transport: uvloop's or asyncio's own. The only module that touches the end of a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import select
+import socket
+import struct
+import termios
+from typing import Final, final
+
+from bide.terms import Address
+from bide.wire import Accept, Receiver
+
+# SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+# The int that FIONREAD fills in where nothing waits.
+_NO_OCTETS: Final = struct.pack("i", 0)
+
+
+@final
+class AioWire:
+    """One accepted connection: an asyncio protocol above, a `bide.wire.Wire` below."""
+
+    __slots__ = ("_accept", "_flushing", "_receiver", "_transport")
+
+    def __init__(self, accept: Accept) -> None:
+        self._accept: Accept | None = accept
+        self._transport: asyncio.Transport
+        self._receiver: Receiver
+        self._flushing = False
+
+    # -- What asyncio reports -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Take the transport."""
+        self._transport = transport
+        accept = self._accept
+        assert accept is not None
+        self._accept = None
+        self._receiver = accept(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came."""
+        self._receiver.octets_received(data)
+
+    def eof_received(self) -> bool:
+        """The peer's FIN came. True: the transport stays open, for an answer may be owed."""
+        self._receiver.eof_received()
+        return True
+
+    def pause_writing(self) -> None:
+        """The write buffer is above its high-water mark."""
+        if not self._flushing:
+            self._receiver.output_stuck()
+
+    def resume_writing(self) -> None:
+        """The write buffer is below its low-water mark."""
+        if self._flushing:
+            self._flushing = False
+            self._receiver.flushed()
+        else:
+            self._receiver.output_flowing()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The socket is closed."""
+        self._receiver.lost(error)
+
+    # -- Orders ---------------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send octets."""
+        self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Stop reading."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def half_close(self) -> None:
+        """Flush, shut the sending side, report `flushed`."""
+        transport = self._transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size():
+            self._flushing = True
+            transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
+            transport.write_eof()
+        else:
+            transport.write_eof()
+            self._receiver.flushed()
+
+    def release(self) -> None:
+        """Flush, then close."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close with RST."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            except OSError:  # the socket is gone already: so is the need
+                pass
+        self._transport.abort()
+
+    # -- Questions ------------------------------------------------------------------------------------------------------
+
+    def unsent(self) -> int:
+        """Octets in the write buffer."""
+        return self._transport.get_write_buffer_size()
+
+    def octets_waiting(self) -> bool:
+        """Whether the kernel holds octets that were not read."""
+        fd = self._fileno()
+        if fd < 0:
+            return False
+        try:
+            return fcntl.ioctl(fd, termios.FIONREAD, _NO_OCTETS) != _NO_OCTETS
+        except OSError:
+            return False
+
+    def broken(self) -> bool:
+        """Whether the kernel reports an error or that both directions are shut."""
+        fd = self._fileno()
+        if fd < 0:
+            return True
+        poll = select.poll()
+        poll.register(fd, 0)
+        return any(events & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, events in poll.poll(0))
+
+    def peer(self) -> Address | None:
+        """The peer's address."""
+        return _address(self._transport.get_extra_info("peername"))
+
+    def local(self) -> Address | None:
+        """Our address."""
+        return _address(self._transport.get_extra_info("sockname"))
+
+    def _fileno(self) -> int:
+        sock = self._transport.get_extra_info("socket")
+        return -1 if sock is None else int(sock.fileno())
+
+
+def _address(name: object) -> Address | None:
+    """Return an address as ASGI and logs want it: of IPv6 the first two parts; a Unix socket's path without a port."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return (str(name[0]), int(name[1]))
+    if isinstance(name, str) and name:
+        return (name, None)
+    return None

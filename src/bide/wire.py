@@ -1,0 +1,71 @@
+"""The contract between the worker and a transport: orders down, facts up. A transport knows nothing of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from bide.terms import Address
+
+
+class Receiver(Protocol):
+    """Hears the facts of one wire."""
+
+    def octets_received(self, data: bytes) -> None:
+        """Octets came from the peer."""
+
+    def eof_received(self) -> None:
+        """The peer sends no more."""
+
+    def output_stuck(self) -> None:
+        """More is written than the peer takes; wait for `output_flowing` before writing on."""
+
+    def output_flowing(self) -> None:
+        """The peer takes octets again."""
+
+    def flushed(self) -> None:
+        """After `half_close`: everything written is handed to the kernel, and the sending side shut."""
+
+    def lost(self, error: Exception | None) -> None:
+        """The wire is no more. Comes last, and exactly once."""
+
+
+class Wire(Protocol):
+    """Takes the orders. None of them raises, in whatever state the wire is."""
+
+    def write(self, data: bytes) -> None:
+        """Send octets, in order, after those written before."""
+
+    def pause_reading(self) -> None:
+        """Report no octets until `resume_reading`."""
+
+    def resume_reading(self) -> None:
+        """Report octets again."""
+
+    def half_close(self) -> None:
+        """Flush, shut the sending side, go on reading, and report `flushed`."""
+
+    def release(self) -> None:
+        """Flush, then close with FIN, and report `lost`."""
+
+    def abort(self) -> None:
+        """Drop what is unsent, close with RST, and report `lost`."""
+
+    def unsent(self) -> int:
+        """Octets written that the kernel has not taken."""
+
+    def octets_waiting(self) -> bool:
+        """Whether octets have arrived that were not reported yet."""
+
+    def broken(self) -> bool:
+        """Whether the kernel knows that the peer is gone for good, reported or not."""
+
+    def peer(self) -> Address | None:
+        """The address of the peer, or None where it has none."""
+
+    def local(self) -> Address | None:
+        """The address that the peer connected to."""
+
+
+#: Called once for each wire made; returns who hears its facts.
+Accept = Callable[[Wire], Receiver]

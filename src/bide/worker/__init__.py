@@ -1,0 +1,1 @@
+"""Where the protocol core, the transport and the gateways meet."""

@@ -1,0 +1,516 @@
+"""One connection: the protocol core between its wire and the gateway.
+
+Facts come from the wire, the application and the sweep. After every fact `settle` does the same few things: write, obey the order
+to end, read or pause, set the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable
+from time import monotonic
+from typing import Final, final
+
+from bide.exchange import DONE, ConnectionInfo, DisconnectedError
+from bide.http1.connection import COMPLETE, Connection
+from bide.http1.errors import Misuse
+from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW
+from bide.message import Request
+from bide.policy.clocks import FOREVER, running
+from bide.terms import DRAINING, OLD, Clock, CloseMode, CloseReason
+from bide.wire import Wire
+from bide.worker.shared import Durations, Progress, Shared
+
+_log = logging.getLogger("bide.connection")
+
+# Pipelined requests answered in one go before others get their turn, and octets sent likewise: about a millisecond's work.
+_FAIR_REQUESTS: Final = 32
+_FAIR_OCTETS: Final = 1 << 20
+
+# Idle connections that ended so, unannounced, may have crossed a request on its way.
+_UNANNOUNCED: Final = frozenset({CloseReason.IDLE_TIMEOUT, CloseReason.SHED, CloseReason.DRAIN})
+
+# Ends that answer something other than a request.
+_NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT})
+
+
+@final
+class ServedExchange:
+    """One request and its response: see `bide.exchange.Exchange`."""
+
+    __slots__ = (
+        "_body",
+        "_left_off",
+        "_sent",
+        "_session",
+        "_waiters",
+        "awaited",
+        "begun",
+        "complete",
+        "over",
+        "request",
+    )
+
+    def __init__(self, session: Session, request: Request, begun: float) -> None:
+        self._session = session
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._sent = 0  # octets sent since others had their turn
+        self._body: Progress | None = None  # of the request body, while the application waits for it
+        self._left_off = 0.0  # when it last stopped waiting
+        self.request = request
+        self.begun = begun
+        self.awaited = False
+        self.over = False
+        self.complete = False
+
+    @property
+    def info(self) -> ConnectionInfo:
+        return self._session.info
+
+    @property
+    def body_complete(self) -> bool:
+        return self._session.connection.body_complete
+
+    def take(self) -> bytes:
+        return b"" if self.over else self._session.take_content()
+
+    async def changed(self) -> None:
+        if self.over:
+            return
+        session = self._session
+        if session.connection.body_complete:
+            await self._wait()
+        elif not session.connection.has_content:
+            self._await_body()
+            try:
+                await self._wait()
+            finally:
+                self.awaited = False
+                self._left_off = monotonic()
+                session.settle()
+
+    def inform(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
+        self._require_open()
+        self._session.connection.inform(status, fields)
+        self._session.settle()
+
+    def respond(self, status: int, fields: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
+        if self.over:
+            self._require_open()
+        self._session.connection.respond(status, fields, trailers)
+
+    def send(self, content: bytes, more: bool) -> Awaitable[None]:
+        if self.over:
+            self._require_open()
+        session = self._session
+        session.connection.send(content, more)
+        session.answered()
+        if more:
+            self._sent += len(content)
+            if session.stuck or self._sent > _FAIR_OCTETS:
+                self._sent = 0
+                return self._flowing()
+        return DONE
+
+    def send_trailers(self, fields: Iterable[tuple[bytes, bytes]], more: bool) -> None:
+        self._require_open()
+        self._session.connection.send_trailers(fields, more)
+        self._session.answered()
+
+    def finished(self) -> None:
+        if not self.over:
+            self._session.connection.fail()
+            self._session.answered()
+
+    # -- For the session ------------------------------------------------------------------------------------------------
+
+    def content_came(self, octets: int) -> float:
+        """Let the application look, and return the new deadline for the body."""
+        self.wake()
+        body = self._body
+        if body is None:
+            return FOREVER
+        body.advance(monotonic(), octets)
+        return self.body_deadline()
+
+    def body_deadline(self) -> float:
+        """Return the instant by which more of the body must come."""
+        durations = self._session.durations
+        body = self._body
+        assert body is not None
+        return body.deadline(durations.by_clock[Clock.BODY], durations.grace, durations.body_rate)
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        waiters = self._waiters
+        if waiters is not None:
+            self._waiters = None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    # -- Within ---------------------------------------------------------------------------------------------------------
+
+    def _await_body(self) -> None:
+        """Start the body clock, which runs only while the application waits; 100 (Continue) is due now or never."""
+        session = self._session
+        session.connection.want_content()
+        now = monotonic()
+        if self._body is None:
+            self._body = Progress(now)
+        else:
+            self._body.exclude(now - self._left_off)
+        self.awaited = True
+        session.settle()
+
+    async def _flowing(self) -> None:
+        """Give others their turn, or wait until the client takes what was written."""
+        await asyncio.sleep(0)
+        while self._session.stuck and not self.over:
+            await self._wait()
+        self._require_open()
+
+    async def _wait(self) -> None:
+        waiter = self._session.new_waiter()
+        if self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
+        await waiter
+
+    def _require_open(self) -> None:
+        if self.complete:
+            raise Misuse("the response is complete")
+        if self.over:
+            raise DisconnectedError("the client is gone")
+
+
+@final
+class Session:
+    """See the module. `deadline`: the instant at which the running clock ends."""
+
+    __slots__ = (
+        "_clock",
+        "_exchange",
+        "_linger_until",
+        "_mode",
+        "_raced",
+        "_reading",
+        "_reprieved",
+        "_retires",
+        "_sending",
+        "_serving",
+        "_shared",
+        "_slow",
+        "_unsent",
+        "_wire",
+        "connection",
+        "deadline",
+        "info",
+        "stuck",
+    )
+
+    def __init__(self, shared: Shared, wire: Wire) -> None:
+        now = monotonic()
+        self._shared = shared
+        self._wire = wire
+        self._retires = now + shared.durations.age()
+        self.connection = Connection(shared.limits, shared.stamp, shared.standing)
+        self.info = ConnectionInfo(wire.peer(), wire.local(), "http")
+        self._exchange: ServedExchange | None = None
+        self._serving = False  # within `_serve`, which writes what was answered when it is through
+        self._reading = True
+        self._mode: CloseMode | None = None  # how the end was ordered, once it was
+        self._linger_until = FOREVER
+        self._raced = False
+        # What is written and not taken by the client. `stuck`: the wire says so. `_slow`: it was found when a clock ran out.
+        self.stuck = False
+        self._slow = False
+        self._sending: Progress | None = None
+        self._unsent = 0
+        self._clock: Clock | None = None
+        self._reprieved = False
+        self.deadline = FOREVER
+        shared.register.add(self)
+        shared.counters.opened += 1
+        self._start_clock(Clock.FIRST_OCTET)
+
+    @property
+    def durations(self) -> Durations:
+        return self._shared.durations
+
+    # -- What the wire reports ------------------------------------------------------------------------------------------
+
+    def octets_received(self, data: bytes) -> None:
+        connection = self.connection
+        request = connection.receive(data)
+        if request is not None:
+            self._serve(request)
+            return
+        exchange = self._exchange
+        if exchange is not None:
+            deadline = exchange.content_came(len(data))
+            if self._clock is Clock.BODY:
+                self.deadline = deadline
+                self._reprieved = False
+        elif connection.state is LINGER:
+            self._lingered()
+        self.settle()
+
+    def eof_received(self) -> None:
+        self.connection.receive_eof()
+        if self.connection.state is LINGER:
+            self._wire.release()
+        self.settle()
+
+    def output_stuck(self) -> None:
+        self.stuck = True
+        self.settle()
+
+    def output_flowing(self) -> None:
+        self.stuck = False
+        if self._exchange is not None:
+            self._exchange.wake()
+            self.settle()
+        else:
+            self._go_on()
+
+    def flushed(self) -> None:
+        self.stuck = False
+        if self.connection.state is CLOSING:
+            self.connection.half_closed()
+            if self.connection.input_ended:
+                self._wire.release()
+        self.settle()
+
+    def lost(self, error: Exception | None) -> None:
+        connection = self.connection
+        connection.lost()
+        self.settle()
+        shared = self._shared
+        shared.register.remove(self)
+        reason = connection.reason
+        assert reason is not None
+        shared.counters.ended(reason, connection.served)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("connection of %s ended after %d requests: %s", self.info.peer, connection.served, reason.value)
+
+    # -- What the application does, through its exchange ----------------------------------------------------------------
+
+    def answered(self) -> None:
+        """Octets of a response are ready to be written; it may be complete."""
+        if self.connection.state is EXCHANGE:
+            self.settle()
+            return
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.complete = self.connection.progress == COMPLETE
+            self._conclude(exchange)
+        if not self._serving:
+            self._go_on()
+
+    def take_content(self) -> bytes:
+        content = self.connection.take_content()
+        if not self._reading:
+            self.settle()
+        return content
+
+    def new_waiter(self) -> asyncio.Future[None]:
+        return self._shared.loop.create_future()
+
+    # -- What the worker decides ----------------------------------------------------------------------------------------
+
+    def deadline_reached(self, now: float) -> None:
+        """The running clock has run out. Octets that have arrived count, read or not: they get a sweep's time to be read."""
+        clock = self._clock
+        assert clock is not None
+        state = self.connection.state
+        if state is LINGER:
+            self._wire.release()
+            self.deadline = FOREVER
+            return
+        if state is CLOSING:
+            self._give_up()
+            return
+        if clock is not Clock.SEND:
+            if not self._reprieved and self._wire.octets_waiting():
+                self._reprieved = True
+                return
+            if clock is Clock.IDLE and self._wire.unsent():
+                self._slow = True  # the last response is still on its way: no idle connection yet
+                self.settle()
+                return
+        self.connection.expire(clock)
+        self.settle()
+
+    def watch_output(self, now: float) -> None:
+        """Look how what was written comes along."""
+        sending = self._sending
+        if sending is None:
+            return
+        unsent = self._wire.unsent()
+        if unsent < self._unsent:
+            sending.advance(now, self._unsent - unsent)
+        self._unsent = unsent
+        self.deadline = self._send_deadline(sending)
+        if self._slow and not unsent:
+            self._slow = False
+            self.settle()
+
+    def drain(self, idle_until: float) -> None:
+        """The worker is stopping: announce close on every response, and wait for another request no longer than that."""
+        self.connection.note(DRAINING)
+        if self.is_idle:
+            self.deadline = min(self.deadline, idle_until)
+
+    def stop(self) -> None:
+        """End now, finished or not."""
+        state = self.connection.state
+        if state is LINGER:
+            self._wire.release()
+        elif state is CLOSING:
+            self._give_up()
+        else:
+            self.connection.stop()
+            self.settle()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is owed to the client."""
+        return self.connection.state is IDLE or self.connection.state is NEW
+
+    # -- Within ---------------------------------------------------------------------------------------------------------
+
+    def _give_up(self) -> None:
+        """Wait no longer for the client to take the last octets."""
+        self.connection.stop()
+        self.deadline = FOREVER
+        self._end()
+
+    def settle(self) -> None:
+        """Bring the wire, the exchange and the clock in line with the connection's state."""
+        connection = self.connection
+        if self._exchange is not None and connection.state is not EXCHANGE:
+            self._conclude(self._exchange)
+        output = connection.take_output()
+        if output and connection.state is not CLOSED:
+            self._wire.write(output)
+        if connection.state is CLOSING and self._mode is None:
+            self._end()
+        if connection.crowded == self._reading:
+            self._reading = not connection.crowded
+            if self._reading:
+                self._wire.resume_reading()
+            else:
+                self._wire.pause_reading()
+        exchange = self._exchange
+        clock = running(
+            connection.state,
+            body_awaited=exchange is not None and exchange.awaited,
+            output_stuck=self.stuck or self._slow,
+        )
+        if clock is not self._clock:
+            self._start_clock(clock)
+
+    def _serve(self, request: Request | None) -> None:
+        """Serve a request, and those pipelined behind it as far as they are answered at once."""
+        self._serving = True
+        shared = self._shared
+        connection = self.connection
+        turns = 0
+        while request is not None:
+            now = monotonic()
+            if now >= self._retires:
+                connection.note(OLD)
+            exchange = ServedExchange(self, request, now)
+            self._exchange = exchange
+            shared.gateway.start(exchange)
+            if not exchange.over or self.stuck:
+                break
+            turns += 1
+            if turns == _FAIR_REQUESTS:
+                shared.loop.call_soon(self._go_on)
+                break
+            request = connection.next_request()
+        self._serving = False
+        self.settle()
+
+    def _go_on(self) -> None:
+        """Serve what was pipelined behind the last request, unless the client does not take its answers."""
+        if self._exchange is None and not self.stuck:
+            self._serve(self.connection.next_request())
+        else:
+            self.settle()
+
+    def _conclude(self, exchange: ServedExchange) -> None:
+        """The exchange is over: the response is complete, or never will be."""
+        self._exchange = None
+        self._clock = None  # the idle clock begins anew
+        exchange.over = True
+        exchange.wake()
+        record = self._shared.record
+        if record is not None:
+            connection = self.connection
+            request = exchange.request
+            record(
+                self.info.peer,
+                request.method,
+                request.target,
+                request.minor,
+                connection.status,
+                connection.sent,
+                monotonic() - exchange.begun,
+                connection.served,
+                connection.reason,
+            )
+
+    def _end(self) -> None:
+        """Give the order to end."""
+        connection = self.connection
+        record = self._shared.record
+        if record is not None and self._mode is None and connection.reason in _NO_REQUEST and connection.status:
+            record(self.info.peer, "-", b"-", 1, connection.status, 0, 0.0, connection.served + 1, connection.reason)
+        mode = connection.close_mode(self._wire.octets_waiting())
+        self._mode = mode
+        if mode is CloseMode.LINGER:
+            self._wire.half_close()
+        elif mode is CloseMode.RELEASE:
+            self._wire.release()
+        else:
+            self._wire.abort()
+
+    def _start_clock(self, clock: Clock | None) -> None:
+        if self._clock is Clock.SEND:
+            self._sending = None
+            self._shared.register.stuck.discard(self)
+        self._clock = clock
+        self._reprieved = False
+        durations = self._shared.durations
+        if clock is None:
+            self.deadline = FOREVER
+        elif clock is Clock.BODY:
+            assert self._exchange is not None
+            self.deadline = self._exchange.body_deadline()
+        elif clock is Clock.SEND:
+            self._sending = Progress(monotonic())
+            self._unsent = self._wire.unsent()
+            self._shared.register.stuck.add(self)
+            self.deadline = self._send_deadline(self._sending)
+        else:
+            now = monotonic()
+            self.deadline = now + durations.by_clock[clock]
+            if clock is Clock.LINGER:
+                self._linger_until = now + durations.linger_total
+
+    def _send_deadline(self, sending: Progress) -> float:
+        durations = self._shared.durations
+        return sending.deadline(durations.by_clock[Clock.SEND], durations.grace, durations.send_rate)
+
+    def _lingered(self) -> None:
+        """Octets came after the end: they are dropped, and counted where they may be a request that was lost."""
+        self.deadline = min(monotonic() + self._shared.durations.by_clock[Clock.LINGER], self._linger_until)
+        connection = self.connection
+        if connection.announced is None and connection.reason in _UNANNOUNCED and not self._raced:
+            self._raced = True
+            self._shared.counters.race_lost += 1

@@ -1,0 +1,31 @@
+"""What all tests share: how hypothesis searches, and what happens where a system tool is missing."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if CI else "local")
+
+
+@pytest.fixture(scope="session")
+def system_tool() -> Callable[..., str]:
+    """Finds a program by its name or another of its names; without it the test skips, or fails where CI=true."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+    def find(*names: str) -> str:
+        for name in names:
+            if found := shutil.which(name, path=path):
+                return found
+        message = f"{' or '.join(names)} not found: sh tools/system-packages"
+        if CI:
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return find

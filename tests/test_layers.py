@@ -1,0 +1,200 @@
+"""Who may import whom: the table, checked over the import statements of every module.
+
+Imports inside functions and under TYPE_CHECKING count like any other: what a module names, it depends on.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+SRC: Final = Path(__file__).resolve().parent.parent / "src"
+
+# A row holds for the module and all below it; the longest row that matches counts.
+# A module that no row names has no place yet: give it one here.
+MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
+    # contracts and words
+    "bide.terms": (),
+    "bide.message": ("bide.terms",),
+    "bide.exchange": ("bide.terms", "bide.message"),
+    "bide.wire": ("bide.terms",),
+    "bide.config": ("bide.terms",),
+    # decides; one policy does not know another
+    "bide.policy": ("bide.terms",),
+    # speaks HTTP, never I/O
+    "bide.http1": ("bide.terms", "bide.message", "bide.policy", "bide.http1"),
+    # sees the application, never a socket
+    "bide.gateway": ("bide.terms", "bide.message", "bide.exchange", "bide.gateway"),
+    # sees the socket, never HTTP
+    "bide.transport": ("bide.terms", "bide.wire", "bide.transport"),
+    # look on
+    "bide.observe": ("bide.terms", "bide.observe"),
+    "bide.probe": ("bide.terms", "bide.probe"),
+    # where all of it meets
+    "bide.worker": (
+        "bide.terms",
+        "bide.message",
+        "bide.exchange",
+        "bide.wire",
+        "bide.config",
+        "bide.policy",
+        "bide.http1",
+        "bide.gateway",
+        "bide.transport",
+        "bide.observe",
+        "bide.worker",
+    ),
+    "bide.supervisor": (
+        "bide.terms",
+        "bide.config",
+        "bide.observe",
+        "bide.transport.listeners",
+        "bide.worker",
+        "bide.supervisor",
+    ),
+    # the way in
+    "bide.cli": ("bide",),
+    "bide.__main__": ("bide.cli",),
+    "bide.__init__": (
+        "bide.terms",
+        "bide.message",
+        "bide.exchange",
+        "bide.config",
+        "bide.worker",
+        "bide.supervisor",
+    ),
+}
+
+# The heart computes: of the world outside it knows these, and nothing else.
+HEART: Final = ("bide.terms", "bide.message", "bide.policy", "bide.http1")
+HEART_MAY_IMPORT: Final = ("__future__", "collections.abc", "enum", "re", "typing")
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of a module; a package is its `__init__` only at the top, where it is a row of its own."""
+    parts = path.relative_to(SRC).with_suffix("").parts
+    if parts[-1] == "__init__" and len(parts) > 2:
+        parts = parts[:-1]
+    return ".".join(parts)
+
+
+FILES: Final = {name_of(path): path for path in sorted((SRC / "bide").rglob("*.py"))}
+MODULES: Final = frozenset(FILES)
+
+
+def is_within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def row_of(module: str) -> str | None:
+    return max((row for row in MAY_IMPORT if is_within(module, row)), key=len, default=None)
+
+
+def imports(module: str, tree: ast.Module, *, is_package: bool, modules: frozenset[str]) -> Iterator[tuple[int, str]]:
+    """Line and full name of each module imported. `from bide import wire` imports bide.wire, if there is one."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                submodule = f"{base}.{alias.name}"
+                yield node.lineno, submodule if submodule in modules else base
+
+
+def faults(module: str, source: str, *, is_package: bool = False, modules: frozenset[str] = MODULES) -> list[str]:
+    """Each import of this module that its row does not allow."""
+    row = row_of(module)
+    if row is None:
+        return [f"{module}: no row in MAY_IMPORT names it"]
+    in_heart = any(is_within(module, part) for part in HEART)
+    module = module.removesuffix(".__init__")
+    found = []
+    for line, imported in imports(module, ast.parse(source), is_package=is_package, modules=modules):
+        if is_within(imported, "bide"):
+            allowed = MAY_IMPORT[row]
+        elif in_heart:
+            allowed = HEART_MAY_IMPORT
+        else:
+            continue
+        if not any(is_within(imported, prefix) for prefix in allowed):
+            found.append(f"{module}:{line}: may not import {imported}")
+    return found
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_only_what_its_row_allows(module: str) -> None:
+    path = FILES[module]
+    assert faults(module, path.read_text(encoding="utf-8"), is_package=path.stem == "__init__") == []
+
+
+def test_rows_name_only_rows() -> None:
+    for row, allowed in MAY_IMPORT.items():
+        for prefix in allowed:
+            assert prefix == "bide" or row_of(prefix), f"{row} may import {prefix}, which has no row"
+
+
+def test_heart_may_import_the_standard_library_only() -> None:
+    assert {name.partition(".")[0] for name in HEART_MAY_IMPORT} <= sys.stdlib_module_names
+
+
+SAMPLE: Final = frozenset(
+    {"bide.terms", "bide.wire", "bide.policy", "bide.policy.clocks", "bide.http1", "bide.http1.head", "bide.transport"}
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("bide.terms", "import enum"),
+        ("bide.message", "from bide.terms import State"),
+        ("bide.message", "from bide import terms"),
+        ("bide.http1.body", "from .head import Head"),
+        ("bide.http1.body", "from . import head"),
+        ("bide.http1.body", "from ..policy import clocks"),
+        ("bide.http1.body", "from collections.abc import Iterator"),
+        ("bide.gateway.asgi", "import asyncio"),
+        ("bide.__init__", "from bide.config import Config"),
+        ("bide.__init__", "from .config import Config"),
+        ("bide.cli", "from bide.probe.dial import dial"),
+        ("bide.__main__", "from bide.cli import main"),
+        ("bide.supervisor", "from bide.transport.listeners import bind"),
+    ],
+)
+def test_allowed(module: str, source: str) -> None:
+    assert faults(module, source, is_package=module.endswith("__init__"), modules=SAMPLE) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "imported"),
+    [
+        ("bide.terms", "import bide.wire", "bide.wire"),
+        ("bide.terms", "import time", "time"),
+        ("bide.terms", "from collections import deque", "collections"),
+        ("bide.message", "import bide", "bide"),
+        ("bide.message", "from bide import __version__", "bide"),
+        ("bide.message", "from bide import wire", "bide.wire"),
+        ("bide.policy.persistence", "from bide.policy.clocks import CLOCKS", "bide.policy.clocks"),
+        ("bide.policy.persistence", "from . import clocks", "bide.policy.clocks"),
+        ("bide.policy.persistence", "from bide.message import Request", "bide.message"),
+        ("bide.http1.body", "def f():\n    import logging", "logging"),
+        ("bide.http1.body", "from mypy_extensions import i64", "mypy_extensions"),
+        ("bide.http1.body", "if TYPE_CHECKING:\n    from ..transport import aio", "bide.transport"),
+        ("bide.gateway.asgi", "from bide.wire import Wire", "bide.wire"),
+        ("bide.transport.aio", "from bide.http1.head import Head", "bide.http1.head"),
+        ("bide.observe.live", "from bide.worker import register", "bide.worker"),
+        ("bide.worker.session", "from bide.cli import main", "bide.cli"),
+        ("bide.supervisor", "from bide.transport.aio import Wire", "bide.transport.aio"),
+        ("bide.termsandmore", "", "no row"),
+        ("bide.newcomer", "", "no row"),
+    ],
+)
+def test_refused(module: str, source: str, imported: str) -> None:
+    (fault,) = faults(module, source, modules=SAMPLE)
+    assert imported in fault

@@ -1,0 +1,70 @@
+"""One place touches a socket's end: `transport/`. Everything else gives orders to a wire, or closes an exchange."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+SRC: Final = Path(__file__).resolve().parent.parent / "src"
+
+# bide.probe asks questions of any server with sockets of its own.
+MAY_END_SOCKETS: Final = ("bide/transport/", "bide/probe/")
+
+# Calls that end a socket whatever they are called on, and calls that do if they are called on one of these.
+ALWAYS: Final = frozenset({"write_eof"})
+ON_SOCKETS: Final = frozenset({"abort", "close", "shutdown"})
+SOCKETS: Final = frozenset({"conn", "sock", "socket", "transport"})
+
+FILES: Final = {
+    path.relative_to(SRC).as_posix(): path
+    for path in sorted((SRC / "bide").rglob("*.py"))
+    if not path.relative_to(SRC).as_posix().startswith(MAY_END_SOCKETS)
+}
+
+
+def receiver(node: ast.expr) -> str:
+    """The last name before the call: `self._transport.close()` and `get_transport().close()` are called on a transport."""
+    while isinstance(node, ast.Call | ast.Subscript | ast.Await):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def ends_of_sockets(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        on, called = receiver(node.func.value), node.func.attr
+        if called in ALWAYS or (called in ON_SOCKETS and on.rpartition("_")[2] in SOCKETS):
+            yield f"line {node.lineno}: {on}.{called}()"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_only_the_transport_ends_sockets(file: str) -> None:
+    assert list(ends_of_sockets(FILES[file].read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "anything.write_eof()",
+        "transport.close()",
+        "self._transport.abort()",
+        "self.client_sock.shutdown(SHUT_WR)",
+        "get_transport().close()",
+        "sockets[0].socket.close()",
+    ],
+)
+def test_found(source: str) -> None:
+    assert len(list(ends_of_sockets(source))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["wire.abort()", "self.wire.half_close()", "file.close()", "loop.close()", "pool.shutdown()", "listeners.close()"],
+)
+def test_not_found(source: str) -> None:
+    assert list(ends_of_sockets(source)) == []
