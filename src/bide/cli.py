@@ -53,6 +53,8 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
     if isinstance(kind, types.UnionType):
         kind = kind.__args__[0]
     extra: dict[str, Any] = {"type": kind}
+    if typing.get_origin(kind) is tuple:
+        extra = {"multiple": True}
     if kind is bool:
         declared[0] = f"--{name}/--no-{name}" if option.default else f"--{name}"
         extra = {"is_flag": True}
@@ -63,7 +65,7 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
         declared,
         default=option.default,
         help=text,
-        show_default=option.default not in (None, "", False),
+        show_default=option.default not in (None, "", False, ()),
         envvar=f"BIDE_{option.name.upper()}",
         **extra,
     )

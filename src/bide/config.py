@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 SERVING: Final = "Serving"
 CLOCKS: Final = "Clocks (seconds; rates in octets per second)"
+PERSISTENCE: Final = "Persistence"
+CONNECTIONS: Final = "Connections (counts, unless said otherwise)"
 LIMITS: Final = "Limits (octets, unless counted)"
 STOPPING: Final = "Stopping (seconds)"
 LOGS: Final = "Logs"
@@ -56,6 +58,9 @@ class Config:
     timeout_first_octet: float = _option(
         30.0, CLOCKS, "A new connection's first octet.", "puma first_data_timeout 30", least=0.001
     )
+    timeout_idle_least: float = _option(
+        5.0, CLOCKS, "The idle timeout under pressure.", "uvicorn, Apache 5", least=0.001
+    )
     timeout_head: float = _option(
         20.0, CLOCKS, "A request head in all, from its first octet.", "Apache RequestReadTimeout 20-40", least=0.001
     )
@@ -89,6 +94,40 @@ class Config:
     rate_grace: float = _option(5.0, CLOCKS, "Before a rate counts.", "Kestrel 5", least=0)
     limit_age: float = _option(
         0.0, CLOCKS, "Age at which a connection retires; 0 for none.", "nginx keepalive_time 3600", least=0
+    )
+
+    keep_alive: bool = _option(True, PERSISTENCE, "Connections persist; without, each response closes, and says so.")
+    advertise_keep_alive: bool = _option(
+        False, PERSISTENCE, "Tell clients how long idle connections are held; they are held longer.", "Node, nginx"
+    )
+    close_for: tuple[str, ...] = _option(
+        (),
+        PERSISTENCE,
+        "Close after each response to agent:PATTERN, path:PATTERN or peer:NETWORK; repeatable.",
+        "nginx keepalive_disable",
+    )
+    health_path: str = _option(
+        "", PERSISTENCE, "Path of a health check that the server answers itself; 503 when stopping."
+    )
+
+    limit_connections: int = _option(
+        0,
+        CONNECTIONS,
+        "Connections in all; 0 for what the descriptor limit allows.",
+        "nginx worker_connections",
+        least=0,
+    )
+    limit_connections_per_peer: int = _option(
+        0, CONNECTIONS, "Connections of one address; 0 for no limit.", "nginx limit_conn", least=0
+    )
+    limit_overflow: int = _option(
+        0, CONNECTIONS, "Connections beyond the limit that are answered 503; the others wait.", "Envoy", least=0
+    )
+    limit_memory: int = _option(
+        0, CONNECTIONS, "Memory of the process, octets; 0 for no limit.", "granian workers-max-rss", least=0
+    )
+    lag_target: float = _option(
+        0.1, CONNECTIONS, "Seconds that the event loop may lag behind.", "Node 0.07 (toobusy)", least=0.001
     )
 
     limit_head: int = _option(65536, LIMITS, "A request head.", "h11 16 KiB, hyper 400 KB, Go 1 MiB", least=256)

@@ -177,6 +177,7 @@ UNNEEDED: Final = 1 << 8  # a rule says that this client needs no persistence
 DRAINING: Final = 1 << 9  # the server is stopping
 LIMIT_REACHED: Final = 1 << 10  # the connection has served its number of requests
 OLD: Final = 1 << 11  # the connection has reached its age
+TURNED_AWAY: Final = 1 << 15  # there is no room for this connection
 PRESSED: Final = 1 << 12  # the server is short of resources and this client gains little from persistence
 HTTP_1_0: Final = 1 << 13  # the request's version is HTTP/1.0
 CLIENT_KEEP_ALIVE: Final = 1 << 14  # the request's Connection field holds `keep-alive`

@@ -45,6 +45,12 @@ class Wire(Protocol):
     def half_close(self) -> None:
         """Flush, shut the sending side, go on reading, and report `flushed`."""
 
+    def half_close_if_quiet(self) -> bool:
+        """Shut the sending side unless octets have arrived or are unsent; return whether it was done.
+
+        Looking and shutting follow each other at once: what arrives between them is all that an idle close can lose.
+        """
+
     def release(self) -> None:
         """Flush, then close with FIN, and report `lost`."""
 
@@ -52,13 +58,19 @@ class Wire(Protocol):
         """Drop what is unsent, close with RST, and report `lost`."""
 
     def unsent(self) -> int:
-        """Octets written that the kernel has not taken."""
+        """Octets written that the peer has not acknowledged, or, where that cannot be known, that the kernel has not taken."""
 
     def octets_waiting(self) -> bool:
         """Whether octets have arrived that were not reported yet."""
 
     def broken(self) -> bool:
         """Whether the kernel knows that the peer is gone for good, reported or not."""
+
+    def watch_peer(self) -> None:
+        """Have the kernel find out by itself whether the peer is still there, so that `broken` can tell."""
+
+    def descriptor(self) -> int:
+        """The number of the socket's file descriptor; -1 where there is none."""
 
     def peer(self) -> Address | None:
         """The address of the peer, or None where it has none."""

@@ -24,7 +24,8 @@ _VERSION: Final = {"version": "3.0", "spec_version": "2.4"}
 _HTTP: Final = ("1.0", "1.1")
 
 # The eager start spares a request that never waits a pass of the event loop.
-_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+_EAGER: Final = sys.version_info >= (3, 12)
+_Task: Final[Any] = asyncio.Task
 
 
 @final
@@ -75,7 +76,10 @@ class AsgiGateway:
         cycle = _Cycle(exchange)
         self.running.add(cycle)
         # The name is given because asyncio would otherwise count and format one for each task.
-        cycle.task = asyncio.Task(self._run(cycle, scope), loop=self._loop, name="bide-request", **_EAGER)
+        if _EAGER:
+            cycle.task = _Task(self._run(cycle, scope), loop=self._loop, name="bide-request", eager_start=True)
+        else:
+            cycle.task = _Task(self._run(cycle, scope), loop=self._loop, name="bide-request")
 
     async def _run(self, cycle: _Cycle, scope: Scope) -> None:
         """Run the application. Each run is a task of its own, so context variables stay its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bide.http1.errors import Rejected
-from bide.http1.fields import VALUE_OCTETS, field_line
+from bide.http1.fields import field_line, is_value
 from bide.http1.limits import Limits
 
 _HEX: Final = b"0123456789ABCDEFabcdef"
@@ -86,7 +86,7 @@ class ChunkedDecoder:
         size, semicolon, extensions = line.partition(b";")
         if semicolon:
             size = size.rstrip(b" \t")  # 7.1.1 allows, and RFC 9110, 5.6.3 has us drop, white space before it
-            if extensions.translate(None, VALUE_OCTETS):
+            if not is_value(extensions):
                 raise Rejected(400, "control octet in a chunk extension")
             self._extensions += len(extensions)
         if len(line) + 2 > self._limits.chunk_line or self._extensions > self._limits.chunk_line:

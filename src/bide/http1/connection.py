@@ -13,12 +13,13 @@ from typing import Final, final
 from bide.http1.body import ChunkedDecoder
 from bide.http1.errors import Misuse, Rejected
 from bide.http1.head import read_head, rejected_early
-from bide.http1.lifetime import CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, step
+from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, step
 from bide.http1.limits import Limits
 from bide.http1.response import (
     LAST_CHUNK,
     SAYS_CLOSE,
     SAYS_DATE,
+    UNDECLARED,
     Stamp,
     chunk,
     error_response,
@@ -36,7 +37,6 @@ from bide.terms import (
     DRAINING,
     EXPECTATION_OPEN,
     INPUT_ENDED,
-    LIMIT_REACHED,
     NOT_SELF_DELIMITED,
     RESPONSE_BROKEN,
     RESPONSE_CLOSE,
@@ -69,9 +69,13 @@ _LEFT: Final[dict[State, CloseReason]] = {
     IDLE: CloseReason.CLIENT_EOF_IDLE,
 }
 
+# Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
+_NO_CONTENT: Final = frozenset({204, 205, 304})
+
 # What reading an application's fields raises where they are not pairs of bytes.
 _WRONG_TYPES: Final = (AttributeError, TypeError, ValueError)
 
+_CR: Final = 0x0D
 _CRLF: Final = b"\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -88,6 +92,7 @@ class Connection:
     status, sent: of that response: its status code (0 before there is one), and octets of content written.
     body_complete: whether the current request's body has arrived in full.
     input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
+    output: octets to write, for `take_output`.
     crowded: whether enough is held; reading should pause, so that memory stays bounded.
     detail: what was wrong with rejected octets; "" if nothing was.
     """
@@ -100,13 +105,12 @@ class Connection:
         "_decoder",
         "_discarded",
         "_facts",
-        "_fields",
         "_framing",
+        "_head",
         "_held",
         "_late",
         "_left",
         "_limits",
-        "_output",
         "_position",
         "_remaining",
         "_request",
@@ -119,6 +123,7 @@ class Connection:
         "crowded",
         "detail",
         "input_ended",
+        "output",
         "progress",
         "reason",
         "sent",
@@ -137,7 +142,7 @@ class Connection:
         self.announced: CloseReason | None = None
         self.served = 0
         self.detail = ""
-        self._output = b""
+        self.output = b""
         # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`.
         self._buffer = b""
         self._position = 0
@@ -159,7 +164,7 @@ class Connection:
         self.progress = COMPLETE
         self.status = 0
         self.sent = 0
-        self._fields = b""
+        self._head = b""  # status line and field lines, while the head is held
         self._said = 0
         self._framing = _BODILESS
         self._remaining = 0  # octets of content declared and not yet handed over, or UNDECLARED
@@ -171,6 +176,11 @@ class Connection:
         """Take octets from the client. Return a request whose head they completed; its answer is then owed."""
         state = self.state
         if state is IDLE or state is NEW:
+            end = data.find(b"\r\n\r\n")
+            if end > 0 and data[0] != _CR and self._held is None and self._position == len(self._buffer):
+                self._buffer = data
+                self._position = end + 4
+                return self._begin(data[:end])  # by far the most common: a head comes whole
             if self._position < len(self._buffer):  # `next_request` has yet to be called for what came before
                 self._hold(data)
                 return None
@@ -233,7 +243,7 @@ class Connection:
             self._end(Input.DEADLINE, reason)
 
     def shed(self) -> None:
-        """End an idle, unused or lingering connection to make room."""
+        """End an idle or unused connection to make room."""
         self._end(Input.SHED, CloseReason.SHED)
 
     def stop(self) -> None:
@@ -244,6 +254,13 @@ class Connection:
         else:
             busy = self.state is HEAD or self.state is DISCARD
             self._end(Input.STOPPED, CloseReason.DRAIN_DEADLINE if busy else CloseReason.DRAIN)
+
+    def break_down(self) -> None:
+        """End the connection because something of ours failed: what it may still do cannot be known."""
+        if self.state is not CLOSED:
+            self.progress = CUT
+            self._deceptive = True
+            self._end(Input.STOPPED, CloseReason.INTERNAL_ERROR)
 
     def half_closed(self) -> None:
         """Take the news that everything is flushed and the sending side is shut."""
@@ -262,7 +279,7 @@ class Connection:
         """Take the news that the application asks for content that has not arrived: 100 (Continue) is due now, or never."""
         if self._facts & EXPECTATION_OPEN and self.progress <= HELD and self.state is EXCHANGE:
             self._facts &= ~EXPECTATION_OPEN
-            self._output += _CONTINUE
+            self.output += _CONTINUE
 
     def take_content(self) -> bytes:
         """Return the request content that has arrived and was not taken yet."""
@@ -283,9 +300,9 @@ class Connection:
         if self.progress != OWED:
             raise Misuse("the response has already been started")
         try:
-            if not 200 <= status <= 999:
+            if status < 200:
                 raise Misuse(f"{status!r} is not the status of a final response")
-            self._fields, self._remaining, self._said = field_lines(fields)
+            self._head, self._remaining, self._said = field_lines(status_line(status), fields)
         except _WRONG_TYPES as error:
             raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
         self.status = status
@@ -299,14 +316,16 @@ class Connection:
         try:
             if not 102 <= status <= 199:  # 100 and 101 say something about the connection
                 raise Misuse(f"{status!r} is not the status of an interim response")
-            lines, _, _ = field_lines(fields)
+            lines, length, _ = field_lines(status_line(status), fields)
+            if length != UNDECLARED:  # RFC 9110, 8.6
+                raise Misuse("an interim response has no Content-Length")
         except _WRONG_TYPES as error:
             raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
         if self._request is not None and self._request.minor:
-            self._output += status_line(status) + lines + _CRLF
+            self.output += lines + _CRLF
 
     def send(self, content: bytes, more: bool) -> None:
-        """Take content of the response; `more` says whether further content follows.
+        """Take content of the response, which must be bytes; `more` says whether further content follows.
 
         Raises Misuse where the content breaks the framing that the head declared; nothing of it is then written.
         """
@@ -334,7 +353,7 @@ class Connection:
         except _WRONG_TYPES as error:
             raise Misuse(f"the fields are not pairs of bytes: {error}") from error
         if self._framing == _CHUNKED:
-            self._output += lines if more else lines + _CRLF
+            self.output += lines if more else lines + _CRLF
         if not more:
             self.progress = COMPLETE
             self._settle()
@@ -363,8 +382,8 @@ class Connection:
 
     def take_output(self) -> bytes:
         """Return the octets to write."""
-        output = self._output
-        self._output = b""
+        output = self.output
+        self.output = b""
         return output
 
     def next_request(self) -> Request | None:
@@ -389,6 +408,11 @@ class Connection:
     def has_content(self) -> bool:
         """Whether content waits to be taken."""
         return self._content_size > 0
+
+    @property
+    def has_pipelined(self) -> bool:
+        """Whether octets were received behind the last request: `next_request` is to be called once its exchange is over."""
+        return self._position < len(self._buffer) or self.input_ended
 
     # -- Reading --------------------------------------------------------------------------------------------------------
 
@@ -427,7 +451,6 @@ class Connection:
             position += 2
         end = data.find(b"\r\n\r\n", position)
         if end >= 0:
-            self.state = step(self.state, Input.FIRST_OCTET)
             self._buffer = data
             self._position = end + 4
             return self._begin(data[position:end])
@@ -471,8 +494,6 @@ class Connection:
         self._request = request
         self.served += 1
         self._facts = request.facts | self._standing
-        if self._limits.requests and self.served >= self._limits.requests:
-            self._facts |= LIMIT_REACHED
         self.progress = OWED
         self.status = 0
         self.sent = 0
@@ -490,6 +511,8 @@ class Connection:
                 self._break_off(Input.PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
             if self.state is not EXCHANGE:
                 return None
+        elif self._position < len(self._buffer):
+            self.crowded = self._is_crowded()
         return request
 
     def _read_body(self) -> None:
@@ -562,12 +585,10 @@ class Connection:
         """Decide the framing (6.3) and whether the connection persists, and write the head with the first content."""
         request = self._request
         assert request is not None
-        status = self.status
         length = self._remaining
-        if status == 204 or status == 304 or status == 205:
-            if content or (length > 0 and status != 304):
-                raise Misuse(f"a {status} response has no content")  # RFC 9110, 15.3.5, 15.3.6, 15.4.5
+        if self.status in _NO_CONTENT:
             framing = _BODILESS
+            self._require_no_content(content, length)
         elif request.method == "HEAD":
             framing = _BODILESS
         elif length >= 0:
@@ -577,42 +598,55 @@ class Connection:
             framing = _CHUNKED
         else:
             framing = _CLOSE_DELIMITED
+        said = self._said
         facts = self._facts
         if framing == _CLOSE_DELIMITED:
             facts |= NOT_SELF_DELIMITED
-        if self._said & SAYS_CLOSE:
+        if said & SAYS_CLOSE:
             facts |= RESPONSE_CLOSE
         if not self.body_complete and self._left > self._limits.discard:
             facts |= BODY_UNREAD  # of a chunked body the length is unknown: it is discarded as far as that goes
         if self.input_ended and not self._has_unread():
             facts |= INPUT_ENDED
         self._facts = facts
-        self.announced = persist(facts)
+        self.announced = announced = persist(facts)
 
-        head = status_line(status) + self._fields
-        if not self._said & SAYS_DATE:
-            head += self._stamp.date  # RFC 9110, 6.6.1
-        if framing == _LENGTH or (length >= 0 and status != 204 and status != 205):
-            head += b"Content-Length: %d\r\n" % length
-        elif framing == _CHUNKED:
+        head = self._head
+        if framing == _CHUNKED:
             head += b"Transfer-Encoding: chunked\r\n"
-        elif status == 205:
-            head += b"Content-Length: 0\r\n"
-        if self.announced is not None:
+        if announced is not None:
             head += b"Connection: close\r\n"
+        elif self._stamp.persists:
+            head += self._stamp.persists
         elif facts & CLIENT_KEEP_ALIVE and not request.minor:
             head += b"Connection: keep-alive\r\n"
-        head += _CRLF
+        head += _CRLF if said & SAYS_DATE else self._stamp.date_end  # RFC 9110, 6.6.1
+        if self.output:
+            head = self.output + head
         self._framing = framing
         self.progress = STARTED
-        if framing == _CHUNKED:
-            self._output += head
+        if framing == _BODILESS:
+            self.output = head
+        elif framing == _CHUNKED:
+            self.output = head
             self._write_chunk(content, more)
-        elif framing == _BODILESS:
-            self._output += head
         else:
             self.sent = len(content)
-            self._output = self._output + head + content if self._output else head + content
+            self.output = head + content
+
+    def _require_no_content(self, content: bytes, length: int) -> None:
+        """Raise Misuse if a response that has no content was given some (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
+
+        A declared length of zero is not sent with 204, which must not have one (8.6), but is with 205, which should.
+        """
+        status = self.status
+        if content or (length > 0 and status != 304):
+            raise Misuse(f"a {status} response has no content")
+        if status == 204 and length == 0:
+            lines = self._head.split(_CRLF)
+            self._head = _CRLF.join(line for line in lines if not line.lower().startswith(b"content-length:"))
+        elif status == 205 and length < 0:
+            self._head += b"Content-Length: 0\r\n"
 
     def _write_content(self, content: bytes, more: bool) -> None:
         framing = self._framing
@@ -620,20 +654,20 @@ class Connection:
             self._write_chunk(content, more)
             return
         if framing == _BODILESS:
-            if content and self.status in (204, 205, 304):
+            if content and self.status in _NO_CONTENT:
                 raise Misuse(f"a {self.status} response has no content")
             return  # the content of a GET, for a HEAD: counted by nobody
         if framing == _LENGTH:
             self._count(content, more)
         self.sent += len(content)
-        self._output = self._output + content if self._output else content
+        self.output = self.output + content if self.output else content
 
     def _write_chunk(self, content: bytes, more: bool) -> None:
         if content:
             self.sent += len(content)
-            self._output += chunk(content)
+            self.output += chunk(content)
         if not more:
-            self._output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
+            self.output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
 
     def _count(self, content: bytes, more: bool) -> None:
         """Hold the content against the declared length. Raises Misuse before an octet of a broken message is written."""
@@ -646,9 +680,10 @@ class Connection:
 
     def _write_error(self, status: int, detail: str) -> None:
         self.status = status
-        self.sent = 0
         to_head = self._request is not None and self._request.method == "HEAD"
-        self._output += error_response(status, detail, self._stamp.date, to_head)
+        head, content = error_response(status, detail, self._stamp.date, to_head)
+        self.sent = len(content)
+        self.output += head + content
 
     # -- Ending ---------------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ _DIGIT: Final = b"0123456789"
 
 #: tchar of RFC 9110, 5.6.2.
 TOKEN_OCTETS: Final = b"!#$%&'*+-.^_`|~" + _DIGIT + _UPPER + _LOWER
-#: field-content of RFC 9110, 5.5: HTAB, SP, VCHAR, obs-text. CR, LF, NUL and the other controls are not in it.
-VALUE_OCTETS: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+#: What is not field-content of RFC 9110, 5.5 (HTAB, SP, VCHAR, obs-text): CR, LF, NUL and the other controls.
+_CONTROLS: Final = bytes(range(0x09)) + bytes(range(0x0A, 0x20)) + b"\x7f"
 
 # Bounds of what is remembered, for the whole process. HPACK's default table has 4,096 octets for one connection;
 # here about a thousand lines of at most 512 octets serve all of them.
@@ -83,6 +83,11 @@ def is_token(octets: bytes) -> bool:
     return octets != b"" and not octets.translate(None, TOKEN_OCTETS)
 
 
+def is_value(octets: bytes) -> bool:
+    """Whether `octets` may stand in a field value (RFC 9110, 5.5)."""
+    return len(octets.translate(None, _CONTROLS)) == len(octets)
+
+
 def field_name(octets: bytes) -> bytes | None:
     """Return a field name in lower case, or None if it is not a token."""
     name = _names.get(octets)
@@ -104,7 +109,7 @@ def field_line(line: bytes) -> tuple[bytes, bytes]:
     name = field_name(octets)
     if name is None or not colon:
         raise Rejected(400, "malformed field line")
-    if value.translate(None, VALUE_OCTETS):
+    if not is_value(value):
         raise Rejected(400, "control octet in a field value")
     field = (name, value.strip(b" \t"))
     if name in _REPEATING and len(line) <= _LONGEST_LINE:

@@ -1,7 +1,7 @@
 """The life of a connection as a table. `step` is the only way from one state to another.
 
-Every end goes through CLOSING, and CLOSED is reached when the wire reports that the connection is no more: so connections
-closed and reasons given are the same number. Nothing leads back from CLOSING, LINGER or CLOSED.
+Every end that is decided goes through CLOSING, and CLOSED is reached when the wire reports that the connection is no more: so
+connections closed and reasons given are the same number. Nothing leads back from CLOSING, LINGER or CLOSED.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ CLOSED: Final = State.CLOSED
 TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     NEW: {
         Input.FIRST_OCTET: HEAD,
+        Input.HEAD_COMPLETE: EXCHANGE,  # it came whole
+        Input.HEAD_REJECTED: CLOSING,
         Input.PEER_EOF: CLOSING,
         Input.DEADLINE: CLOSING,
         Input.SHED: CLOSING,
@@ -57,6 +59,8 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     },
     IDLE: {
         Input.FIRST_OCTET: HEAD,
+        Input.HEAD_COMPLETE: EXCHANGE,  # it came whole
+        Input.HEAD_REJECTED: CLOSING,
         Input.PEER_EOF: CLOSING,
         Input.DEADLINE: CLOSING,
         Input.SHED: CLOSING,
@@ -71,7 +75,6 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     },
     LINGER: {
         Input.DEADLINE: LINGER,
-        Input.SHED: LINGER,
         Input.STOPPED: LINGER,
         Input.LOST: CLOSED,
     },

@@ -16,10 +16,9 @@ class Limits:
     trailer: a trailer section in all.
     discard: request body that is read and dropped after the response, to persist.
     buffer: content held for the application, and octets held behind a request, before reading pauses.
-    requests: exchanges per connection (count); 0 for no limit.
     """
 
-    __slots__ = ("buffer", "chunk_line", "discard", "fields", "head", "requests", "target", "trailer")
+    __slots__ = ("buffer", "chunk_line", "discard", "fields", "head", "target", "trailer")
 
     def __init__(
         self,
@@ -31,7 +30,6 @@ class Limits:
         trailer: int,
         discard: int,
         buffer: int,
-        requests: int,
     ) -> None:
         self.head = head
         self.target = target
@@ -40,4 +38,3 @@ class Limits:
         self.trailer = trailer
         self.discard = discard
         self.buffer = buffer
-        self.requests = requests

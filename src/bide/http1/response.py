@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final, final
 
 from bide.http1.errors import Misuse
-from bide.http1.fields import VALUE_OCTETS, field_name, members
+from bide.http1.fields import field_name, is_value, members
 
 #: `length` of a response whose application did not declare one.
 UNDECLARED: Final = -1
@@ -51,6 +51,7 @@ _CONNECTION: Final = 2
 _CODING: Final = 3
 _DATE: Final = 4
 _HOP: Final = 5
+_REPEATED: Final = 6  # likely to come again as it is, and no secret
 _KINDS: Final[dict[bytes, int]] = {
     b"content-length": _LENGTH,
     b"connection": _CONNECTION,
@@ -58,40 +59,50 @@ _KINDS: Final[dict[bytes, int]] = {
     b"date": _DATE,
     b"keep-alive": _HOP,  # a promise about the connection, which only the server can keep
     b"proxy-connection": _HOP,
+    b"accept-ranges": _REPEATED,
+    b"access-control-allow-origin": _REPEATED,
+    b"allow": _REPEATED,
+    b"cache-control": _REPEATED,
+    b"content-encoding": _REPEATED,
+    b"content-language": _REPEATED,
+    b"content-type": _REPEATED,
+    b"referrer-policy": _REPEATED,
+    b"server": _REPEATED,
+    b"strict-transport-security": _REPEATED,
+    b"vary": _REPEATED,
+    b"x-content-type-options": _REPEATED,
+    b"x-frame-options": _REPEATED,
 }
 
-# Names as applications write them -> kind; and whole lines of names that repeat and tell no secret. Bounds as in `fields`.
+# Names as applications write them -> kind; and whole lines of REPEATED ones. Bounds as in `fields`.
 _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 256
 _kinds: Final[dict[bytes, int]] = {}
 _known_lines: Final[dict[tuple[bytes, bytes], bytes]] = {}
-_REPEATING: Final = frozenset(
-    {
-        b"accept-ranges",
-        b"access-control-allow-origin",
-        b"allow",
-        b"cache-control",
-        b"content-encoding",
-        b"content-language",
-        b"content-type",
-        b"referrer-policy",
-        b"server",
-        b"strict-transport-security",
-        b"vary",
-        b"x-content-type-options",
-        b"x-frame-options",
-    }
-)
 
 
 @final
 class Stamp:
-    """The Date field line with its CRLF, shared by all connections and kept current by whoever has a clock (RFC 9110, 6.6.1)."""
+    """The Date field line, shared by all connections and kept current by whoever has a clock (RFC 9110, 6.6.1).
 
-    __slots__ = ("date",)
+    date: the line with its CRLF. date_end: the same with the empty line that ends a head.
+    persists: field lines for responses that announce how long the connection is held; empty where none do so.
+    """
+
+    __slots__ = ("date", "date_end", "persists")
 
     def __init__(self, date: bytes = b"") -> None:
+        self.persists = b""
+        self.set(date)
+
+    def set(self, date: bytes) -> None:
+        """Give the time: the field line with its CRLF."""
         self.date = date
+        self.date_end = date + b"\r\n"
+
+    def advertise(self, seconds: int) -> None:
+        """Announce for how long an idle connection is held (`Keep-Alive: timeout`, RFC 2068, 19.7.1.1); 0 for no longer."""
+        self.persists = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % seconds if seconds > 0 else b""
 
 
 def status_line(status: int) -> bytes:
@@ -115,55 +126,63 @@ def _kind(name: bytes) -> int:
     return kind
 
 
-def field_lines(fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, int, int]:
-    """Return (field lines with their CRLFs, declared content length or UNDECLARED, bits of what they say).
+def field_lines(first: bytes, fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, int, int]:
+    """Return (`first` and the field lines with their CRLFs, declared content length or UNDECLARED, bits of what they say).
 
-    Fields about the connection and the framing are read and left out of the lines.
+    Fields about the connection and the transfer coding are read and left out of the lines.
     Raises Misuse: a name or value with an octet that does not belong, a malformed or contradictory Content-Length, a
     transfer coding other than chunked. Raises TypeError or ValueError where `fields` does not hold pairs of bytes.
     """
-    lines: list[bytes] = []
+    lines = [first]
     length = UNDECLARED
     said = 0
     for name, value in fields:
-        line = _known_lines.get((name, value))
-        if line is not None:
-            lines.append(line)
-            continue
         kind = _kinds.get(name)
         if kind is None:
             kind = _kind(name)
-        if value.translate(None, VALUE_OCTETS):
+        if kind == _REPEATED:
+            known = _known_lines.get((name, value))
+            if known is not None:
+                lines.append(known)
+                continue
+        elif kind == _LENGTH:
+            declared = int(value) if value.isdigit() else UNDECLARED
+            if declared < 0 or length != UNDECLARED:
+                raise Misuse(f"malformed or repeated Content-Length {value!r}")
+            length = declared
+        elif not is_value(value):
             raise Misuse(f"control octet in the value of {name!r}: {value!r}")
-        if kind != _ORDINARY:
-            if kind == _LENGTH:
-                declared = int(value) if value.isdigit() else UNDECLARED
-                if declared < 0 or length not in (UNDECLARED, declared):
-                    raise Misuse(f"malformed or contradictory Content-Length {value!r}")
-                length = declared
-                continue
-            if kind == _CONNECTION:
-                options = members(value)
-                if b"close" in options:
-                    said |= SAYS_CLOSE
-                others = [option for option in options if option not in (b"close", b"keep-alive")]
-                if others:
-                    lines.append(b"Connection: " + b", ".join(others) + b"\r\n")
-                continue
-            if kind == _CODING:
-                if members(value) != [b"chunked"]:  # the server chunks by itself; any other coding it cannot vouch for
-                    raise Misuse(f"transfer coding {value!r} is not supported")
-                continue
-            if kind == _HOP:
-                continue
+        elif kind == _CONNECTION:
+            options = members(value)
+            if b"close" in options:
+                said |= SAYS_CLOSE
+            others = [option for option in options if option not in (b"close", b"keep-alive")]
+            if others:
+                lines.append(b"Connection: " + b", ".join(others) + b"\r\n")
+            continue
+        elif kind == _CODING:
+            if members(value) != [b"chunked"]:  # the server chunks by itself; any other coding it cannot vouch for
+                raise Misuse(f"transfer coding {value!r} is not supported")
+            continue
+        elif kind == _HOP:
+            continue
+        elif kind == _DATE:
             said |= SAYS_DATE
         line = name + b": " + value + b"\r\n"
-        if len(line) <= _LONGEST_REMEMBERED and name in _REPEATING:
-            if len(_known_lines) >= _MOST_REMEMBERED:
-                _known_lines.clear()
-            _known_lines[(name, value)] = line
+        if kind == _REPEATED:
+            _remember(name, value, line)
         lines.append(line)
     return b"".join(lines), length, said
+
+
+def _remember(name: bytes, value: bytes, line: bytes) -> None:
+    """Check a line that is likely to come again, and keep it if it is not too long."""
+    if not is_value(value):
+        raise Misuse(f"control octet in the value of {name!r}: {value!r}")
+    if len(line) <= _LONGEST_REMEMBERED:
+        if len(_known_lines) >= _MOST_REMEMBERED:
+            _known_lines.clear()
+        _known_lines[(name, value)] = line
 
 
 def trailer_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -172,9 +191,9 @@ def trailer_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """
     trailers = list(fields)
     for name, _ in trailers:
-        if _kind(name) != _ORDINARY:
+        if _kind(name) not in (_ORDINARY, _REPEATED):
             raise Misuse(f"{name!r} cannot be a trailer field")
-    return field_lines(trailers)[0]
+    return field_lines(b"", trailers)[0]
 
 
 def chunk(content: bytes) -> bytes:
@@ -182,15 +201,15 @@ def chunk(content: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(content), content)
 
 
-def error_response(status: int, detail: str, date: bytes, to_head: bool) -> bytes:
-    """Return a whole response that says what was wrong and that the connection closes.
+def error_response(status: int, detail: str, date: bytes, to_head: bool) -> tuple[bytes, bytes]:
+    """Return (head, content) of a response that says what was wrong and that the connection closes.
 
     to_head: it answers a HEAD request, so it has no content (RFC 9110, 9.3.2).
     """
     content = f"{detail}\n".encode()
-    return b"%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+    head = b"%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
         status_line(status),
         date,
         len(content),
-        b"" if to_head else content,
     )
+    return head, b"" if to_head else content

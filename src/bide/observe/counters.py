@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
-from typing import final
+import logging
+import time
+from typing import Final, final
 
 from bide.terms import CloseReason
+
+_log = logging.getLogger("bide")
+
+# Histograms count by powers of two: bucket n holds values from 2**(n-1) up to 2**n, exclusive; bucket 0 holds zero.
+# Requests per connection are counted as they are, gaps between requests in milliseconds.
+_BUCKETS: Final = 40
+
+# The warning about lost races comes at most that often, seconds.
+_WARN_EVERY: Final = 60.0
 
 
 @final
 class Counters:
-    """opened, requests: totals. closed: connections ended, by reason. race_lost: idle connections that were closed just as the
-    client sent a request on them; a load balancer would have shown each as a 502.
+    """opened, requests: totals. closed: connections ended, by reason. served: connections by requests carried. gaps: requests
+    by the milliseconds that their connection was idle before.
+
+    race_lost: idle connections that were closed just as the client sent a request; a load balancer shows each as a 502.
     """
 
-    __slots__ = ("closed", "opened", "race_lost", "requests")
+    __slots__ = ("_warned", "closed", "gaps", "opened", "race_lost", "requests", "served")
 
     def __init__(self) -> None:
         self.opened = 0
         self.requests = 0
         self.race_lost = 0
         self.closed: dict[CloseReason, int] = dict.fromkeys(CloseReason, 0)
+        self.served = [0] * _BUCKETS
+        self.gaps = [0] * _BUCKETS
+        self._warned = -_WARN_EVERY
 
     def ended(self, reason: CloseReason, served: int) -> None:
         """Count the end of a connection that served `served` requests."""
         self.closed[reason] += 1
         self.requests += served
+        self.served[min(served.bit_length(), _BUCKETS - 1)] += 1
+
+    def gap(self, seconds: float) -> None:
+        """Count a request that came after its connection was idle for so long."""
+        self.gaps[min(int(seconds * 1000.0).bit_length(), _BUCKETS - 1)] += 1
+
+    def lost_race(self) -> None:
+        """Count a request that crossed the close of its idle connection, and name the remedy, now and then."""
+        self.race_lost += 1
+        now = time.monotonic()
+        if now - self._warned >= _WARN_EVERY:
+            self._warned = now
+            _log.warning(
+                "a request arrived just as its idle connection was closed (%d so far): the client keeps connections longer "
+                "than this server; set --timeout-idle above the client's own idle timeout, or use --advertise-keep-alive",
+                self.race_lost,
+            )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Final, TextIO, final
+from typing import TextIO, final
 
 from bide.terms import Address, CloseReason
 
 #: Called once per request: peer, method, target, minor version, status, octets of content, seconds, number, reason.
 Record = Callable[[Address | None, str, bytes, int, int, int, float, int, CloseReason | None], None]
 
-# Characters below 0x20 and DEL never reach a request target; this is for the quote, which would end the quoted part.
-_QUOTE: Final = '"'
+
+def peer_name(peer: Address | None) -> str:
+    """Return an address as text: host and port, or a Unix socket's path, or "-"."""
+    if peer is None:
+        return "-"
+    return peer[0] if peer[1] is None else f"{peer[0]}:{peer[1]}"
 
 
 @final
@@ -42,10 +46,9 @@ class Journal:
         reason: CloseReason | None,
     ) -> None:
         """Record a request as a line for people."""
-        host = "-" if peer is None else peer[0] if peer[1] is None else f"{peer[0]}:{peer[1]}"
         end = "" if reason is None else f" close={reason.value}"
         self._add(
-            f'{self._now()} {host} "{method} {target.decode("latin-1")} HTTP/1.{minor}"'
+            f'{self._now()} {peer_name(peer)} "{method} {target.decode("latin-1")} HTTP/1.{minor}"'
             f" {status} {octets} {seconds * 1000.0:.1f}ms #{number}{end}\n"
         )
 
@@ -66,7 +69,7 @@ class Journal:
             "time": self._now(),
             "level": "info",
             "event": "request",
-            "peer": None if peer is None else peer[0] if peer[1] is None else f"{peer[0]}:{peer[1]}",
+            "peer": peer_name(peer),
             "method": method,
             "target": target.decode("latin-1"),
             "version": f"1.{minor}",

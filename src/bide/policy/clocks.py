@@ -29,10 +29,11 @@ EXPIRIES: Final[dict[Clock, Expiry]] = {
     Clock.LINGER: Expiry(CloseReason.IDLE_TIMEOUT, None),  # never given: a lingering connection has its reason
 }
 
-# EXCHANGE has no row: there it depends on who is waited for.
+#: Which clock runs where nobody waits for a body and the client takes what is written.
 CLOCKS: Final[dict[State, Clock | None]] = {
     State.NEW: Clock.FIRST_OCTET,
     State.HEAD: Clock.HEAD,
+    State.EXCHANGE: None,  # the application thinks: its time is its own
     State.DISCARD: Clock.DISCARD,
     State.IDLE: Clock.IDLE,
     State.CLOSING: Clock.SEND,
@@ -41,17 +42,18 @@ CLOCKS: Final[dict[State, Clock | None]] = {
 }
 
 
-def running(state: State, *, body_awaited: bool, output_stuck: bool) -> Clock | None:
+def running(state: State, body_awaited: bool, output_stuck: bool) -> Clock | None:
     """Return the clock that runs, or None.
 
-    body_awaited: the application waits for request content that has not arrived.
+    body_awaited: the application waits for request content that has not arrived; only ever true in EXCHANGE.
     output_stuck: octets written have not been taken by the client's side.
     """
-    if output_stuck and state is not State.LINGER and state is not State.CLOSED:
+    clock = CLOCKS[state]
+    if output_stuck and clock is not Clock.LINGER and state is not State.CLOSED:
         return Clock.SEND
-    if state is State.EXCHANGE:
-        return Clock.BODY if body_awaited else None  # the application thinks: its time is its own
-    return CLOCKS[state]
+    if body_awaited:
+        return Clock.BODY
+    return clock
 
 
 def progress_deadline(since: float, last: float, octets: int, timeout: float, grace: float, rate: float) -> float:

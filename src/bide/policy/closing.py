@@ -29,8 +29,8 @@ def how(reason: CloseReason, *, deceptive: bool, input_ended: bool, unread: bool
     """
     if deceptive or reason is CloseReason.SEND_TIMEOUT:
         return CloseMode.ABORT  # what is left to flush is not worth flushing, or would mislead
-    if input_ended:
-        return CloseMode.RELEASE
+    if input_ended or reason is CloseReason.SHED:
+        return CloseMode.RELEASE  # shed: nothing was owed, and the room is needed now
     if unread or reason not in _CLIENT_IS_DONE:
         return CloseMode.LINGER  # 9.6: to a client that still sends, a reset may destroy the answer
     return CloseMode.RELEASE

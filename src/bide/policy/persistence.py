@@ -22,6 +22,7 @@ from bide.terms import (
     PRESSED,
     RESPONSE_BROKEN,
     RESPONSE_CLOSE,
+    TURNED_AWAY,
     UNNEEDED,
     CloseReason,
 )
@@ -34,6 +35,7 @@ RULES: Final[tuple[tuple[int, CloseReason], ...]] = (
     (EXPECTATION_OPEN, CloseReason.EXPECTATION_UNMET),  # RFC 9110 10.1.1
     (BODY_UNREAD, CloseReason.REQUEST_UNREAD),  # 9.3: "read the entire request body or close"
     (INPUT_ENDED, CloseReason.CLIENT_HALF_CLOSED),
+    (TURNED_AWAY, CloseReason.REFUSED),
     (KEEP_ALIVE_OFF, CloseReason.KEEP_ALIVE_OFF),
     (UNNEEDED, CloseReason.CLIENT_POLICY),
     (DRAINING, CloseReason.DRAIN),

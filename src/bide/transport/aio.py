@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import os
 import select
 import socket
 import struct
@@ -15,6 +17,10 @@ from bide.wire import Accept, Receiver
 
 # SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+# Seconds between probes of a peer that has half-closed. Its own kernel forgets a socket that was closed in full after about a
+# minute (tcp_fin_timeout), and answers a probe with RST from then on.
+_PROBE: Final = 15
 
 # The int that FIONREAD fills in where nothing waits.
 _NO_OCTETS: Final = struct.pack("i", 0)
@@ -89,13 +95,31 @@ class AioWire:
         transport = self._transport
         if transport.is_closing():
             return
-        if transport.get_write_buffer_size():
+        if self.half_close_if_quiet():
+            self._receiver.flushed()
+        elif transport.get_write_buffer_size():
             self._flushing = True
             transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
             transport.write_eof()
         else:
             transport.write_eof()
             self._receiver.flushed()
+
+    def half_close_if_quiet(self) -> bool:
+        """Look and shut."""
+        transport = self._transport
+        fd = self._fileno()
+        if fd < 0 or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        with socket.socket(fileno=os.dup(fd)) as twin:
+            try:
+                if fcntl.ioctl(fd, termios.FIONREAD, _NO_OCTETS) != _NO_OCTETS:
+                    return False
+                # The event loops would shut it in a later pass, and that is a long time for a request to arrive in.
+                twin.shutdown(socket.SHUT_WR)
+            except OSError:  # the peer has reset it: the loop is about to say so
+                return False
+        return True
 
     def release(self) -> None:
         """Flush, then close."""
@@ -105,17 +129,23 @@ class AioWire:
         """Close with RST."""
         sock = self._transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
-            try:
+            with contextlib.suppress(OSError):  # if the socket is gone already, so is the need
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            except OSError:  # the socket is gone already: so is the need
-                pass
         self._transport.abort()
 
     # -- Questions ------------------------------------------------------------------------------------------------------
 
     def unsent(self) -> int:
-        """Octets in the write buffer."""
-        return self._transport.get_write_buffer_size()
+        """Octets in the write buffer, and in the kernel's."""
+        unsent = self._transport.get_write_buffer_size()
+        fd = self._fileno()
+        if fd >= 0:
+            try:
+                (held,) = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, _NO_OCTETS))
+            except OSError:  # not known of every kind of socket
+                return unsent
+            unsent += held
+        return unsent
 
     def octets_waiting(self) -> bool:
         """Whether the kernel holds octets that were not read."""
@@ -135,6 +165,20 @@ class AioWire:
         poll = select.poll()
         poll.register(fd, 0)
         return any(events & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, events in poll.poll(0))
+
+    def watch_peer(self) -> None:
+        """Turn TCP keep-alive on."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+                    if hasattr(socket, name):
+                        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _PROBE)
+
+    def descriptor(self) -> int:
+        """The file descriptor's number."""
+        return self._fileno()
 
     def peer(self) -> Address | None:
         """The peer's address."""

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import errno
 import os
+import select
 import socket
 import stat
-from typing import cast, final
+import struct
+import sys
+from typing import Final, cast, final
 
 from bide.transport.aio import AioWire
 from bide.wire import Accept
 
 # Connections that asyncio's own loop accepts in one go, so that a pause takes effect soon. The kernel's queue keeps its length.
-_BATCH = 16
+_BATCH: Final = 16
+
+# At the end, the queue counts as empty after so many looks, that many seconds apart: a handshake under way gets through.
+_QUIET_LOOKS: Final = 3
+_LOOK: Final = 0.01
+
+# A classic BPF program for SO_ATTACH_FILTER: drop segments with the SYN flag, take all others. On a TCP socket the program sees
+# the TCP header from its first octet on; the flags are octet 13, SYN is bit 1.
+_SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h; not in the socket module
+_DROP_SYN: Final = b"".join(
+    struct.pack("HBBI", code, jump_true, jump_false, operand)
+    for code, jump_true, jump_false, operand in (
+        (0x30, 0, 0, 13),  # ldb [13]
+        (0x45, 0, 1, 0x02),  # jset #0x02, drop, take
+        (0x06, 0, 0, 0),  # drop: ret #0
+        (0x06, 0, 0, 0xFFFFFFFF),  # take: ret #-1
+    )
+)
 
 
 class ListenError(Exception):
@@ -71,6 +93,19 @@ def inherited(fd: int) -> socket.socket:
     return sock
 
 
+def _keep_newcomers_out(sock: socket.socket) -> None:
+    """Have the kernel queue no more connections on a listening socket, as far as it can do that."""
+    if sys.platform == "linux" and sock.family != socket.AF_UNIX:
+        program = ctypes.create_string_buffer(_DROP_SYN)
+        with contextlib.suppress(OSError):  # a kernel that will not: then as elsewhere
+            sock.setsockopt(
+                socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_DROP_SYN) // 8, ctypes.addressof(program))
+            )
+    elif sock.family == socket.AF_UNIX:
+        with contextlib.suppress(OSError):  # without its name, nobody finds it
+            os.unlink(sock.getsockname())  # noqa: PTH108
+
+
 def _remove_stale(path: str) -> None:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
@@ -99,7 +134,7 @@ def _cannot_listen(where: str, error: OSError) -> str:
 class Listener:
     """One listening socket. Pausing closes only a duplicate of it, so that the kernel goes on to queue newcomers."""
 
-    __slots__ = ("_accept", "_backlog", "_loop", "_server", "_socket")
+    __slots__ = ("_accept", "_backlog", "_loop", "_resuming", "_server", "_socket")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, backlog: int, accept: Accept) -> None:
         self._loop = loop
@@ -107,6 +142,7 @@ class Listener:
         self._backlog = backlog
         self._accept = accept
         self._server: asyncio.AbstractServer | None = None
+        self._resuming: asyncio.Task[None] | None = None
         sock.setblocking(False)
 
     @property
@@ -128,7 +164,33 @@ class Listener:
                 self._server = await self._loop.create_unix_server(make, sock=duplicate, backlog=_BATCH)
             else:
                 self._server = await self._loop.create_server(make, sock=duplicate, backlog=_BATCH)
-            self._socket.listen(self._backlog)
+            self._socket.listen(self._backlog)  # asyncio has made the queue as short as its batch
+
+    def resume(self) -> None:
+        """Accept again, soon."""
+        self._resuming = self._loop.create_task(self.accept())
+
+    def waiting(self) -> bool:
+        """Whether connections wait in the kernel's queue."""
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    async def finish(self) -> None:
+        """Accept what the kernel has queued, and no more; then listen no more.
+
+        Closing a listening socket resets the connections in its queue. So, where the kernel can filter (Linux), newcomers are
+        kept out of the queue first: their SYN is dropped, and comes again when this socket is gone. Elsewhere, what arrives in
+        the last moment can still be reset.
+        """
+        _keep_newcomers_out(self._socket)
+        if self._server is None:
+            await self.accept()
+        quiet = 0
+        while quiet < _QUIET_LOOKS:
+            await asyncio.sleep(_LOOK)
+            quiet = 0 if self.waiting() else quiet + 1
+        self.close()
 
     def pause(self) -> None:
         """Accept no more for now; newcomers wait in the kernel's queue."""
@@ -142,10 +204,8 @@ class Listener:
         path = self._socket.getsockname() if self._socket.family == socket.AF_UNIX else None
         self._socket.close()
         if path:
-            try:
+            with contextlib.suppress(OSError):  # it was removed before
                 os.unlink(path)  # noqa: PTH108
-            except OSError:  # somebody else has removed it, or put something in its place that we may not remove
-                pass
 
     def _make(self) -> asyncio.BaseProtocol:
         # Event loops look only at the methods: a protocol need not be derived from theirs.

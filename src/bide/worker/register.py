@@ -11,33 +11,43 @@ if TYPE_CHECKING:
 
 @final
 class Register:
-    """Every open connection of a worker, in the order of arrival."""
+    """Every open connection of a worker, in the order of arrival.
 
-    __slots__ = ("_sessions", "stuck")
+    stuck: those whose output the client does not take: their progress is looked at in each sweep.
+    half_closed: those that are owed an answer after their EOF: in each sweep it is looked whether they are still there.
+    """
+
+    __slots__ = ("half_closed", "sessions", "stuck")
 
     def __init__(self) -> None:
-        self._sessions: dict[Session, None] = {}
-        #: Those whose output the client does not take: their progress is looked at in each sweep.
+        self.sessions: dict[Session, None] = {}
         self.stuck: set[Session] = set()
+        self.half_closed: set[Session] = set()
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self.sessions)
 
     def __iter__(self) -> Iterator[Session]:
-        return iter(list(self._sessions))
+        """Go through them; they may come and go meanwhile."""
+        return iter(list(self.sessions))
 
     def add(self, session: Session) -> None:
         """Enter an accepted connection."""
-        self._sessions[session] = None
+        self.sessions[session] = None
 
     def remove(self, session: Session) -> None:
         """Strike out a connection that is no more."""
-        del self._sessions[session]
+        del self.sessions[session]
         self.stuck.discard(session)
+        self.half_closed.discard(session)
 
-    def sweep(self, now: float) -> None:
-        """Let every clock that has run out at `now` have its effect."""
+    def sweep(self, now: float, idle_cut: float) -> None:
+        """Let every clock that has run out at `now` have its effect; the idle clock runs `idle_cut` seconds shorter."""
+        for session in list(self.half_closed):
+            session.watch_peer()
         for session in list(self.stuck):
             session.watch_output(now)
-        for session in [session for session in self._sessions if session.deadline <= now]:
-            session.deadline_reached(now)
+        horizon = now + idle_cut
+        for session in [session for session in self.sessions if session.deadline <= horizon]:
+            if session.deadline <= now or session.is_waiting:
+                session.deadline_reached(now)

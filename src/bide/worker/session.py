@@ -17,9 +17,11 @@ from bide.http1.connection import COMPLETE, Connection
 from bide.http1.errors import Misuse
 from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW
 from bide.message import Request
+from bide.observe.journal import peer_name
 from bide.policy.clocks import FOREVER, running
-from bide.terms import DRAINING, OLD, Clock, CloseMode, CloseReason
+from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Clock, CloseMode, CloseReason
 from bide.wire import Wire
+from bide.worker.reception import Answer
 from bide.worker.shared import Durations, Progress, Shared
 
 _log = logging.getLogger("bide.connection")
@@ -27,6 +29,9 @@ _log = logging.getLogger("bide.connection")
 # Pipelined requests answered in one go before others get their turn, and octets sent likewise: about a millisecond's work.
 _FAIR_REQUESTS: Final = 32
 _FAIR_OCTETS: Final = 1 << 20
+
+# How long an idle connection is listened to after its half-close, seconds.
+_LISTEN: Final = 1.0
 
 # Idle connections that ended so, unannounced, may have crossed a request on its way.
 _UNANNOUNCED: Final = frozenset({CloseReason.IDLE_TIMEOUT, CloseReason.SHED, CloseReason.DRAIN})
@@ -48,6 +53,7 @@ class ServedExchange:
         "awaited",
         "begun",
         "complete",
+        "info",
         "over",
         "request",
     )
@@ -59,14 +65,11 @@ class ServedExchange:
         self._body: Progress | None = None  # of the request body, while the application waits for it
         self._left_off = 0.0  # when it last stopped waiting
         self.request = request
+        self.info = session.info
         self.begun = begun
         self.awaited = False
         self.over = False
         self.complete = False
-
-    @property
-    def info(self) -> ConnectionInfo:
-        return self._session.info
 
     @property
     def body_complete(self) -> bool:
@@ -193,11 +196,13 @@ class Session:
     __slots__ = (
         "_clock",
         "_exchange",
+        "_late",
         "_linger_until",
         "_mode",
-        "_raced",
         "_reading",
+        "_refused",
         "_reprieved",
+        "_requests",
         "_retires",
         "_sending",
         "_serving",
@@ -208,6 +213,7 @@ class Session:
         "connection",
         "deadline",
         "info",
+        "shed_before",
         "stuck",
     )
 
@@ -216,6 +222,7 @@ class Session:
         self._shared = shared
         self._wire = wire
         self._retires = now + shared.durations.age()
+        self._requests = shared.durations.requests()
         self.connection = Connection(shared.limits, shared.stamp, shared.standing)
         self.info = ConnectionInfo(wire.peer(), wire.local(), "http")
         self._exchange: ServedExchange | None = None
@@ -223,7 +230,9 @@ class Session:
         self._reading = True
         self._mode: CloseMode | None = None  # how the end was ordered, once it was
         self._linger_until = FOREVER
-        self._raced = False
+        self._late = False  # octets came after the end
+        self._refused = False  # there is no room for it: what it asks is answered 503
+        self.shed_before = False
         # What is written and not taken by the client. `stuck`: the wire says so. `_slow`: it was found when a clock ran out.
         self.stuck = False
         self._slow = False
@@ -232,9 +241,10 @@ class Session:
         self._clock: Clock | None = None
         self._reprieved = False
         self.deadline = FOREVER
+        self._start_clock(Clock.FIRST_OCTET)
         shared.register.add(self)
         shared.counters.opened += 1
-        self._start_clock(Clock.FIRST_OCTET)
+        shared.door.entered(self, wire.descriptor())
 
     @property
     def durations(self) -> Durations:
@@ -243,25 +253,37 @@ class Session:
     # -- What the wire reports ------------------------------------------------------------------------------------------
 
     def octets_received(self, data: bytes) -> None:
-        connection = self.connection
-        request = connection.receive(data)
-        if request is not None:
-            self._serve(request)
-            return
+        try:
+            request = self.connection.receive(data)
+            if request is not None:
+                self._serve(request)
+            else:
+                self._took(data)
+        except Exception:
+            self._break_down()
+
+    def _took(self, data: bytes) -> None:
+        """Octets came that did not complete a request's head."""
         exchange = self._exchange
         if exchange is not None:
             deadline = exchange.content_came(len(data))
             if self._clock is Clock.BODY:
                 self.deadline = deadline
                 self._reprieved = False
-        elif connection.state is LINGER:
+        elif self.connection.state is LINGER:
             self._lingered()
         self.settle()
 
     def eof_received(self) -> None:
-        self.connection.receive_eof()
-        if self.connection.state is LINGER:
+        connection = self.connection
+        connection.receive_eof()
+        if connection.state is LINGER:
             self._wire.release()
+        elif (
+            connection.state is EXCHANGE
+        ):  # it may only have half-closed: the answer is owed until it is known to be gone
+            self._wire.watch_peer()
+            self._shared.register.half_closed.add(self)
         self.settle()
 
     def output_stuck(self) -> None:
@@ -293,22 +315,32 @@ class Session:
         reason = connection.reason
         assert reason is not None
         shared.counters.ended(reason, connection.served)
+        shared.reception.peers.learn(self.host, connection.served)
+        shared.door.left(self)
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("connection of %s ended after %d requests: %s", self.info.peer, connection.served, reason.value)
+            detail = f" ({connection.detail})" if connection.detail else ""
+            _log.debug(
+                "%s: ended, requests=%d close=%s%s", peer_name(self.info.peer), connection.served, reason.value, detail
+            )
 
     # -- What the application does, through its exchange ----------------------------------------------------------------
 
     def answered(self) -> None:
         """Octets of a response are ready to be written; it may be complete."""
-        if self.connection.state is EXCHANGE:
+        connection = self.connection
+        if connection.state is EXCHANGE:
             self.settle()
             return
         exchange = self._exchange
         if exchange is not None:
-            exchange.complete = self.connection.progress == COMPLETE
+            exchange.complete = connection.progress == COMPLETE
             self._conclude(exchange)
-        if not self._serving:
+        if self._serving:
+            return
+        if connection.has_pipelined:
             self._go_on()
+        else:
+            self.settle()
 
     def take_content(self) -> bytes:
         content = self.connection.take_content()
@@ -334,14 +366,22 @@ class Session:
             self._give_up()
             return
         if clock is not Clock.SEND:
-            if not self._reprieved and self._wire.octets_waiting():
+            if clock is not Clock.IDLE and not self._reprieved and self._wire.octets_waiting():
                 self._reprieved = True
                 return
-            if clock is Clock.IDLE and self._wire.unsent():
-                self._slow = True  # the last response is still on its way: no idle connection yet
-                self.settle()
-                return
+            if clock is Clock.IDLE:
+                if self._wire.unsent():
+                    self._slow = True  # the last response is still on its way: no idle connection yet
+                    self.settle()
+                    return
+                if self._wire.half_close_if_quiet():
+                    self._mode = CloseMode.LINGER
+                elif not self._reprieved:
+                    self._reprieved = True
+                    return
         self.connection.expire(clock)
+        if self._mode is CloseMode.LINGER:
+            self.connection.half_closed()
         self.settle()
 
     def watch_output(self, now: float) -> None:
@@ -358,10 +398,32 @@ class Session:
             self._slow = False
             self.settle()
 
-    def drain(self, idle_until: float) -> None:
-        """The worker is stopping: announce close on every response, and wait for another request no longer than that."""
+    def watch_peer(self) -> None:
+        """Look whether a client that has half-closed is still there to take its answer."""
+        if self._wire.broken():
+            self._wire.abort()
+
+    def refuse(self) -> None:
+        """There is no room for this connection: what it asks is answered 503, and it ends."""
+        self._refused = True
+        self.connection.note(TURNED_AWAY)
+
+    def shed(self) -> bool:
+        """End an idle connection to make room, unless it has just asked something; return whether it was done."""
+        if self._wire.octets_waiting():
+            return False
+        self.shed_before = True
+        self.connection.shed()
+        self.settle()
+        return True
+
+    def announce(self) -> None:
+        """The worker is stopping: announce close on every response."""
         self.connection.note(DRAINING)
-        if self.is_idle:
+
+    def drain(self, idle_until: float) -> None:
+        """Wait for another request no longer than that."""
+        if self.is_waiting:
             self.deadline = min(self.deadline, idle_until)
 
     def stop(self) -> None:
@@ -376,11 +438,33 @@ class Session:
             self.settle()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is owed to the client."""
+    def is_waiting(self) -> bool:
+        """Whether nothing is owed to the client, and no part of a request is there."""
         return self.connection.state is IDLE or self.connection.state is NEW
 
+    @property
+    def idle_since(self) -> float:
+        """Of a waiting connection: since when."""
+        clock = self._clock
+        return self.deadline - self._shared.durations.by_clock[clock] if clock is not None else self.deadline
+
+    @property
+    def host(self) -> str:
+        """The peer's address, without its port."""
+        return self.info.peer[0] if self.info.peer is not None else ""
+
+    def may_be_shed(self, now: float, newcomer: float) -> bool:
+        """Whether the connection is waiting, and not new by less than `newcomer` seconds."""
+        state = self.connection.state
+        return state is IDLE or (state is NEW and now - self.idle_since >= newcomer)
+
     # -- Within ---------------------------------------------------------------------------------------------------------
+
+    def _break_down(self) -> None:
+        """Something of ours failed: say so in the log, and end this connection only."""
+        _log.exception("%s: bide failed; please report this", peer_name(self.info.peer))
+        self.connection.break_down()
+        self.settle()
 
     def _give_up(self) -> None:
         """Wait no longer for the client to take the last octets."""
@@ -393,9 +477,8 @@ class Session:
         connection = self.connection
         if self._exchange is not None and connection.state is not EXCHANGE:
             self._conclude(self._exchange)
-        output = connection.take_output()
-        if output and connection.state is not CLOSED:
-            self._wire.write(output)
+        if connection.output and connection.state is not CLOSED:
+            self._wire.write(connection.take_output())
         if connection.state is CLOSING and self._mode is None:
             self._end()
         if connection.crowded == self._reading:
@@ -405,11 +488,7 @@ class Session:
             else:
                 self._wire.pause_reading()
         exchange = self._exchange
-        clock = running(
-            connection.state,
-            body_awaited=exchange is not None and exchange.awaited,
-            output_stuck=self.stuck or self._slow,
-        )
+        clock = running(connection.state, exchange is not None and exchange.awaited, self.stuck or self._slow)
         if clock is not self._clock:
             self._start_clock(clock)
 
@@ -423,10 +502,30 @@ class Session:
             now = monotonic()
             if now >= self._retires:
                 connection.note(OLD)
+            if connection.served >= self._requests:
+                connection.note(LIMIT_REACHED)
+            if shared.reception.busy:
+                connection.note(shared.reception.facts(self.info.peer, request))
+            if self._clock is Clock.IDLE:
+                shared.counters.gap(now - self.deadline + shared.durations.by_clock[Clock.IDLE])
             exchange = ServedExchange(self, request, now)
             self._exchange = exchange
-            shared.gateway.start(exchange)
-            if not exchange.over or self.stuck:
+            if self._sending is not None:
+                self._start_clock(None)
+            self._clock = None  # the application's time is its own
+            self.deadline = FOREVER
+            answer = self._own_answer(request)
+            if answer is None:
+                shared.gateway.start(exchange)
+            else:
+                exchange.respond(answer.status, answer.fields, False)
+                exchange.send(answer.content, False)
+            if not exchange.over:
+                self._serving = False
+                if connection.crowded or self._slow:
+                    self.settle()
+                return
+            if self.stuck:
                 break
             turns += 1
             if turns == _FAIR_REQUESTS:
@@ -435,6 +534,13 @@ class Session:
             request = connection.next_request()
         self._serving = False
         self.settle()
+
+    def _own_answer(self, request: Request) -> Answer | None:
+        """Return what the server itself answers, or None where the application does."""
+        reception = self._shared.reception
+        if self._refused:
+            return reception.refusal
+        return reception.answer(request, self._shared.standing) if reception.busy else None
 
     def _go_on(self) -> None:
         """Serve what was pipelined behind the last request, unless the client does not take its answers."""
@@ -470,7 +576,8 @@ class Session:
         connection = self.connection
         record = self._shared.record
         if record is not None and self._mode is None and connection.reason in _NO_REQUEST and connection.status:
-            record(self.info.peer, "-", b"-", 1, connection.status, 0, 0.0, connection.served + 1, connection.reason)
+            sent = connection.sent
+            record(self.info.peer, "-", b"-", 1, connection.status, sent, 0.0, connection.served + 1, connection.reason)
         mode = connection.close_mode(self._wire.octets_waiting())
         self._mode = mode
         if mode is CloseMode.LINGER:
@@ -481,7 +588,7 @@ class Session:
             self._wire.abort()
 
     def _start_clock(self, clock: Clock | None) -> None:
-        if self._clock is Clock.SEND:
+        if self._sending is not None:
             self._sending = None
             self._shared.register.stuck.discard(self)
         self._clock = clock
@@ -502,6 +609,8 @@ class Session:
             self.deadline = now + durations.by_clock[clock]
             if clock is Clock.LINGER:
                 self._linger_until = now + durations.linger_total
+                if self.connection.reason in _UNANNOUNCED:  # nothing was owed: listen just for requests that were lost
+                    self.deadline = min(self.deadline, now + _LISTEN)
 
     def _send_deadline(self, sending: Progress) -> float:
         durations = self._shared.durations
@@ -511,6 +620,6 @@ class Session:
         """Octets came after the end: they are dropped, and counted where they may be a request that was lost."""
         self.deadline = min(monotonic() + self._shared.durations.by_clock[Clock.LINGER], self._linger_until)
         connection = self.connection
-        if connection.announced is None and connection.reason in _UNANNOUNCED and not self._raced:
-            self._raced = True
-            self._shared.counters.race_lost += 1
+        if connection.announced is None and connection.reason in _UNANNOUNCED and not self._late:
+            self._late = True
+            self._shared.counters.lost_race()

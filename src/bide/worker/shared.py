@@ -13,6 +13,8 @@ from bide.observe.counters import Counters
 from bide.observe.journal import Record
 from bide.policy.clocks import progress_deadline
 from bide.terms import Clock
+from bide.worker.door import Door
+from bide.worker.reception import Reception
 from bide.worker.register import Register
 
 
@@ -21,9 +23,10 @@ class Durations:
     """How long the clocks run, in seconds; rates in octets per second. `bide.config` describes each.
 
     age: draws the age, jitter included, at which a new connection is to retire; infinity for none.
+    requests: draws likewise after how many requests.
     """
 
-    __slots__ = ("age", "body_rate", "by_clock", "grace", "linger_total", "send_rate")
+    __slots__ = ("age", "body_rate", "by_clock", "grace", "linger_total", "requests", "send_rate")
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Durations:
         send_rate: float,
         grace: float,
         age: Callable[[], float],
+        requests: Callable[[], float],
     ) -> None:
         self.by_clock = by_clock
         self.linger_total = linger_total
@@ -41,6 +45,7 @@ class Durations:
         self.send_rate = send_rate
         self.grace = grace
         self.age = age
+        self.requests = requests
 
 
 @final
@@ -73,7 +78,19 @@ class Progress:
 class Shared:
     """See the module. `standing`: fact bits that hold for every new connection."""
 
-    __slots__ = ("counters", "durations", "gateway", "limits", "loop", "record", "register", "stamp", "standing")
+    __slots__ = (
+        "counters",
+        "door",
+        "durations",
+        "gateway",
+        "limits",
+        "loop",
+        "reception",
+        "record",
+        "register",
+        "stamp",
+        "standing",
+    )
 
     def __init__(
         self,
@@ -82,14 +99,19 @@ class Shared:
         limits: Limits,
         durations: Durations,
         record: Record | None,
+        reception: Reception,
+        door: Door,
+        register: Register,
         standing: int = 0,
     ) -> None:
         self.loop = loop
+        self.reception = reception
+        self.door = door
+        self.register = register
         self.gateway = gateway
         self.limits = limits
         self.durations = durations
         self.record = record
         self.standing = standing
         self.counters = Counters()
-        self.register = Register()
         self.stamp = Stamp()

@@ -8,6 +8,7 @@ import random
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Final, final
@@ -15,25 +16,23 @@ from typing import Final, final
 from bide.config import Config
 from bide.gateway.asgi import Application, AsgiGateway
 from bide.gateway.lifespan import Lifespan
-from bide.http1.limits import Limits
 from bide.observe.journal import Journal, Record
-from bide.policy.clocks import FOREVER
-from bide.terms import DRAINING, Clock
+from bide.observe.snapshot import Snapshot, snapshot
+from bide.policy.admission import HIGH
+from bide.terms import DRAINING, KEEP_ALIVE_OFF, Clock
 from bide.transport import listeners
 from bide.transport.listeners import Listener
 from bide.wire import Receiver, Wire
+from bide.worker.door import Door
+from bide.worker.gauge import Bounds, Gauge, advertised
+from bide.worker.reception import Reception
+from bide.worker.register import Register
+from bide.worker.rules import CloseRules
 from bide.worker.session import Session
-from bide.worker.shared import Durations, Shared
+from bide.worker.settings import JITTER, durations, limits, tick
+from bide.worker.shared import Shared
 
 _log = logging.getLogger("bide")
-
-# Time between sweeps, seconds: half a second keeps 20,000 connections below one percent of a core. Shorter clocks get more.
-_SWEEP: Final = 0.5
-_SHORTEST_SWEEP: Final = 0.02
-_SWEEPS_PER_CLOCK: Final = 8
-
-# Ages and idle ends are spread, so that connections that began together do not end together (gRPC A9: 10 percent).
-_JITTER: Final = 0.1
 
 # How often a drain looks whether it is done, seconds.
 _LOOK: Final = 0.02
@@ -57,7 +56,8 @@ class Worker:
         self._gateway: AsgiGateway
         self._journal: Journal | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self._tick = _tick(config)
+        self._tick = tick(config)
+        self._gauge: Gauge
         self._hurried: asyncio.Event
 
     @property
@@ -70,20 +70,24 @@ class Worker:
         """What the connections share: counters and register among it."""
         return self._shared
 
+    def snapshot(self) -> Snapshot:
+        """Return the counters and gauges of this moment."""
+        shared = self._shared
+        states = Counter(session.connection.state for session in shared.register)
+        return snapshot(shared.counters, states, self._gauge.pressure, self._gauge.allowance, shared.door.paused)
+
     async def start(self) -> None:
         """Start the application, then listen. Raises LifespanError or ListenError, and then nothing is left open."""
         loop = asyncio.get_running_loop()
         self._hurried = asyncio.Event()
-        sockets = self._open()
+        self._listeners = [Listener(loop, sock, self._config.backlog, self._accept) for sock in self._open()]
         try:
             await self._lifespan.startup()
         except BaseException:
-            for sock in sockets:
-                sock.close()
+            for listener in self._listeners:
+                listener.close()
             raise
-        self._gateway = AsgiGateway(self._app, loop, self._config.root_path, self._lifespan.state)
-        self._shared = Shared(loop, self._gateway, _limits(self._config), _durations(self._config), self._record(loop))
-        self._listeners = [Listener(loop, sock, self._config.backlog, self._accept) for sock in sockets]
+        self._share(loop)
         self._sweep()
         for listener in self._listeners:
             await listener.accept()
@@ -92,9 +96,10 @@ class Worker:
         """Drain, within the configured time, then end what is left, stop the application and return."""
         config = self._config
         deadline = time.monotonic() + config.drain_timeout
+        self._announce()
         await self._hurried_within(config.drain_delay)
-        for listener in self._listeners:
-            listener.close()
+        self._shared.door.close()
+        await asyncio.gather(*(listener.finish() for listener in self._listeners))
         self._drain()
         await self._until_empty(deadline - time.monotonic())
         await self._cut()
@@ -115,22 +120,33 @@ class Worker:
         return Session(self._shared, wire)
 
     def _sweep(self) -> None:
+        """Look at every clock, and at what is getting short."""
+        shared = self._shared
+        self._sweeper = shared.loop.call_later(self._tick, self._sweep)
         now = time.monotonic()
-        self._shared.stamp.date = f"Date: {formatdate(usegmt=True)}\r\n".encode()
-        self._shared.register.sweep(now)
-        self._sweeper = self._shared.loop.call_later(self._tick, self._sweep)
+        shared.stamp.set(f"Date: {formatdate(usegmt=True)}\r\n".encode())
+        allowance = self._gauge.look(now, self._tick)
+        shared.reception.press(self._gauge.pressure > HIGH)
+        if self._config.advertise_keep_alive:
+            shared.stamp.advertise(advertised(allowance))
+        shared.register.sweep(now, self._gauge.idle_timeout - allowance)
 
     # -- Stopping -------------------------------------------------------------------------------------------------------
 
+    def _announce(self) -> None:
+        """Announce close on every response from now on."""
+        self._shared.standing |= DRAINING
+        for session in self._shared.register:
+            session.announce()
+
     def _drain(self) -> None:
-        """Announce close on every response from now on, and let idle connections send one more request."""
+        """Let idle connections send one more request, and not wait for it for long."""
         shared = self._shared
         config = self._config
-        shared.standing |= DRAINING
         idle = shared.durations.by_clock[Clock.IDLE] = min(shared.durations.by_clock[Clock.IDLE], config.drain_idle)
         now = time.monotonic()
         for session in shared.register:
-            session.drain(now + idle * random.uniform(1 - _JITTER, 1))
+            session.drain(now + idle * random.uniform(1 - JITTER, 1))
 
     async def _until_empty(self, seconds: float) -> None:
         """Wait until no connection is left and no application runs, or the time is over."""
@@ -183,49 +199,38 @@ class Worker:
             return [listeners.unix(config.uds)]
         return listeners.tcp(config.host, config.port)
 
+    def _share(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make what the connections share."""
+        config = self._config
+        self._gateway = AsgiGateway(self._app, loop, config.root_path, self._lifespan.state)
+        register = Register()
+        reception = Reception(config.health_path, CloseRules(config.close_for), config.timeout_idle_least)
+        bounds = Bounds(config)
+        door = Door(
+            loop,
+            register,
+            reception.peers,
+            limit=bounds.connections,
+            descriptors=bounds.descriptors,
+            overflow=config.limit_overflow,
+            per_peer=config.limit_connections_per_peer,
+        )
+        door.listeners = self._listeners
+        self._gauge = Gauge(config, bounds, register)
+        self._shared = Shared(
+            loop,
+            self._gateway,
+            limits(config),
+            durations(config),
+            self._record(loop),
+            reception,
+            door,
+            register,
+            0 if config.keep_alive else KEEP_ALIVE_OFF,
+        )
+
     def _record(self, loop: asyncio.AbstractEventLoop) -> Record | None:
         if not self._config.access_log:
             return None
         self._journal = Journal(sys.stdout, loop.call_soon)
         return self._journal.json if self._config.log_format == "json" else self._journal.plain
-
-
-def _limits(config: Config) -> Limits:
-    return Limits(
-        head=config.limit_head,
-        target=config.limit_target,
-        fields=config.limit_fields,
-        chunk_line=config.limit_chunk_line,
-        trailer=config.limit_trailer,
-        discard=config.limit_discard,
-        buffer=config.limit_buffer,
-        requests=config.limit_requests,
-    )
-
-
-def _durations(config: Config) -> Durations:
-    def age() -> float:
-        return config.limit_age * random.uniform(1 - _JITTER, 1 + _JITTER) if config.limit_age else FOREVER
-
-    return Durations(
-        {
-            Clock.FIRST_OCTET: config.timeout_first_octet,
-            Clock.HEAD: config.timeout_head,
-            Clock.BODY: config.timeout_body,
-            Clock.SEND: config.timeout_send,
-            Clock.IDLE: config.timeout_idle,
-            Clock.DISCARD: config.timeout_discard,
-            Clock.LINGER: config.timeout_linger,
-        },
-        linger_total=config.timeout_linger_total,
-        body_rate=config.body_rate,
-        send_rate=config.send_rate,
-        grace=config.rate_grace,
-        age=age,
-    )
-
-
-def _tick(config: Config) -> float:
-    """Return the time between sweeps: a fraction of the shortest clock, within bounds."""
-    shortest = min(_durations(config).by_clock.values())
-    return min(_SWEEP, max(_SHORTEST_SWEEP, shortest / _SWEEPS_PER_CLOCK))

@@ -1,0 +1,82 @@
+"""The ASGI applications that every server under test serves: the same objects for all of them."""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+HELLO = b"Hello, world!"
+PIECE, PIECES = b"x" * 16_384, 64
+
+
+async def minimal(scope: Message, receive: Receive, send: Send) -> None:
+    """Answer anything with a greeting."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    await answer(send, HELLO, b"text/plain")
+
+
+async def echo_json(scope: Message, receive: Receive, send: Send) -> None:
+    """Parse the JSON that was sent, and send it back."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    await answer(send, json.dumps(json.loads(await read(receive))).encode(), b"application/json")
+
+
+async def stream_1mb(scope: Message, receive: Receive, send: Send) -> None:
+    """Stream 1 MB in chunks of 16 KB, its length not told beforehand."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    await send(head((b"content-type", b"application/octet-stream")))
+    for _ in range(PIECES):
+        await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def count(scope: Message, receive: Receive, send: Send) -> None:
+    """Read the whole body piece by piece, and answer with the number of its octets."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    octets, more = 0, True
+    while more:
+        message = await receive()
+        octets += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await answer(send, b"%d" % octets, b"text/plain")
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Start and stop without doing anything."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def read(receive: Receive) -> bytes:
+    """Return the whole body of the request."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def answer(send: Send, body: bytes, content_type: bytes) -> None:
+    """Answer 200 with a body of known length."""
+    await send(head((b"content-type", content_type), (b"content-length", b"%d" % len(body))))
+    await send({"type": "http.response.body", "body": body})
+
+
+def head(*fields: tuple[bytes, bytes]) -> Message:
+    """Return the message that begins a response."""
+    return {"type": "http.response.start", "status": 200, "headers": list(fields)}

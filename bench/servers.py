@@ -1,0 +1,75 @@
+"""The table of servers: the command line of each, one worker, uvloop and 75 seconds of keep-alive wherever that can be chosen."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server under test."""
+
+    name: str
+    command: str  # {python}, {app}, {port} and {folder} (a scratch folder) are filled in
+    package: str = ""  # whose version is reported; none for what is not a Python package
+    quiet: str = ""  # what turns the access log off
+    logged: str = ""  # what turns it on; written to standard output or error, which are a file
+    once: str = ""  # what makes it close after each answer, for those that cannot read the request's word for it
+    asgi: bool = True  # runs applications; the others only greet
+
+    def argv(self, python: str, app: str, port: int, folder: Path, *, logged: bool, once: bool) -> list[str]:
+        """Return the command line that serves an application on a port."""
+        parts = [self.command, self.logged if logged else self.quiet, self.once if once else ""]
+        return shlex.split(" ".join(parts).format(python=python, app=app, port=port, folder=folder))
+
+
+SERVERS = (
+    Server(
+        "bide",
+        "{python} -m bide serve {app} --host 127.0.0.1 --port {port} --loop uvloop --timeout-keep-alive 75 --backlog 4096",
+        package="bide",
+        quiet="--no-access-log",
+        logged="--access-log",
+    ),
+    Server(
+        "granian",
+        "{python} -m granian {app} --interface asgi --host 127.0.0.1 --port {port} --loop uvloop --http 1 --no-ws"
+        " --backlog 4096 --backpressure 16384",
+        package="granian",
+        quiet="--no-access-log",
+        logged="--access-log",
+    ),
+    Server(
+        "uvicorn",
+        "{python} -m uvicorn {app} --host 127.0.0.1 --port {port} --loop uvloop --http httptools --no-proxy-headers"
+        " --timeout-keep-alive 75 --backlog 4096",
+        package="uvicorn",
+        quiet="--no-access-log",
+        logged="--access-log",
+    ),
+    Server(
+        "gunicorn",
+        "{python} -m gunicorn {app} --worker-class asgi --bind 127.0.0.1:{port} --asgi-loop uvloop --http-parser fast"
+        " --keep-alive 75 --worker-connections 16000 --backlog 4096 --no-control-socket",
+        package="gunicorn",
+        logged="--access-logfile -",
+    ),
+    Server(
+        "hypercorn",
+        "{python} -m hypercorn {app} --bind 127.0.0.1:{port} --worker-class uvloop --keep-alive 75 --backlog 4096",
+        package="hypercorn",
+        logged="--access-logfile -",
+    ),
+    Server("nginx", "nginx -p {folder} -c {folder}/nginx.conf", asgi=False),
+    Server("limit", "{python} -m bench.limit --port {port}", once="--close", asgi=False),
+)
+
+
+def prepare(folder: Path, port: int, *, logged: bool) -> None:
+    """Write into a scratch folder what servers read besides their command line: nginx's configuration."""
+    text = (HERE / "nginx.conf").read_text().replace("PORT", str(port)).replace("FOLDER", str(folder))
+    (folder / "nginx.conf").write_text(text.replace("ACCESS_LOG", "/dev/stdout" if logged else "off"))

@@ -1,0 +1,92 @@
+"""The table of rows: what is asked of the servers, what they must answer, and which figure is compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from bench.apps import HELLO, PIECE, PIECES
+
+ASGI = ("bide", "granian", "uvicorn", "gunicorn", "hypercorn")
+ALL = (*ASGI, "nginx", "limit")
+
+
+# What a row compares, a key of its samples; less is better.
+CPU, LATENCY, MEMORY, START = "cpu_us", "p50_us", "pss", "start_ms"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. In `request`, each @ becomes a number that counts up, so that no two requests are the same."""
+
+    name: str
+    title: str
+    request: bytes
+    answer: bytes = HELLO
+    content_type: str = "text/plain"
+    app: str = "bench.apps:minimal"
+    servers: tuple[str, ...] = ASGI
+    figure: str = CPU
+    connections: int = 64
+    times: int = 1  # how many requests are sent at once
+    logged: bool = False
+    build: str = "compiled"
+    must: float = 1.0  # peer / ours, for the best ASGI peer: less than this is a loss
+    aim: float = 1.5  # and this is what we want
+
+    @property
+    def once(self) -> bool:
+        """Whether each connection carries one request."""
+        return b"Connection: close" in self.request
+
+
+def get(*fields: str, target: str = "/") -> bytes:
+    """Return a GET request."""
+    return "\r\n".join((f"GET {target} HTTP/1.1", "Host: bench.test", *fields, "", "")).encode()
+
+
+def post(target: str, body: bytes) -> bytes:
+    """Return a POST request of a JSON body."""
+    head = f"POST {target} HTTP/1.1\r\nHost: bench.test\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+BROWSER = get(
+    "Connection: keep-alive",
+    'sec-ch-ua: "Chromium";v="140", "Not=A?Brand";v="24", "Google Chrome";v="140"',
+    "sec-ch-ua-mobile: ?0",
+    'sec-ch-ua-platform: "Linux"',
+    "Upgrade-Insecure-Requests: 1",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
+    "Sec-Fetch-Site: same-origin",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-User: ?1",
+    "Sec-Fetch-Dest: document",
+    "Referer: https://bench.test/articles/@?page=@&from=search",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
+    "Cookie: session=8f14e45fceea167a5a36dedd4bea2543@; theme=dark; seen=@",
+    target="/articles/@?page=@&sort=newest",
+)
+MEASUREMENTS = [{"id": number, "name": f"sensor-{number}", "value": number / 8, "ok": True} for number in range(16)]
+JSON_1KB = json.dumps({"measurements": MEASUREMENTS, "note": "x" * 50}).encode()
+ITEM = b'{"name":"Kettle","price":24.5,"tags":["kitchen","steel","1.7 l"]}'
+
+JSON, OCTETS = "application/json", "application/octet-stream"
+ECHO, STREAM, FASTAPI = "bench.apps:echo_json", "bench.apps:stream_1mb", "bench.fastapi_app:app"
+ROWS = (
+    Row("get", "Minimal GET", get(), servers=ALL, aim=1.6),
+    Row("get-interpreted", "Minimal GET, bide interpreted", get(), servers=ALL, build="interpreted", aim=1.3),
+    Row("browser", "GET with 16 fields of a browser", BROWSER, servers=ALL, aim=1.3),
+    Row("json", "POST of 1 KB of JSON, parsed and sent back", post("/", JSON_1KB), JSON_1KB, JSON, ECHO, aim=1.2),
+    Row("stream", "1 MB streamed in chunks of 16 KB", get(), PIECE * PIECES, OCTETS, STREAM),
+    Row("pipelined", "16 requests pipelined", get(), servers=ALL, times=16),
+    Row("close", "New connection per request", get("Connection: close"), servers=ALL, aim=1.2),
+    Row("logged", "Minimal GET, access log to a file", get(), servers=(*ASGI, "nginx"), logged=True),
+    Row("latency", "One connection, one request at a time", get(), servers=ALL, figure=LATENCY, connections=1),
+    Row("fastapi", "FastAPI, a Pydantic model in and out", post("/items", ITEM), ITEM, JSON, FASTAPI, aim=1.1),
+    Row("idle", "Idle connection after one request", get(), servers=ALL, figure=MEMORY, aim=3.0),
+    Row("start", "Start to first answer", get(), servers=ALL, figure=START, aim=1.2),
+)
+QUICK = ("get", "browser", "idle")

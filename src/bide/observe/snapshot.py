@@ -1,0 +1,49 @@
+"""The counters and gauges of one moment, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from bide.observe.counters import Counters
+from bide.terms import CloseReason, State
+
+
+class Snapshot(TypedDict):
+    """opened, requests, race_lost: totals. closed: by reason. states: open connections by state. requests_per_connection and
+    idle_gaps_ms: histograms, {upper bound, exclusive: count}. pressure: 1.0 where the scarcest resource is used up.
+    effective_idle_timeout: seconds. accepting: whether newcomers are let in.
+    """
+
+    opened: int
+    requests: int
+    race_lost: int
+    closed: dict[str, int]
+    states: dict[str, int]
+    requests_per_connection: dict[int, int]
+    idle_gaps_ms: dict[int, int]
+    pressure: float
+    effective_idle_timeout: float
+    accepting: bool
+
+
+def snapshot(
+    counters: Counters, states: Mapping[State, int], pressure: float, idle_timeout: float, paused: bool
+) -> Snapshot:
+    """Return a snapshot. `requests` counts those of open connections too once these have ended."""
+    return {
+        "opened": counters.opened,
+        "requests": counters.requests,
+        "race_lost": counters.race_lost,
+        "closed": {reason.value: counters.closed[reason] for reason in CloseReason},
+        "states": {state.value: states.get(state, 0) for state in State},
+        "requests_per_connection": _histogram(counters.served),
+        "idle_gaps_ms": _histogram(counters.gaps),
+        "pressure": pressure,
+        "effective_idle_timeout": idle_timeout,
+        "accepting": not paused,
+    }
+
+
+def _histogram(buckets: list[int]) -> dict[int, int]:
+    return {1 << index: count for index, count in enumerate(buckets) if count}

@@ -1,0 +1,70 @@
+"""What the server itself has to say to a request, before the application sees it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+from bide.message import Request
+from bide.terms import DRAINING, PRESSED, UNNEEDED, Address
+from bide.worker.peers import Peers
+from bide.worker.rules import CloseRules
+
+
+class Answer(NamedTuple):
+    """A response of the server's own."""
+
+    status: int
+    fields: list[tuple[bytes, bytes]]
+    content: bytes
+
+
+def _answer(status: int, content: bytes, *more: tuple[bytes, bytes]) -> Answer:
+    fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(content)), *more]
+    return Answer(status, fields, content)
+
+
+_HEALTHY = _answer(200, b"ok\n", (b"cache-control", b"no-store"))
+_STOPPING = _answer(503, b"stopping\n", (b"cache-control", b"no-store"))
+
+
+@final
+class Reception:
+    """Health checks, and clients that need no persistence. `busy`: whether it has anything to say at all."""
+
+    __slots__ = ("_health", "_refusal", "_rules", "busy", "peers", "pressed")
+
+    def __init__(self, health: str, rules: CloseRules, retry_after: float) -> None:
+        """`health`: the path that the server answers itself; empty for none. `retry_after`: seconds, for those refused."""
+        self._health = health.encode()
+        self._rules = rules
+        self._refusal = _answer(
+            503, b"no room for another connection\n", (b"retry-after", b"%d" % max(1, round(retry_after)))
+        )
+        self.peers = Peers()
+        self.pressed = False
+        self.busy = bool(health) or bool(rules)
+
+    def press(self, pressed: bool) -> None:
+        """Say whether close is to be announced to clients that gain little from persistence."""
+        self.pressed = pressed
+        self.busy = pressed or bool(self._health) or bool(self._rules)
+
+    def facts(self, peer: Address | None, request: Request) -> int:
+        """Return the fact bits that hold for this client."""
+        facts = 0
+        if self._rules and self._rules.concerns(peer, request):
+            facts |= UNNEEDED
+        if self.pressed and peer is not None and self.peers.gain_little(peer[0]):
+            facts |= PRESSED
+        return facts
+
+    def answer(self, request: Request, standing: int) -> Answer | None:
+        """Return the server's own answer, or None where the application is to answer."""
+        if self._health and request.path == self._health:
+            return _STOPPING if standing & DRAINING else _HEALTHY
+        return None
+
+    @property
+    def refusal(self) -> Answer:
+        """What a client is told for whom there is no room (RFC 9110, 15.6.4)."""
+        return self._refusal

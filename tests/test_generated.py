@@ -1,0 +1,129 @@
+"""What the documentation takes from the code is what the code says: `make docs` would change nothing."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from bide.config import options
+from bide.http1 import lifetime
+from bide.policy.clocks import EXPIRIES
+from bide.terms import CloseReason, Input, State
+from tools import generate
+
+README = (generate.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def page(name: str) -> str:
+    return (generate.ROOT / name).read_text(encoding="utf-8")
+
+
+def test_nothing_is_out_of_date() -> None:
+    assert list(generate.out_of_date()) == [], "make docs"
+
+
+def test_check_names_what_is_out_of_date(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (*generate.PAGES, "src/bide/terms.py"):
+        copy = tmp_path / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(page(name).replace("`idle_timeout`", "`idle_time`"), encoding="utf-8")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
+    assert generate.main() == 1
+    stale = capsys.readouterr().err
+    assert "README.md is out of date" in stale
+    assert "docs/lifetime.md is out of date" in stale
+    assert "docs/lifetime.svg is out of date" in stale
+    assert "docs/options.md" not in stale
+    assert not (tmp_path / "docs/lifetime.svg").exists()
+
+    monkeypatch.setattr("sys.argv", ["generate.py"])
+    assert generate.main() == 0
+    assert list(generate.out_of_date()) == []
+
+
+@pytest.mark.parametrize("reason", CloseReason)
+def test_readme_has_every_reason_once(reason: CloseReason) -> None:
+    assert README.count(f"\n| `{reason.value}` |") == 1
+
+
+def test_readme_names_no_reason_that_is_none() -> None:
+    said = set(re.findall(r"close=(\w+)", README)) | set(re.findall(r'"close": "(\w+)"', README))
+    assert said <= {reason.value for reason in CloseReason}
+
+
+@pytest.mark.parametrize("option", [option.name for option in options()])
+def test_options_page_has_every_option(option: str) -> None:
+    assert f"`BIDE_{option.upper()}`" in page("docs/options.md")
+
+
+def test_pages_name_no_option_that_is_none() -> None:
+    known = {option.name for option in options()} | {"no_access_log", "timeout_keep_alive", "timeout_graceful_shutdown"}
+    named = re.findall(r"`--([a-z-]+)", page("docs/lifetime.md") + page("docs/options.md"))
+    assert {name.replace("-", "_") for name in named} <= known
+
+
+def test_clocks_page_has_what_every_clock_brings() -> None:
+    text = page("docs/lifetime.md")
+    assert [clock for clock, expiry in EXPIRIES.items() if f"`{expiry.reason.value}`" not in text] == []
+
+
+def test_picture_shows_every_state_and_says_every_transition() -> None:
+    root = ET.fromstring(generate.picture())  # our own
+    shown = [element.text for element in root.iter() if element.tag.endswith("}text")]
+    said = next(element.text or "" for element in root.iter() if element.tag.endswith("}desc"))
+    for state, row in lifetime.TRANSITIONS.items():
+        assert shown.count(state.name) == 1
+        for happened, following in row.items():
+            assert f"{generate.spoken(happened)} to {following.name}" in said
+
+
+def test_picture_labels_stay_within_it() -> None:
+    root = ET.fromstring(generate.picture())  # our own
+    for element in root.iter():
+        if element.tag.endswith("}text"):
+            assert 0 < float(element.attrib["x"]) < generate.WIDTH
+            assert 0 < float(element.attrib["y"]) < generate.HEIGHT
+
+
+@pytest.mark.parametrize(
+    ("state", "happened", "following", "complaint"),
+    [
+        (State.NEW, Input.UNREAD, State.IDLE, "no route from NEW to IDLE"),
+        (State.LINGER, Input.HALF_CLOSED, State.CLOSING, "no route from LINGER to CLOSING"),
+        (State.IDLE, Input.SHED, State.CLOSED, "IDLE is not LOST, and only that, to CLOSED"),
+    ],
+)
+def test_a_transition_without_a_place_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, state: State, happened: Input, following: State, complaint: str
+) -> None:
+    monkeypatch.setitem(lifetime.TRANSITIONS, state, {**lifetime.TRANSITIONS[state], happened: following})
+    with pytest.raises(generate.NoPlaceError, match=complaint):
+        generate.picture()
+
+
+def test_a_route_without_a_transition_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {happened: to for happened, to in lifetime.TRANSITIONS[State.CLOSING].items() if to is not State.LINGER}
+    monkeypatch.setitem(lifetime.TRANSITIONS, State.CLOSING, row)
+    with pytest.raises(generate.NoPlaceError, match="a route from CLOSING to LINGER, but no transition"):
+        generate.picture()
+
+
+def test_a_state_without_a_box_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(generate.BOXES, State.LINGER)
+    with pytest.raises(generate.NoPlaceError, match="no box for the state LINGER"):
+        generate.picture()
+
+
+def test_markers_must_stand_once() -> None:
+    with pytest.raises(generate.NoPlaceError, match="generated: reasons"):
+        generate.between_markers("# A page without markers", "reasons", "table")
+    twice = "<!-- generated: a -->\n<!-- end -->\n" * 2
+    with pytest.raises(generate.NoPlaceError, match="generated: a"):
+        generate.between_markers(twice, "a", "table")
+    once = generate.between_markers("x <!-- generated: a -->old<!-- end --> y", "a", "new")
+    assert once == "x <!-- generated: a -->\n\nnew\n\n<!-- end --> y"
+    assert generate.between_markers(once, "a", "new") == once

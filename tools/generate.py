@@ -1,0 +1,571 @@
+"""Writes what the documentation takes from tables in the code: a picture, and tables between markers in Markdown pages.
+
+    generate.py           writes what is out of date
+    generate.py --check   writes nothing; names what is out of date, and then exits with 1
+
+`<!-- generated: NAME -->` and `<!-- end -->` mark where a table stands in a page. What is between them is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bide.config import Config, about, options
+from bide.http1.lifetime import TRANSITIONS
+from bide.policy.clocks import EXPIRIES, running
+from bide.terms import REASONS, Clock, Input, State
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+class NoPlaceError(Exception):
+    """The code's tables hold something that this generator has no place for."""
+
+
+# -- Words --------------------------------------------------------------------------------------------------------------
+
+
+def meanings() -> dict[State, str]:
+    """What each state means: the comment behind it in `bide.terms`."""
+    source = (ROOT / "src/bide/terms.py").read_text(encoding="utf-8")
+    body = source.partition("class State(")[2].partition("\nclass ")[0]
+    found: dict[str, str] = dict(re.findall(r'^    ([A-Z]+) = "[a-z]+"  # (.+)$', body, re.MULTILINE))
+    missing = [state.name for state in State if state.name not in found]
+    if missing:
+        raise NoPlaceError(f"no comment in terms.py says what these states mean: {', '.join(missing)}")
+    return {state: found[state.name] for state in State}
+
+
+def clocks_of(state: State) -> list[tuple[Clock, str]]:
+    """The clocks of a state, each with the condition under which it runs ("" for always)."""
+    always = running(state, body_awaited=False, output_stuck=False)
+    if always is not None:
+        return [(always, "")]
+    if state is not State.EXCHANGE:
+        return []
+    awaited = running(state, body_awaited=True, output_stuck=False)
+    stuck = running(state, body_awaited=False, output_stuck=True)
+    if awaited is None or stuck is None:
+        raise NoPlaceError(f"the clocks of {state.name} are not those that the generator has words for")
+    return [(awaited, "while awaited"), (stuck, "while output waits")]
+
+
+def stuck_states() -> list[State]:
+    """The states in which output that the client does not take stops every other clock."""
+    return [state for state in State if running(state, body_awaited=False, output_stuck=True) is Clock.SEND]
+
+
+def option_of(clock: Clock) -> str:
+    """The option that sets how long a clock runs."""
+    name = f"timeout_{clock.value}"
+    if name not in {option.name for option in options()}:
+        raise NoPlaceError(f"no option {name} for the clock {clock.name}")
+    return name
+
+
+def seconds_of(clock: Clock) -> str:
+    """How long a clock runs by default."""
+    return f"{getattr(Config(), option_of(clock)):g} s"
+
+
+def spoken(happened: Input) -> str:
+    """An input as the picture writes it."""
+    return happened.value.replace("_", " ")
+
+
+# -- The picture --------------------------------------------------------------------------------------------------------
+
+WIDTH: Final = 980
+HEIGHT: Final = 628
+
+
+class Box(NamedTuple):
+    """Where a state is drawn. wrap: characters in a line of its meaning."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    wrap: int
+
+
+class Route(NamedTuple):
+    """How an edge is drawn. points: of the line. label: where its inputs stand. look: a class of the style sheet."""
+
+    points: tuple[tuple[int, int], ...]
+    label: tuple[int, int]
+    anchor: str
+    look: str
+    line: str = "\n"  # what is between two inputs of the label
+    over: tuple[int, int] | None = None  # where it crosses another line from top to bottom, which then has a gap
+
+
+_TOP: Final = 118
+_TALL: Final = 174
+_UNDER: Final = _TOP + _TALL
+_BAR: Final = 410  # where CLOSING begins
+_LOW: Final = 518  # where LINGER and CLOSED begin
+
+BOXES: Final[dict[State, Box]] = {
+    State.NEW: Box(21, _TOP, 138, _TALL, 18),
+    State.HEAD: Box(221, _TOP, 138, _TALL, 18),
+    State.EXCHANGE: Box(421, _TOP, 138, _TALL, 18),
+    State.DISCARD: Box(621, _TOP, 138, _TALL, 18),
+    State.IDLE: Box(821, _TOP, 138, _TALL, 18),
+    State.CLOSING: Box(21, _BAR, 890, 50, 80),
+    State.LINGER: Box(440, _LOW, 220, 98, 34),
+    State.CLOSED: Box(821, _LOW, 138, 98, 20),
+}
+
+#: The states before the end is decided. Each is LOST to CLOSED; one line is drawn for all.
+OPEN: Final = (State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE)
+
+
+def _down(state: State) -> Route:
+    """The way from an open state to CLOSING."""
+    x = BOXES[state].x + 24
+    return Route(((x, _UNDER), (x, _BAR)), (x + 9, _UNDER + 20), "start", "end")
+
+
+ROUTES: Final[dict[tuple[State, State], Route]] = {
+    (State.NEW, State.HEAD): Route(((159, 182), (221, 182)), (188, 161), "middle", "way"),
+    (State.NEW, State.EXCHANGE): Route(((120, _TOP), (120, 74), (440, 74), (440, _TOP)), (196, 68), "middle", "way"),
+    (State.HEAD, State.EXCHANGE): Route(((359, 182), (421, 182)), (388, 161), "middle", "loop"),
+    (State.EXCHANGE, State.DISCARD): Route(((559, 182), (621, 182)), (588, 176), "middle", "loop"),
+    (State.DISCARD, State.IDLE): Route(((759, 182), (821, 182)), (788, 161), "middle", "loop"),
+    (State.EXCHANGE, State.IDLE): Route(((520, _TOP), (520, 88), (850, 88), (850, _TOP)), (685, 82), "middle", "loop"),
+    (State.IDLE, State.EXCHANGE): Route(((890, _TOP), (890, 60), (480, 60), (480, _TOP)), (685, 54), "middle", "loop"),
+    (State.IDLE, State.HEAD): Route(
+        ((930, _TOP), (930, 32), (290, 32), (290, _TOP)), (685, 26), "middle", "loop", over=(290, 74)
+    ),
+    **{(state, State.CLOSING): _down(state) for state in OPEN},
+    (State.CLOSING, State.CLOSING): Route(
+        ((690, 460), (690, 486), (760, 486), (760, 460)), (725, 503), "middle", "end", ", "
+    ),
+    (State.CLOSING, State.LINGER): Route(((545, 460), (545, _LOW)), (553, 502), "start", "end"),
+    (State.CLOSING, State.CLOSED): Route(((850, 460), (850, _LOW)), (858, 502), "start", "end"),
+    (State.LINGER, State.LINGER): Route(((440, 552), (414, 552), (414, 584), (440, 584)), (406, 557), "end", "end"),
+    (State.LINGER, State.CLOSED): Route(((660, 568), (821, 568)), (740, 561), "middle", "end"),
+}
+
+#: From the frame around the open states to CLOSED.
+LOST: Final = Route(((938, 382), (938, _LOW)), (930, 502), "end", "lost")
+
+STYLE: Final = """
+  svg { color-scheme: light dark; }
+  text { font: 12px ui-sans-serif, system-ui, "Segoe UI", "Liberation Sans", Helvetica, Arial, sans-serif; fill: #24292f; }
+  .name { font-size: 14px; font-weight: 650; letter-spacing: .04em; }
+  .lane-name { font-size: 12px; font-weight: 650; letter-spacing: .08em; }
+  .quiet { fill: #57606a; }
+  .label { fill: #424a53; }
+  .time { font-weight: 600; }
+  .lane { fill: #f6f8fa; stroke: #d0d7de; }
+  .box { fill: #ffffff; stroke: #8c959f; stroke-width: 1.2; }
+  .box.on-loop { stroke: #0969da; stroke-width: 1.8; }
+  .box.ending { stroke: #bc4c00; }
+  .box.over { fill: #eaeef2; stroke: #57606a; }
+  .rule { stroke: #d0d7de; }
+  .glyph { fill: none; stroke: #57606a; stroke-width: 1.3; stroke-linecap: round; }
+  .gap { fill: none; stroke: #f6f8fa; stroke-width: 10; }
+  .line { fill: none; stroke-width: 1.5; }
+  .line.way, .line.lost { stroke: #6e7781; }
+  .line.lost { stroke-dasharray: 5 4; }
+  .line.loop { stroke: #0969da; stroke-width: 2.2; }
+  .line.end { stroke: #bc4c00; }
+  .tip.way, .tip.lost { fill: #6e7781; }
+  .tip.loop { fill: #0969da; }
+  .tip.end { fill: #bc4c00; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3; }
+    .quiet { fill: #9198a1; }
+    .label { fill: #c3cad1; }
+    .lane { fill: #151b23; stroke: #3d444d; }
+    .box { fill: #0d1117; stroke: #656c76; }
+    .box.on-loop { stroke: #4493f8; }
+    .box.ending { stroke: #db6d28; }
+    .box.over { fill: #262c36; stroke: #9198a1; }
+    .rule { stroke: #3d444d; }
+    .gap { stroke: #151b23; }
+    .glyph { stroke: #9198a1; }
+    .line.way, .line.lost { stroke: #9198a1; }
+    .line.loop { stroke: #4493f8; }
+    .line.end { stroke: #db6d28; }
+    .tip.way, .tip.lost { fill: #9198a1; }
+    .tip.loop { fill: #4493f8; }
+    .tip.end { fill: #db6d28; }
+  }
+"""
+
+_ROUND: Final = 9  # radius of corners
+_TIP: Final = 8  # length of an arrow's tip
+_LINE: Final = 15  # from one line of text to the next
+
+_ON_LOOP: Final = (State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE)
+_ENDING: Final = (State.CLOSING, State.LINGER)
+
+
+def edges() -> dict[tuple[State, State], list[Input]]:
+    """The inputs that lead from one state to another."""
+    found: dict[tuple[State, State], list[Input]] = {}
+    for state, row in TRANSITIONS.items():
+        for happened, following in row.items():
+            found.setdefault((state, following), []).append(happened)
+    return found
+
+
+def check_places() -> None:
+    """Raise NoPlaceError where the tables and the layout do not fit each other."""
+    wrong = [f"no box for the state {state.name}" for state in State if state not in BOXES]
+    found = edges()
+    wrong += [
+        f"{state.name} is not LOST, and only that, to CLOSED: the common line says so"
+        for state in OPEN
+        if found.pop((state, State.CLOSED), None) != [Input.LOST]
+    ]
+    wrong += [f"no route from {a.name} to {b.name}" for a, b in found if (a, b) not in ROUTES]
+    wrong += [f"a route from {a.name} to {b.name}, but no transition" for a, b in ROUTES if (a, b) not in found]
+    if wrong:
+        raise NoPlaceError("docs/lifetime.svg: " + "; ".join(wrong))
+
+
+def _text(x: float, y: float, text: str, look: str = "", anchor: str = "start") -> str:
+    extra = f' class="{look}"' if look else ""
+    if anchor != "start":
+        extra += f' text-anchor="{anchor}"'
+    return f'<text x="{x:g}" y="{y:g}"{extra}>{escape(text)}</text>'
+
+
+def _rectangle(x: int, y: int, width: int, height: int, look: str) -> str:
+    return f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" class="{look}"/>'
+
+
+def _glyph(x: float, y: float) -> str:
+    """A small clock around (x, y)."""
+    return f'<path class="glyph" d="M{x - 5:g} {y:g}a5 5 0 1 1 10 0a5 5 0 1 1 -10 0M{x:g} {y - 3:g}v3h2.4"/>'
+
+
+def _towards(start: tuple[int, int], end: tuple[int, int], distance: float) -> tuple[float, float]:
+    """The point at `distance` from `start` on the way to `end`; lines run along the axes."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    length = abs(dx) + abs(dy)
+    return start[0] + dx / length * distance, start[1] + dy / length * distance
+
+
+def _arrow(points: Sequence[tuple[int, int]], look: str) -> list[str]:
+    """A line with round corners and a tip."""
+    path = f"M{points[0][0]} {points[0][1]}"
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        ax, ay = _towards(corner, before, _ROUND)
+        bx, by = _towards(corner, after, _ROUND)
+        path += f"L{ax:g} {ay:g}Q{corner[0]} {corner[1]} {bx:g} {by:g}"
+    end, before = points[-1], points[-2]
+    bx, by = _towards(end, before, _TIP)
+    path += f"L{bx:g} {by:g}"
+    sideways = (bx - end[0]) / _TIP * 4.5, (by - end[1]) / _TIP * 4.5
+    tip = f"M{end[0]} {end[1]}L{bx + sideways[1]:g} {by - sideways[0]:g}L{bx - sideways[1]:g} {by + sideways[0]:g}Z"
+    return [
+        f'<path class="line {look}" d="{path}"/>',
+        f'<path class="tip {look}" d="{tip}"/>',
+    ]
+
+
+def _labels(route: Route, inputs: Iterable[Input]) -> list[str]:
+    """The inputs beside their line. Between two boxes there is room for one word in a line."""
+    words = [spoken(happened) for happened in inputs]
+    narrow = route.anchor == "middle" and len(route.points) == 2 and route.points[1][0] - route.points[0][0] < 100
+    lines = words[0].split(" ") if narrow else route.line.join(words).split("\n")
+    x, y = route.label
+    return [_text(x, y + number * _LINE, line, "label", route.anchor) for number, line in enumerate(lines)]
+
+
+def _clock_lines(state: State, box: Box) -> list[str]:
+    """The clocks of a state, at the foot of its box."""
+    shapes: list[str] = []
+    rows = [(clock, condition) for clock, condition in clocks_of(state)]
+    y = box.y + box.height - 12 - _LINE * sum(1 + bool(condition) for _, condition in rows) + _LINE
+    if rows:
+        shapes.append(f'<path class="rule" d="M{box.x + 10} {y - 20}h{box.width - 20}"/>')
+    for clock, condition in rows:
+        time = f"{clock.value.replace('_', ' ')} {seconds_of(clock)}"
+        if clock is Clock.LINGER:
+            time += f", in all {Config().timeout_linger_total:g} s"
+        shapes += [_glyph(box.x + 17, y - 4), _text(box.x + 28, y, time, "time")]
+        if condition:
+            y += _LINE
+            shapes.append(_text(box.x + 12, y, condition, "quiet"))
+        y += _LINE
+    return shapes
+
+
+def _box(state: State, meaning: str) -> list[str]:
+    box = BOXES[state]
+    look = "over" if state is State.CLOSED else "on-loop" if state in _ON_LOOP else "ending" if state in _ENDING else ""
+    shapes = [_rectangle(box.x, box.y, box.width, box.height, f"box {look}".strip())]
+    name = _text(box.x + 12, box.y + 22, state.name, "name")
+    lines = textwrap.wrap(meaning, box.wrap)
+    if state is State.CLOSING:  # wide and low: all in two lines
+        ((clock, _),) = clocks_of(state)
+        clock_x = box.x + box.width - 92
+        return [
+            *shapes,
+            name,
+            _text(box.x + 12, box.y + 39, meaning, "quiet"),
+            _glyph(clock_x, box.y + 27),
+            _text(clock_x + 11, box.y + 31, f"{clock.value} {seconds_of(clock)}", "time"),
+        ]
+    clocks = clocks_of(state)
+    needed = 22 + _LINE * (len(lines) + 0.8 + sum(1 + bool(condition) for _, condition in clocks)) + 12
+    if clocks:
+        shapes += _clock_lines(state, box)
+    if needed > box.height:
+        raise NoPlaceError(f"docs/lifetime.svg: the box of {state.name} is too low for its text")
+    shapes.append(name)
+    shapes += [_text(box.x + 12, box.y + 41 + number * _LINE, line, "quiet") for number, line in enumerate(lines)]
+    return shapes
+
+
+def _legend() -> list[str]:
+    """What the picture does not say by itself, at its lower left."""
+    stuck = stuck_states()
+    if stuck != [*OPEN, State.CLOSING]:
+        raise NoPlaceError("docs/lifetime.svg: the legend on output that is stuck is no longer true")
+    rows = [
+        ('<path class="line loop" d="M21 {y}h20"/>', ["the connection persists"]),
+        ('<path class="line end" d="M21 {y}h20"/>', ["it ends, for the one reason that it is given here"]),
+        ('<path class="line lost" d="M21 {y}h20"/>', ["it is gone, whatever its state was"]),
+        (
+            "",
+            ["the clock that runs, with its default; up to", f"CLOSING it is {Clock.SEND.value} while output waits"],
+        ),
+    ]
+    shapes = [_text(21, 492, "ENDING", "lane-name quiet")]
+    y = 518
+    for line, texts in rows:
+        shapes.append(line.format(y=y - 4) or _glyph(31, y - 4))
+        for text in texts:
+            shapes.append(_text(50, y, text, "quiet"))
+            y += _LINE
+        y += 5
+    return shapes
+
+
+def picture() -> str:
+    """The life of a connection as an SVG document."""
+    check_places()
+    said = meanings()
+    found = edges()
+    sentences = [
+        f"{state.name} ({said[state]}): "
+        + (", ".join(f"{spoken(happened)} to {to.name}" for happened, to in row.items()) or "the end")
+        + "."
+        for state, row in TRANSITIONS.items()
+    ]
+    shapes = [
+        _rectangle(6, 6, WIDTH - 12, 376, "lane"),
+        _rectangle(6, 394, WIDTH - 12, HEIGHT - 400, "lane"),
+        _text(21, 30, "OPEN", "lane-name quiet"),
+        *_arrow(((60, 78), (60, _TOP)), "way"),
+        '<circle cx="60" cy="76" r="5" class="tip way"/>',
+        _text(60, 64, "accepted", "label", "middle"),
+    ]
+    for state in State:
+        shapes += _box(state, said[state])
+    for edge, route in ROUTES.items():
+        if route.over is not None:
+            shapes.append(f'<path class="gap" d="M{route.over[0]} {route.over[1] - 6}v12"/>')
+        shapes += _arrow(route.points, route.look) + _labels(route, found[edge])
+    shapes += _arrow(LOST.points, LOST.look) + _labels(LOST, [Input.LOST])
+    shapes += _legend()
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">',
+            "<title>The life of a connection</title>",
+            f"<desc>{escape(' '.join(sentences))}</desc>",
+            "<!-- generated by tools/generate.py from the tables in src/bide -->",
+            f"<style>{STYLE}</style>",
+            *shapes,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+# -- The tables ---------------------------------------------------------------------------------------------------------
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join([_row(*head), "|" + "---|" * len(head), *(_row(*row) for row in rows)])
+
+
+def _section(section: str) -> str:
+    """A section as a link to its RFC."""
+    if not section:
+        return ""
+    document, number = ("RFC 9112", section) if " " not in section else section.rsplit(" ", 1)
+    return f"[{document.removeprefix('RFC ')}, {number}](https://www.rfc-editor.org/rfc/rfc{document[4:]}#section-{number})"
+
+
+def reasons_table() -> str:
+    """Every close reason."""
+    return _table(
+        ("reason", "who", "RFC", "what happened"),
+        (
+            (f"`{reason.value}`", row.initiator.value, _section(row.section), row.sentence)
+            for reason, row in REASONS.items()
+        ),
+    )
+
+
+def _default(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _flags(option: dataclasses.Field[Any], kind: object) -> str:
+    flag = f"--{option.name.replace('_', '-')}"
+    if kind is bool and option.default:
+        return f"`{flag}`, `--no-{flag[2:]}`"
+    also = about(option).also
+    return f"`{flag}`, `--{also.replace('_', '-')}`" if also else f"`{flag}`"
+
+
+def options_tables() -> str:
+    """Every option, a table for each group."""
+    kinds = typing.get_type_hints(Config)
+    groups: dict[str, list[Sequence[str]]] = {}
+    for option in options():
+        known = about(option)
+        kind = kinds[option.name]
+        if isinstance(kind, types.UnionType):
+            kind = kind.__args__[0]
+        text = known.help
+        if typing.get_origin(kind) is typing.Literal:
+            text += f" One of {', '.join(f'`{choice}`' for choice in kind.__args__)}."
+        groups.setdefault(known.group, []).append(
+            (_flags(option, kind), _default(option.default), f"`BIDE_{option.name.upper()}`", text, known.precedent)
+        )
+    head = ("option", "default", "environment", "what it is", "precedent")
+    return "\n\n".join(f"### {group}\n\n{_table(head, rows)}" for group, rows in groups.items())
+
+
+def clocks_table() -> str:
+    """Which clock runs in which state."""
+    rows: list[Sequence[str]] = []
+    for state in State:
+        for clock, condition in clocks_of(state):
+            if clock is Clock.SEND and condition:
+                continue  # has a row for all states
+            reason, status = EXPIRIES[clock]
+            given = f"`{reason.value}`" if state not in (State.CLOSING, State.LINGER) else "has its reason already"
+            answer = "" if status is None else f"{status}, if no response has begun" if condition else str(status)
+            when = "while the application waits for the body" if condition else ""
+            rows.append(
+                (
+                    f"`{state.value}`",
+                    clock.value,
+                    when,
+                    f"`--{option_of(clock).replace('_', '-')}`",
+                    seconds_of(clock),
+                    given,
+                    answer,
+                )
+            )
+    reason, _ = EXPIRIES[Clock.SEND]
+    rows.append(
+        (
+            ", ".join(f"`{state.value}`" for state in stuck_states() if state is not State.CLOSING),
+            Clock.SEND.value,
+            "while the client does not take what was written",
+            f"`--{option_of(Clock.SEND).replace('_', '-')}`",
+            seconds_of(Clock.SEND),
+            f"`{reason.value}`",
+            "",
+        )
+    )
+    return _table(("state", "clock", "runs", "option", "default", "ends with", "answer"), rows)
+
+
+# -- The files ----------------------------------------------------------------------------------------------------------
+
+#: The tables that stand in pages: file -> name of the marker -> what makes it.
+PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
+    "README.md": {"reasons": reasons_table},
+    "docs/options.md": {"options": options_tables},
+    "docs/lifetime.md": {"clocks": clocks_table},
+}
+
+
+def between_markers(page: str, name: str, table: str) -> str:
+    """Return `page` with `table` between the markers called `name`. Raises NoPlaceError where they are not there once."""
+    begin, end = f"<!-- generated: {name} -->", "<!-- end -->"
+    if page.count(begin) != 1 or end not in page.partition(begin)[2]:
+        raise NoPlaceError(f"the page needs one {begin} with {end} behind it")
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2]
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+
+
+def generated() -> dict[str, str]:
+    """What each generated file should hold. Raises NoPlaceError."""
+    files = {"docs/lifetime.svg": picture()}
+    for name, tables in PAGES.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for marker, make in tables.items():
+            try:
+                text = between_markers(text, marker, make())
+            except NoPlaceError as error:
+                raise NoPlaceError(f"{name}: {error}") from error
+        files[name] = text
+    return files
+
+
+def out_of_date() -> dict[str, str]:
+    """Of `generated`, what differs from the files that are there."""
+
+    def differs(name: str, text: str) -> bool:
+        path = ROOT / name
+        return not path.exists() or path.read_text(encoding="utf-8") != text
+
+    return {name: text for name, text in generated().items() if differs(name, text)}
+
+
+def main() -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(description="Write what the documentation takes from tables in the code.")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; name what is out of date, and then exit with 1"
+    )
+    check: bool = parser.parse_args().check
+    try:
+        stale = out_of_date()
+    except NoPlaceError as error:
+        print(f"generate: {error}", file=sys.stderr)
+        return 1
+    for name, text in stale.items():
+        if check:
+            print(f"{name} is out of date: make docs", file=sys.stderr)
+        else:
+            (ROOT / name).write_text(text, encoding="utf-8")
+            print(f"wrote {name}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
