@@ -18,6 +18,10 @@ from bide.http1.response import Stamp, field_lines
 from bide.policy.persistence import persist
 from bide.terms import CLIENT_KEEP_ALIVE, HTTP_1_0, Address, Input, State
 from bide.wire import Receiver
+from bide.worker.door import Door
+from bide.worker.reception import Reception
+from bide.worker.register import Register
+from bide.worker.rules import CloseRules
 from bide.worker.session import Session
 from bide.worker.settings import durations, limits
 from bide.worker.shared import Shared
@@ -59,6 +63,13 @@ class _NoWire:
     def half_close(self) -> None: ...
     def release(self) -> None: ...
     def abort(self) -> None: ...
+    def watch_peer(self) -> None: ...
+    def half_close_if_quiet(self) -> bool:
+        return True
+
+    def descriptor(self) -> int:
+        return 3
+
     def unsent(self) -> int:
         return 0
 
@@ -104,7 +115,10 @@ def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]
     stamp = Stamp(b"Date: Sun, 22 Nov 2026 11:14:12 GMT\r\n")
     connection = Connection(bounds, stamp)
     heads = [head[:-4] for head in _BROWSER]
-    shared = Shared(loop, AsgiGateway(_app, loop), bounds, durations(config), None)
+    register = Register()
+    reception = Reception("", CloseRules(()), 5.0)
+    door = Door(loop, register, reception.peers, limit=1000, descriptors=1000, overflow=0, per_peer=0)
+    shared = Shared(loop, AsgiGateway(_app, loop), bounds, durations(config), None, reception, door, register)
     sessions: list[Receiver] = [Session(shared, _NoWire()) for _ in range(64)]
 
     def head(count: int) -> None:

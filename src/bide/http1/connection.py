@@ -19,12 +19,12 @@ from bide.http1.response import (
     LAST_CHUNK,
     SAYS_CLOSE,
     SAYS_DATE,
+    STATUS_LINES,
     UNDECLARED,
     Stamp,
     chunk,
     error_response,
     field_lines,
-    status_line,
     trailer_lines,
 )
 from bide.message import CHUNKED, Request
@@ -46,6 +46,22 @@ from bide.terms import (
     Input,
     State,
 )
+
+# Members of an Enum are found slowly through its class, and at once by a name of the module.
+_FIRST_OCTET: Final = Input.FIRST_OCTET
+_HEAD_COMPLETE: Final = Input.HEAD_COMPLETE
+_HEAD_REJECTED: Final = Input.HEAD_REJECTED
+_BODY_COMPLETE: Final = Input.BODY_COMPLETE
+_BODY_REJECTED: Final = Input.BODY_REJECTED
+_PERSISTS: Final = Input.PERSISTS
+_UNREAD: Final = Input.UNREAD
+_CLOSES: Final = Input.CLOSES
+_PEER_EOF: Final = Input.PEER_EOF
+_DEADLINE: Final = Input.DEADLINE
+_SHED: Final = Input.SHED
+_STOPPED: Final = Input.STOPPED
+_HALF_CLOSED: Final = Input.HALF_CLOSED
+_LOST: Final = Input.LOST
 
 # How far the response is.
 OWED: Final = 0  # nothing was handed over
@@ -94,6 +110,7 @@ class Connection:
     input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
     output: octets to write, for `take_output`.
     crowded: whether enough is held; reading should pause, so that memory stays bounded.
+    pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
     """
 
@@ -124,6 +141,7 @@ class Connection:
         "detail",
         "input_ended",
         "output",
+        "pipelined",
         "progress",
         "reason",
         "sent",
@@ -151,6 +169,7 @@ class Connection:
         self._deceptive = False  # a clean end would make a broken response look whole
         self.input_ended = False
         self.crowded = False
+        self.pipelined = False
         # The current exchange.
         self._request: Request | None = None
         self._facts = 0
@@ -213,13 +232,13 @@ class Connection:
             if self._position == len(self._buffer):
                 self._client_left()
         elif not self.body_complete:  # 8: the message is incomplete for good
-            self._break_off(Input.PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+            self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
 
     def lost(self) -> None:
         """Take the news that the wire is no more."""
         if self.state is EXCHANGE:
             self.progress = CUT
-        self._end(Input.LOST, CloseReason.CLIENT_RESET)
+        self._end(_LOST, CloseReason.CLIENT_RESET)
         self._drop_input()
 
     # -- What the worker decides ----------------------------------------------------------------------------------------
@@ -238,33 +257,33 @@ class Connection:
             reason = CloseReason.DRAIN
         self._give_up()
         if self.state is EXCHANGE:
-            self._break_off(Input.DEADLINE, reason, status, "the request body took too long")
+            self._break_off(_DEADLINE, reason, status, "the request body took too long")
         else:
-            self._end(Input.DEADLINE, reason)
+            self._end(_DEADLINE, reason)
 
     def shed(self) -> None:
         """End an idle or unused connection to make room."""
-        self._end(Input.SHED, CloseReason.SHED)
+        self._end(_SHED, CloseReason.SHED)
 
     def stop(self) -> None:
         """End the connection now, finished or not."""
         self._give_up()
         if self.state is EXCHANGE:
-            self._break_off(Input.STOPPED, CloseReason.DRAIN_DEADLINE, 503, "the server is stopping")
+            self._break_off(_STOPPED, CloseReason.DRAIN_DEADLINE, 503, "the server is stopping")
         else:
             busy = self.state is HEAD or self.state is DISCARD
-            self._end(Input.STOPPED, CloseReason.DRAIN_DEADLINE if busy else CloseReason.DRAIN)
+            self._end(_STOPPED, CloseReason.DRAIN_DEADLINE if busy else CloseReason.DRAIN)
 
     def break_down(self) -> None:
         """End the connection because something of ours failed: what it may still do cannot be known."""
         if self.state is not CLOSED:
             self.progress = CUT
             self._deceptive = True
-            self._end(Input.STOPPED, CloseReason.INTERNAL_ERROR)
+            self._end(_STOPPED, CloseReason.INTERNAL_ERROR)
 
     def half_closed(self) -> None:
         """Take the news that everything is flushed and the sending side is shut."""
-        self._end(Input.HALF_CLOSED, CloseReason.INTERNAL_ERROR)  # the reason was given before
+        self._end(_HALF_CLOSED, CloseReason.INTERNAL_ERROR)  # the reason was given before
 
     def close_mode(self, waiting: bool) -> CloseMode:
         """Return how to end this connection, which is closing. `waiting`: octets wait unread in the socket."""
@@ -300,9 +319,10 @@ class Connection:
         if self.progress != OWED:
             raise Misuse("the response has already been started")
         try:
-            if status < 200:
+            line = STATUS_LINES.get(status)
+            if line is None or status < 200:
                 raise Misuse(f"{status!r} is not the status of a final response")
-            self._head, self._remaining, self._said = field_lines(status_line(status), fields)
+            self._head, self._remaining, self._said = field_lines(line, fields)
         except _WRONG_TYPES as error:
             raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
         self.status = status
@@ -316,7 +336,7 @@ class Connection:
         try:
             if not 102 <= status <= 199:  # 100 and 101 say something about the connection
                 raise Misuse(f"{status!r} is not the status of an interim response")
-            lines, length, _ = field_lines(status_line(status), fields)
+            lines, length, _ = field_lines(STATUS_LINES[status], fields)
             if length != UNDECLARED:  # RFC 9110, 8.6
                 raise Misuse("an interim response has no Content-Length")
         except _WRONG_TYPES as error:
@@ -409,11 +429,6 @@ class Connection:
         """Whether content waits to be taken."""
         return self._content_size > 0
 
-    @property
-    def has_pipelined(self) -> bool:
-        """Whether octets were received behind the last request: `next_request` is to be called once its exchange is over."""
-        return self._position < len(self._buffer) or self.input_ended
-
     # -- Reading --------------------------------------------------------------------------------------------------------
 
     def _has_unread(self) -> bool:
@@ -462,7 +477,7 @@ class Connection:
         if rest == b"\r":  # it may begin another empty line
             self._held = bytearray(rest)
             return None
-        self.state = step(self.state, Input.FIRST_OCTET)
+        self.state = step(self.state, _FIRST_OCTET)
         self._held = bytearray()
         return self._read_more(rest)
 
@@ -490,7 +505,7 @@ class Connection:
         except Rejected as rejected:
             self._reject(rejected)
             return None
-        self.state = step(self.state, Input.HEAD_COMPLETE)
+        self.state = step(self.state, _HEAD_COMPLETE)
         self._request = request
         self.served += 1
         self._facts = request.facts | self._standing
@@ -508,7 +523,7 @@ class Connection:
                 self._facts |= EXPECTATION_OPEN
             self._read_body()
             if self.input_ended and self.state is EXCHANGE and not self.body_complete:
-                self._break_off(Input.PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+                self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
             if self.state is not EXCHANGE:
                 return None
         elif self._position < len(self._buffer):
@@ -539,9 +554,9 @@ class Connection:
             except Rejected as rejected:
                 self.detail = rejected.detail
                 if self.state is EXCHANGE:
-                    self._break_off(Input.BODY_REJECTED, CloseReason.BODY_REJECTED, rejected.status, rejected.detail)
+                    self._break_off(_BODY_REJECTED, CloseReason.BODY_REJECTED, rejected.status, rejected.detail)
                 else:
-                    self._end(Input.BODY_REJECTED, CloseReason.BODY_REJECTED)
+                    self._end(_BODY_REJECTED, CloseReason.BODY_REJECTED)
                 return
             self.body_complete = decoder.complete
             if decoder.complete:
@@ -561,23 +576,23 @@ class Connection:
         if self.state is not DISCARD:
             return None
         if self._discarded > self._limits.discard:
-            self._end(Input.CLOSES, CloseReason.REQUEST_UNREAD)
+            self._end(_CLOSES, CloseReason.REQUEST_UNREAD)
             return None
         if not self.body_complete:
             return None
-        self.state = step(self.state, Input.BODY_COMPLETE)
+        self.state = step(self.state, _BODY_COMPLETE)
         return self.next_request()
 
     def _reject(self, rejected: Rejected) -> None:
         self.detail = rejected.detail
         self._write_error(rejected.status, rejected.detail)
-        self._end(Input.HEAD_REJECTED, CloseReason.HEAD_REJECTED)
+        self._end(_HEAD_REJECTED, CloseReason.HEAD_REJECTED)
 
     def _client_left(self) -> None:
         """The client's EOF is in: where no answer is owed, the connection ends."""
         reason = _LEFT.get(self.state)
         if reason is not None:
-            self._end(Input.PEER_EOF, reason)
+            self._end(_PEER_EOF, reason)
 
     # -- Writing --------------------------------------------------------------------------------------------------------
 
@@ -593,7 +608,8 @@ class Connection:
             framing = _BODILESS
         elif length >= 0:
             framing = _LENGTH
-            self._count(content, more)
+            if more or length != len(content):
+                self._count(content, more)
         elif request.minor:
             framing = _CHUNKED
         else:
@@ -693,15 +709,18 @@ class Connection:
         if self.input_ended and not self._has_unread():
             facts |= INPUT_ENDED
         # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
-        reason = self.announced if self.announced is not None else persist(facts & MUST)
+        reason = self.announced
+        if reason is None and facts & MUST:
+            reason = persist(facts & MUST)
         if reason is not None:
-            self._end(Input.CLOSES, reason)
+            self._end(_CLOSES, reason)
         elif self.body_complete:
-            self.state = step(self.state, Input.PERSISTS)
+            self.state = step(self.state, _PERSISTS)
             if self._held:
                 self._merge()
+            self.pipelined = self.input_ended or self._position < len(self._buffer)
         else:
-            self.state = step(self.state, Input.UNREAD)
+            self.state = step(self.state, _UNREAD)
         self._request = None
         self._content = None
         self._content_size = 0

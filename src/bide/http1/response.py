@@ -39,8 +39,9 @@ _PHRASES: Final[dict[int, str]] = {
     508: "Loop Detected", 510: "Not Extended", 511: "Network Authentication Required",
 }  # fmt: skip
 
+#: Status code -> status line with its CRLF.
 # 4: "the server MUST send the space that separates the status code from the reason phrase even when the phrase is absent".
-_STATUS_LINES: Final[dict[int, bytes]] = {
+STATUS_LINES: Final[dict[int, bytes]] = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(100, 1000)
 }
 
@@ -103,14 +104,6 @@ class Stamp:
     def advertise(self, seconds: int) -> None:
         """Announce for how long an idle connection is held (`Keep-Alive: timeout`, RFC 2068, 19.7.1.1); 0 for no longer."""
         self.persists = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % seconds if seconds > 0 else b""
-
-
-def status_line(status: int) -> bytes:
-    """Return the status line with its CRLF. Raises Misuse unless `status` is a status code (RFC 9110, 15)."""
-    line = _STATUS_LINES.get(status)
-    if line is None:
-        raise Misuse(f"{status!r} is not a status code")
-    return line
 
 
 def _kind(name: bytes) -> int:
@@ -208,7 +201,7 @@ def error_response(status: int, detail: str, date: bytes, to_head: bool) -> tupl
     """
     content = f"{detail}\n".encode()
     head = b"%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
-        status_line(status),
+        STATUS_LINES[status],
         date,
         len(content),
     )

@@ -48,12 +48,11 @@ def running(state: State, body_awaited: bool, output_stuck: bool) -> Clock | Non
     body_awaited: the application waits for request content that has not arrived; only ever true in EXCHANGE.
     output_stuck: octets written have not been taken by the client's side.
     """
-    clock = CLOCKS[state]
-    if output_stuck and clock is not Clock.LINGER and state is not State.CLOSED:
+    if output_stuck and state is not State.LINGER and state is not State.CLOSED:
         return Clock.SEND
     if body_awaited:
         return Clock.BODY
-    return clock
+    return CLOCKS[state]
 
 
 def progress_deadline(since: float, last: float, octets: int, timeout: float, grace: float, rate: float) -> float:

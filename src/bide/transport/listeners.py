@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import os
 import select
@@ -96,6 +95,8 @@ def inherited(fd: int) -> socket.socket:
 def _keep_newcomers_out(sock: socket.socket) -> None:
     """Have the kernel queue no more connections on a listening socket, as far as it can do that."""
     if sys.platform == "linux" and sock.family != socket.AF_UNIX:
+        import ctypes  # slow to import, and needed only here
+
         program = ctypes.create_string_buffer(_DROP_SYN)
         with contextlib.suppress(OSError):  # a kernel that will not: then as elsewhere
             sock.setsockopt(

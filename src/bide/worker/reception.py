@@ -58,13 +58,13 @@ class Reception:
             facts |= PRESSED
         return facts
 
-    def answer(self, request: Request, standing: int) -> Answer | None:
-        """Return the server's own answer, or None where the application is to answer."""
+    def answer(self, request: Request, standing: int, refused: bool) -> Answer | None:
+        """Return the server's own answer, or None where the application is to answer.
+
+        standing: the facts that hold for the server. refused: there is no room for this client (RFC 9110, 15.6.4).
+        """
+        if refused:
+            return self._refusal
         if self._health and request.path == self._health:
             return _STOPPING if standing & DRAINING else _HEALTHY
         return None
-
-    @property
-    def refusal(self) -> Answer:
-        """What a client is told for whom there is no room (RFC 9110, 15.6.4)."""
-        return self._refusal

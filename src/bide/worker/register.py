@@ -14,15 +14,16 @@ class Register:
     """Every open connection of a worker, in the order of arrival.
 
     stuck: those whose output the client does not take: their progress is looked at in each sweep.
-    half_closed: those that are owed an answer after their EOF: in each sweep it is looked whether they are still there.
+    unheard: those of which the event loop would not report a reset, since nothing is read from them: paused, or past their EOF
+    with an answer owed. In each sweep it is looked whether they are still there.
     """
 
-    __slots__ = ("half_closed", "sessions", "stuck")
+    __slots__ = ("sessions", "stuck", "unheard")
 
     def __init__(self) -> None:
         self.sessions: dict[Session, None] = {}
         self.stuck: set[Session] = set()
-        self.half_closed: set[Session] = set()
+        self.unheard: set[Session] = set()
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -39,11 +40,11 @@ class Register:
         """Strike out a connection that is no more."""
         del self.sessions[session]
         self.stuck.discard(session)
-        self.half_closed.discard(session)
+        self.unheard.discard(session)
 
     def sweep(self, now: float, idle_cut: float) -> None:
         """Let every clock that has run out at `now` have its effect; the idle clock runs `idle_cut` seconds shorter."""
-        for session in list(self.half_closed):
+        for session in list(self.unheard):
             session.watch_peer()
         for session in list(self.stuck):
             session.watch_output(now)

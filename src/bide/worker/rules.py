@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from bide.config import ConfigError
 from bide.message import Request
 from bide.terms import Address
+
+if TYPE_CHECKING:
+    import ipaddress
 
 # What stands between the kind of a rule and its pattern.
 _RULE: Final = re.compile("[:=]")
@@ -32,6 +34,8 @@ class CloseRules:
             elif kind == "path":
                 self._paths.append(re.compile(fnmatch.translate(pattern)))
             elif kind == "peer":
+                import ipaddress  # slow to import, and seldom needed
+
                 try:
                     self._networks.append(ipaddress.ip_network(pattern, strict=False))
                 except ValueError as error:
@@ -53,6 +57,8 @@ class CloseRules:
             if any(pattern.match(agent) for pattern in self._agents):
                 return True
         if self._networks and peer is not None and peer[1] is not None:
+            import ipaddress
+
             address = ipaddress.ip_address(peer[0].partition("%")[0])
             return any(address in network for network in self._networks)
         return False

@@ -21,7 +21,6 @@ from bide.observe.journal import peer_name
 from bide.policy.clocks import FOREVER, running
 from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Clock, CloseMode, CloseReason
 from bide.wire import Wire
-from bide.worker.reception import Answer
 from bide.worker.shared import Durations, Progress, Shared
 
 _log = logging.getLogger("bide.connection")
@@ -29,6 +28,15 @@ _log = logging.getLogger("bide.connection")
 # Pipelined requests answered in one go before others get their turn, and octets sent likewise: about a millisecond's work.
 _FAIR_REQUESTS: Final = 32
 _FAIR_OCTETS: Final = 1 << 20
+
+# Members of an Enum are found slowly through its class, and at once by a name of the module.
+_FIRST_OCTET: Final = Clock.FIRST_OCTET
+_BODY: Final = Clock.BODY
+_SEND: Final = Clock.SEND
+_IDLE: Final = Clock.IDLE
+_LINGER: Final = Clock.LINGER
+_HALF_CLOSE: Final = CloseMode.LINGER
+_RELEASE: Final = CloseMode.RELEASE
 
 # How long an idle connection is listened to after its half-close, seconds.
 _LISTEN: Final = 1.0
@@ -142,7 +150,7 @@ class ServedExchange:
         durations = self._session.durations
         body = self._body
         assert body is not None
-        return body.deadline(durations.by_clock[Clock.BODY], durations.grace, durations.body_rate)
+        return body.deadline(durations.by_clock[_BODY], durations.grace, durations.body_rate)
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
@@ -241,7 +249,7 @@ class Session:
         self._clock: Clock | None = None
         self._reprieved = False
         self.deadline = FOREVER
-        self._start_clock(Clock.FIRST_OCTET)
+        self._start_clock(_FIRST_OCTET)
         shared.register.add(self)
         shared.counters.opened += 1
         shared.door.entered(self, wire.descriptor())
@@ -267,7 +275,7 @@ class Session:
         exchange = self._exchange
         if exchange is not None:
             deadline = exchange.content_came(len(data))
-            if self._clock is Clock.BODY:
+            if self._clock is _BODY:
                 self.deadline = deadline
                 self._reprieved = False
         elif self.connection.state is LINGER:
@@ -283,7 +291,7 @@ class Session:
             connection.state is EXCHANGE
         ):  # it may only have half-closed: the answer is owed until it is known to be gone
             self._wire.watch_peer()
-            self._shared.register.half_closed.add(self)
+            self._shared.register.unheard.add(self)
         self.settle()
 
     def output_stuck(self) -> None:
@@ -337,7 +345,7 @@ class Session:
             self._conclude(exchange)
         if self._serving:
             return
-        if connection.has_pipelined:
+        if connection.pipelined:
             self._go_on()
         else:
             self.settle()
@@ -365,22 +373,22 @@ class Session:
         if state is CLOSING:
             self._give_up()
             return
-        if clock is not Clock.SEND:
-            if clock is not Clock.IDLE and not self._reprieved and self._wire.octets_waiting():
+        if clock is not _SEND:
+            if clock is not _IDLE and not self._reprieved and self._wire.octets_waiting():
                 self._reprieved = True
                 return
-            if clock is Clock.IDLE:
+            if clock is _IDLE:
                 if self._wire.unsent():
                     self._slow = True  # the last response is still on its way: no idle connection yet
                     self.settle()
                     return
                 if self._wire.half_close_if_quiet():
-                    self._mode = CloseMode.LINGER
+                    self._mode = _HALF_CLOSE
                 elif not self._reprieved:
                     self._reprieved = True
                     return
         self.connection.expire(clock)
-        if self._mode is CloseMode.LINGER:
+        if self._mode is _HALF_CLOSE:
             self.connection.half_closed()
         self.settle()
 
@@ -399,7 +407,7 @@ class Session:
             self.settle()
 
     def watch_peer(self) -> None:
-        """Look whether a client that has half-closed is still there to take its answer."""
+        """Look whether a client from which nothing is read is still there."""
         if self._wire.broken():
             self._wire.abort()
 
@@ -485,8 +493,11 @@ class Session:
             self._reading = not connection.crowded
             if self._reading:
                 self._wire.resume_reading()
+                if not connection.input_ended:
+                    self._shared.register.unheard.discard(self)
             else:
                 self._wire.pause_reading()
+                self._shared.register.unheard.add(self)
         exchange = self._exchange
         clock = running(connection.state, exchange is not None and exchange.awaited, self.stuck or self._slow)
         if clock is not self._clock:
@@ -504,17 +515,18 @@ class Session:
                 connection.note(OLD)
             if connection.served >= self._requests:
                 connection.note(LIMIT_REACHED)
-            if shared.reception.busy:
+            special = self._refused or shared.reception.busy
+            if special:
                 connection.note(shared.reception.facts(self.info.peer, request))
-            if self._clock is Clock.IDLE:
-                shared.counters.gap(now - self.deadline + shared.durations.by_clock[Clock.IDLE])
+            if self._clock is _IDLE:
+                shared.counters.gap(now - self.deadline + shared.durations.by_clock[_IDLE])
             exchange = ServedExchange(self, request, now)
             self._exchange = exchange
             if self._sending is not None:
                 self._start_clock(None)
             self._clock = None  # the application's time is its own
             self.deadline = FOREVER
-            answer = self._own_answer(request)
+            answer = shared.reception.answer(request, shared.standing, self._refused) if special else None
             if answer is None:
                 shared.gateway.start(exchange)
             else:
@@ -522,7 +534,7 @@ class Session:
                 exchange.send(answer.content, False)
             if not exchange.over:
                 self._serving = False
-                if connection.crowded or self._slow:
+                if connection.output or connection.crowded == self._reading or self._slow:
                     self.settle()
                 return
             if self.stuck:
@@ -534,13 +546,6 @@ class Session:
             request = connection.next_request()
         self._serving = False
         self.settle()
-
-    def _own_answer(self, request: Request) -> Answer | None:
-        """Return what the server itself answers, or None where the application does."""
-        reception = self._shared.reception
-        if self._refused:
-            return reception.refusal
-        return reception.answer(request, self._shared.standing) if reception.busy else None
 
     def _go_on(self) -> None:
         """Serve what was pipelined behind the last request, unless the client does not take its answers."""
@@ -580,9 +585,9 @@ class Session:
             record(self.info.peer, "-", b"-", 1, connection.status, sent, 0.0, connection.served + 1, connection.reason)
         mode = connection.close_mode(self._wire.octets_waiting())
         self._mode = mode
-        if mode is CloseMode.LINGER:
+        if mode is _HALF_CLOSE:
             self._wire.half_close()
-        elif mode is CloseMode.RELEASE:
+        elif mode is _RELEASE:
             self._wire.release()
         else:
             self._wire.abort()
@@ -596,10 +601,10 @@ class Session:
         durations = self._shared.durations
         if clock is None:
             self.deadline = FOREVER
-        elif clock is Clock.BODY:
+        elif clock is _BODY:
             assert self._exchange is not None
             self.deadline = self._exchange.body_deadline()
-        elif clock is Clock.SEND:
+        elif clock is _SEND:
             self._sending = Progress(monotonic())
             self._unsent = self._wire.unsent()
             self._shared.register.stuck.add(self)
@@ -607,18 +612,18 @@ class Session:
         else:
             now = monotonic()
             self.deadline = now + durations.by_clock[clock]
-            if clock is Clock.LINGER:
+            if clock is _LINGER:
                 self._linger_until = now + durations.linger_total
                 if self.connection.reason in _UNANNOUNCED:  # nothing was owed: listen just for requests that were lost
                     self.deadline = min(self.deadline, now + _LISTEN)
 
     def _send_deadline(self, sending: Progress) -> float:
         durations = self._shared.durations
-        return sending.deadline(durations.by_clock[Clock.SEND], durations.grace, durations.send_rate)
+        return sending.deadline(durations.by_clock[_SEND], durations.grace, durations.send_rate)
 
     def _lingered(self) -> None:
         """Octets came after the end: they are dropped, and counted where they may be a request that was lost."""
-        self.deadline = min(monotonic() + self._shared.durations.by_clock[Clock.LINGER], self._linger_until)
+        self.deadline = min(monotonic() + self._shared.durations.by_clock[_LINGER], self._linger_until)
         connection = self.connection
         if connection.announced is None and connection.reason in _UNANNOUNCED and not self._late:
             self._late = True
