@@ -61,7 +61,11 @@ def test_options_page_has_every_option(option: str) -> None:
 
 
 def test_pages_name_no_option_that_is_none() -> None:
-    known = {option.name for option in options()} | {"no_access_log", "timeout_keep_alive", "timeout_graceful_shutdown"}
+    known = (
+        {option.name for option in options()}
+        | {f"no_{option.name}" for option in options() if option.default is True}
+        | {"timeout_keep_alive", "timeout_graceful_shutdown"}
+    )
     named = re.findall(r"`--([a-z-]+)", page("docs/lifetime.md") + page("docs/options.md"))
     assert {name.replace("-", "_") for name in named} <= known
 

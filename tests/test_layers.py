@@ -19,15 +19,16 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     # contracts and words
     "bide.terms": (),
     "bide.message": ("bide.terms",),
+    "bide.errors": (),
     "bide.exchange": ("bide.terms", "bide.message"),
     "bide.wire": ("bide.terms",),
     "bide.config": ("bide.terms",),
     # decides; one policy does not know another
     "bide.policy": ("bide.terms",),
     # speaks HTTP, never I/O
-    "bide.http1": ("bide.terms", "bide.message", "bide.policy", "bide.http1"),
+    "bide.http1": ("bide.terms", "bide.errors", "bide.message", "bide.policy", "bide.http1"),
     # sees the application, never a socket
-    "bide.gateway": ("bide.terms", "bide.message", "bide.exchange", "bide.gateway"),
+    "bide.gateway": ("bide.terms", "bide.errors", "bide.message", "bide.exchange", "bide.gateway"),
     # sees the socket, never HTTP
     "bide.transport": ("bide.terms", "bide.wire", "bide.transport"),
     # look on
@@ -36,6 +37,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     # where all of it meets
     "bide.worker": (
         "bide.terms",
+        "bide.errors",
         "bide.message",
         "bide.exchange",
         "bide.wire",

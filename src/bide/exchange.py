@@ -12,10 +12,6 @@ from bide.message import Request
 from bide.terms import Address
 
 
-class DisconnectedError(OSError):
-    """The client is gone, or its connection was ended: nothing sent now can reach it."""
-
-
 @final
 class ConnectionInfo:
     """What an application may know of the connection: addresses (None where the socket has no name) and scheme."""
@@ -54,7 +50,7 @@ DONE: Final = Done()
 
 
 class Exchange(Protocol):
-    """One request and its response. Calls that HTTP does not allow raise `bide.http1.errors.Misuse`, a RuntimeError."""
+    """One request and its response. Calls that HTTP does not allow raise `bide.errors.Misuse`, a RuntimeError."""
 
     @property
     def request(self) -> Request:
@@ -67,6 +63,10 @@ class Exchange(Protocol):
     @property
     def over(self) -> bool:
         """Whether the response is complete or can no longer be."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the response is complete."""
 
     @property
     def body_complete(self) -> bool:

@@ -19,13 +19,11 @@ class Request:
     minor: 1 for HTTP/1.1 (and any later HTTP/1.x), 0 for HTTP/1.0.
     length: octets of the body, or CHUNKED.
     facts: what the head says about persistence: fact bits of `bide.terms`.
-    expects_continue: the client waits for 100 (Continue) before it sends the body (RFC 9110, 10.1.1).
     accepts_trailers: the client said `TE: trailers` (RFC 9110, 10.1.4).
     """
 
     __slots__ = (
         "accepts_trailers",
-        "expects_continue",
         "facts",
         "fields",
         "length",
@@ -46,7 +44,6 @@ class Request:
         minor: int,
         length: int,
         facts: int,
-        expects_continue: bool,
         accepts_trailers: bool,
     ) -> None:
         self.method = method
@@ -57,5 +54,4 @@ class Request:
         self.minor = minor
         self.length = length
         self.facts = facts
-        self.expects_continue = expects_continue
         self.accepts_trailers = accepts_trailers

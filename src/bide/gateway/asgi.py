@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, final
 from urllib.parse import unquote
 
-from bide.exchange import DONE, DisconnectedError, Exchange
+from bide.exchange import DONE, Exchange
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -90,8 +90,15 @@ class AsgiGateway:
             if not exchange.over:
                 _log.warning("%s %s: cancelled before its response was complete", scope["method"], scope["path"])
         except BaseException as error:
-            if exchange.over and _is_disconnect(error):
-                _log.debug("%s %s: the client left", scope["method"], scope["path"])
+            if exchange.over and not exchange.complete:
+                # What an application raises when its client has left is its way to end; the traceback is for those who look.
+                _log.info(
+                    "%s %s: ended by %r after its client had left",
+                    scope["method"],
+                    scope["path"],
+                    error,
+                    exc_info=_log.isEnabledFor(logging.DEBUG),
+                )
             else:
                 _log.exception("%s %s: the application failed", scope["method"], scope["path"])
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -148,12 +155,3 @@ class _Cycle:
         else:
             raise ValueError(f"{kind!r} is not an event of an HTTP response")
         return DONE
-
-
-def _is_disconnect(error: BaseException | None) -> bool:
-    """Whether an error only says that the client is gone, itself or in what it was raised from."""
-    while error is not None:
-        if isinstance(error, DisconnectedError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from bide.http1.errors import Rejected
-from bide.http1.fields import field_line, is_value
+from bide.errors import Rejected
+from bide.http1.fields import field_line, is_value, only
 from bide.http1.limits import Limits
 
-_HEX: Final = b"0123456789ABCDEFabcdef"
+_HEX: Final = only(b"0123456789ABCDEFabcdef")
 _MOST_SIZE_DIGITS: Final = 16  # 2**64 octets: more than any body
 _CR: Final = 0x0D
 
@@ -91,7 +91,7 @@ class ChunkedDecoder:
             self._extensions += len(extensions)
         if len(line) + 2 > self._limits.chunk_line or self._extensions > self._limits.chunk_line:
             raise Rejected(413, "chunk extensions too long")
-        if not size or len(size) > _MOST_SIZE_DIGITS or size.translate(None, _HEX):
+        if not size or len(size) > _MOST_SIZE_DIGITS or size.translate(_HEX) != size:
             raise Rejected(400, "malformed chunk size")
         self._left = int(size, 16)
         self._next = _DATA if self._left else _TRAILER

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, final
 
+from bide.errors import Misuse, Rejected
 from bide.http1.body import ChunkedDecoder
-from bide.http1.errors import Misuse, Rejected
 from bide.http1.head import read_head, rejected_early
 from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, step
 from bide.http1.limits import Limits
@@ -89,10 +89,11 @@ _LEFT: Final[dict[State, CloseReason]] = {
 _NO_CONTENT: Final = frozenset({204, 205, 304})
 
 # What reading an application's fields raises where they are not pairs of bytes.
-_WRONG_TYPES: Final = (AttributeError, TypeError, ValueError)
+_WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
 
 _CR: Final = 0x0D
 _CRLF: Final = b"\r\n"
+_HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -105,7 +106,7 @@ class Connection:
     announced: why the current response said `Connection: close`, if it did.
     served: requests begun, the current one included.
     progress: OWED, HELD, STARTED, TRAILERS, COMPLETE or CUT, of the current or latest response.
-    status, sent: of that response: its status code (0 before there is one), and octets of content written.
+    status, sent: of that response, from HELD on: its status code (0 if none was written), and octets of content written.
     body_complete: whether the current request's body has arrived in full.
     input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
     output: octets to write, for `take_output`.
@@ -157,11 +158,12 @@ class Connection:
         self._standing = standing
         self.state: State = NEW
         self.reason: CloseReason | None = None
-        self.announced: CloseReason | None = None
+        self.announced: CloseReason | None = None  # of an announced close the connection ends: no need to reset it
         self.served = 0
         self.detail = ""
         self.output = b""
-        # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`.
+        # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`. Where nothing is unread,
+        # `_buffer` is empty.
         self._buffer = b""
         self._position = 0
         self._held: bytearray | None = None
@@ -195,15 +197,17 @@ class Connection:
         """Take octets from the client. Return a request whose head they completed; its answer is then owed."""
         state = self.state
         if state is IDLE or state is NEW:
-            end = data.find(b"\r\n\r\n")
-            if end > 0 and data[0] != _CR and self._held is None and self._position == len(self._buffer):
-                self._buffer = data
-                self._position = end + 4
-                return self._begin(data[:end])  # by far the most common: a head comes whole
-            if self._position < len(self._buffer):  # `next_request` has yet to be called for what came before
+            if self._buffer:  # `next_request` has yet to be called for what came before
                 self._hold(data)
                 return None
-            if self._held:  # a CR that may begin an empty line
+            if self._held is None:
+                end = data.find(_HEAD_END)
+                if end > 0 and data[0] != _CR:  # by far the most common: a head comes whole
+                    if end + 4 < len(data):
+                        self._buffer = data
+                        self._position = end + 4
+                    return self._begin(data[:end])
+            else:  # a CR that may begin an empty line
                 data = bytes(self._held) + data
                 self._held = None
             return self._read(data, 0)
@@ -229,7 +233,7 @@ class Connection:
         """Take the client's EOF: it sends nothing more, but may still read."""
         self.input_ended = True
         if self.state is not EXCHANGE:
-            if self._position == len(self._buffer):
+            if not self._buffer:
                 self._client_left()
         elif not self.body_complete:  # 8: the message is incomplete for good
             self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
@@ -237,7 +241,7 @@ class Connection:
     def lost(self) -> None:
         """Take the news that the wire is no more."""
         if self.state is EXCHANGE:
-            self.progress = CUT
+            self._cut()
         self._end(_LOST, CloseReason.CLIENT_RESET)
         self._drop_input()
 
@@ -411,15 +415,12 @@ class Connection:
         if self.state is not IDLE:
             return None
         self.crowded = False
-        if self._held and self._position < len(self._buffer):
-            self._merge()
-        if self._position < len(self._buffer):
+        if self._buffer:
+            if self._held:
+                self._merge()
             request = self._read(self._buffer, self._position)
             if request is not None:
                 return request
-        else:
-            self._buffer = b""
-            self._position = 0
         if self.input_ended:
             self._client_left()
         return None
@@ -432,7 +433,16 @@ class Connection:
     # -- Reading --------------------------------------------------------------------------------------------------------
 
     def _has_unread(self) -> bool:
-        return self._position < len(self._buffer) or bool(self._held)
+        return bool(self._buffer) or bool(self._held)
+
+    def _leave(self, data: bytes, position: int) -> None:
+        """Leave the octets of `data` from `position` on unread."""
+        if position < len(data):
+            self._buffer = data
+            self._position = position
+        else:
+            self._buffer = b""
+            self._position = 0
 
     def _hold(self, data: bytes) -> None:
         if self._held is None:
@@ -464,14 +474,12 @@ class Connection:
         """Read from the beginning of a request on."""
         while data[position : position + 2] == _CRLF:  # 2.2: an empty line or more before the request line is ignored
             position += 2
-        end = data.find(b"\r\n\r\n", position)
+        end = data.find(_HEAD_END, position)
         if end >= 0:
-            self._buffer = data
-            self._position = end + 4
+            self._leave(data, end + 4)
             return self._begin(data[position:end])
         rest = data[position:]
-        self._buffer = b""
-        self._position = 0
+        self._leave(data, len(data))
         if not rest:
             return None
         if rest == b"\r":  # it may begin another empty line
@@ -487,16 +495,15 @@ class Connection:
         assert held is not None
         scanned = len(held)
         held += data
-        end = held.find(b"\r\n\r\n", max(0, scanned - 3))
+        end = held.find(_HEAD_END, max(0, scanned - 3))
         if end < 0:
             rejected = rejected_early(held, self._limits, scanned)
             if rejected is not None:
                 self._reject(rejected)
             return None
         self._held = None
-        self._buffer = bytes(held)
-        self._position = end + 4
-        return self._begin(self._buffer[:end])
+        self._leave(bytes(held), end + 4)
+        return self._begin(bytes(held[:end]))
 
     def _begin(self, head: bytes) -> Request | None:
         """Begin the exchange of the request whose head is complete."""
@@ -510,31 +517,29 @@ class Connection:
         self.served += 1
         self._facts = request.facts | self._standing
         self.progress = OWED
-        self.status = 0
-        self.sent = 0
-        length = request.length
-        if length:
-            self.body_complete = False
-            self._discarded = 0
-            self._left = length
-            if length == CHUNKED:
-                self._decoder = ChunkedDecoder(self._limits)
-            if request.expects_continue:
-                self._facts |= EXPECTATION_OPEN
-            self._read_body()
-            if self.input_ended and self.state is EXCHANGE and not self.body_complete:
-                self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
-            if self.state is not EXCHANGE:
-                return None
-        elif self._position < len(self._buffer):
+        if request.length:
+            return self._begin_body(request)
+        if self._buffer:
             self.crowded = self._is_crowded()
         return request
+
+    def _begin_body(self, request: Request) -> Request | None:
+        """Read what there is of the request's body. Return the request, unless that ended the exchange."""
+        self.body_complete = False
+        self._discarded = 0
+        self._left = request.length
+        if request.length == CHUNKED:
+            self._decoder = ChunkedDecoder(self._limits)
+        self._read_body()
+        if self.input_ended and self.state is EXCHANGE and not self.body_complete:
+            self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+        return request if self.state is EXCHANGE else None
 
     def _read_body(self) -> None:
         """Read the request body from the buffer, as far as it is there."""
         data = self._buffer
         position = self._position
-        if position == len(data):
+        if not data:
             return
         self._facts &= ~EXPECTATION_OPEN  # the client has not waited: the question is moot
         decoder = self._decoder
@@ -545,12 +550,12 @@ class Connection:
         if decoder is None:
             piece = data[position : position + self._left]
             self._left -= len(piece)
-            self._position = position + len(piece)
+            position += len(piece)
             self.body_complete = not self._left
             content.append(piece)
         else:
             try:
-                self._position = decoder.feed(data, position, content)
+                position = decoder.feed(data, position, content)
             except Rejected as rejected:
                 self.detail = rejected.detail
                 if self.state is EXCHANGE:
@@ -561,6 +566,7 @@ class Connection:
             self.body_complete = decoder.complete
             if decoder.complete:
                 self._decoder = None
+        self._leave(data, position)
         size = 0
         for index in range(before, len(content)):
             size += len(content[index])
@@ -624,31 +630,32 @@ class Connection:
             facts |= BODY_UNREAD  # of a chunked body the length is unknown: it is discarded as far as that goes
         if self.input_ended and not self._has_unread():
             facts |= INPUT_ENDED
-        self._facts = facts
-        self.announced = announced = persist(facts)
-
         head = self._head
         if framing == _CHUNKED:
             head += b"Transfer-Encoding: chunked\r\n"
-        if announced is not None:
-            head += b"Connection: close\r\n"
-        elif self._stamp.persists:
-            head += self._stamp.persists
-        elif facts & CLIENT_KEEP_ALIVE and not request.minor:
-            head += b"Connection: keep-alive\r\n"
-        head += _CRLF if said & SAYS_DATE else self._stamp.date_end  # RFC 9110, 6.6.1
+        stamp = self._stamp
+        if facts:
+            self._facts = facts
+            self.announced = persist(facts)
+            if self.announced is not None:
+                head += b"Connection: close\r\n"
+            elif facts & CLIENT_KEEP_ALIVE and not request.minor and not stamp.persists:
+                head += b"Connection: keep-alive\r\n"
+        if stamp.persists and self.announced is None:
+            head += stamp.persists
+        head += _CRLF if said & SAYS_DATE else stamp.date_end  # RFC 9110, 6.6.1
         if self.output:
             head = self.output + head
         self._framing = framing
         self.progress = STARTED
-        if framing == _BODILESS:
-            self.output = head
-        elif framing == _CHUNKED:
-            self.output = head
-            self._write_chunk(content, more)
-        else:
+        if framing == _LENGTH or framing == _CLOSE_DELIMITED:  # noqa: SIM109  # no tuple is made
             self.sent = len(content)
             self.output = head + content
+        else:
+            self.sent = 0
+            self.output = head
+            if framing == _CHUNKED:
+                self._write_chunk(content, more)
 
     def _require_no_content(self, content: bytes, length: int) -> None:
         """Raise Misuse if a response that has no content was given some (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
@@ -718,16 +725,20 @@ class Connection:
             self.state = step(self.state, _PERSISTS)
             if self._held:
                 self._merge()
-            self.pipelined = self.input_ended or self._position < len(self._buffer)
+            self.pipelined = self.input_ended or self._buffer != b""
         else:
             self.state = step(self.state, _UNREAD)
         self._request = None
-        self._content = None
-        self._content_size = 0
         self.crowded = False
+        if self._content is not None:
+            self._content = None
+            self._content_size = 0
 
     def _cut(self) -> None:
         """The response will not be completed."""
+        if self.progress <= HELD:  # nothing of it was written
+            self.status = 0
+            self.sent = 0
         self._deceptive = self._framing == _CLOSE_DELIMITED and self.progress == STARTED
         self.progress = CUT
 
@@ -738,9 +749,10 @@ class Connection:
 
     def _break_off(self, happened: Input, reason: CloseReason, status: int | None, detail: str) -> None:
         """End the exchange unfinished. The client gets an error if nothing was written yet."""
-        if self.progress <= HELD and status is not None:
-            self._write_error(status, detail)
+        owed = self.progress <= HELD
         self._cut()
+        if owed and status is not None:
+            self._write_error(status, detail)
         self._end(happened, reason)
 
     def _end(self, happened: Input, reason: CloseReason) -> None:

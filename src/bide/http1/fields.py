@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bide.http1.errors import Rejected
+from bide.errors import Rejected
 
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
@@ -16,8 +16,20 @@ _DIGIT: Final = b"0123456789"
 
 #: tchar of RFC 9110, 5.6.2.
 TOKEN_OCTETS: Final = b"!#$%&'*+-.^_`|~" + _DIGIT + _UPPER + _LOWER
-#: What is not field-content of RFC 9110, 5.5 (HTAB, SP, VCHAR, obs-text): CR, LF, NUL and the other controls.
-_CONTROLS: Final = bytes(range(0x09)) + bytes(range(0x0A, 0x20)) + b"\x7f"
+# field-content of RFC 9110, 5.5: HTAB, SP, VCHAR, obs-text. CR, LF, NUL and the other controls are not in it.
+_VALUE_OCTETS: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+
+
+def only(octets: bytes) -> bytes:
+    """Return a table for bytes.translate that changes whatever does not belong to `octets`.
+
+    `x.translate(table) == x` is then the quickest test that only these are in x: where nothing changes, it is x itself.
+    """
+    return bytes(octet if octet in octets else (octet == 0) for octet in range(256))
+
+
+_TOKEN: Final = only(TOKEN_OCTETS)
+_VALUE: Final = only(_VALUE_OCTETS)
 
 # Bounds of what is remembered, for the whole process. HPACK's default table has 4,096 octets for one connection;
 # here about a thousand lines of at most 512 octets serve all of them.
@@ -80,12 +92,12 @@ known_lines: Final[dict[bytes, tuple[bytes, bytes]]] = {}
 
 def is_token(octets: bytes) -> bool:
     """Whether `octets` is a token: one or more tchar (RFC 9110, 5.6.2)."""
-    return octets != b"" and not octets.translate(None, TOKEN_OCTETS)
+    return octets != b"" and octets.translate(_TOKEN) == octets
 
 
 def is_value(octets: bytes) -> bool:
     """Whether `octets` may stand in a field value (RFC 9110, 5.5)."""
-    return len(octets.translate(None, _CONTROLS)) == len(octets)
+    return octets.translate(_VALUE) == octets
 
 
 def field_name(octets: bytes) -> bytes | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from bide.http1.errors import Rejected
-from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members
+from bide.errors import Rejected
+from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members, only
 from bide.http1.limits import Limits
 from bide.message import CHUNKED, Request
-from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, HTTP_1_0
+from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, EXPECTATION_OPEN, HTTP_1_0
 
 # Methods of the registry (RFC 9110, 9.3; RFC 5789) as text, so that it is made once.
 _METHODS: Final[dict[bytes, str]] = {
@@ -20,12 +20,13 @@ _METHODS: Final[dict[bytes, str]] = {
 }
 
 # VCHAR without `#`: a fragment is never part of a request target (3.2).
-_TARGET_OCTETS: Final = bytes(set(range(0x21, 0x7F)) - {0x23})
+_TARGET: Final = only(bytes(set(range(0x21, 0x7F)) - {0x23}))
 # reg-name, IPv4address and IP-literal of RFC 3986, 3.2.2, without their brackets.
 _HOST_OCTETS: Final = (
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + b"-._~" + b"%" + b"!$&'()*+,;="
 )
-_LITERAL_OCTETS: Final = _HOST_OCTETS + b":"
+_NAME: Final = only(_HOST_OCTETS)
+_LITERAL: Final = only(_HOST_OCTETS + b":")
 
 # A content length that needs more digits than this is no length; 2**63 - 1 has 19.
 _MOST_LENGTH_DIGITS: Final = 19
@@ -33,6 +34,7 @@ _MOST_LENGTH_DIGITS: Final = 19
 # What a request line may hold beside its target before it is taken for too long: method, version, spaces.
 _LINE_ROOM: Final = 64
 
+_HOST: Final = b"host"
 _MOST_HOSTS: Final = 256
 _LONGEST_HOST_LINE: Final = 255 + len(b"host: :65535")  # a domain name has at most 255 octets (RFC 1035, 2.3.4)
 _hosts: Final[dict[bytes, tuple[bytes, bytes]]] = {}  # field lines of Host that were found valid before
@@ -49,26 +51,20 @@ def read_head(head: bytes, limits: Limits) -> Request:
     lines = head.split(b"\r\n")
     request_line = lines[0]
     del lines[0]
-    if len(request_line) + 2 > limits.target + _LINE_ROOM:
-        raise Rejected(414, "request target too long")
-    if len(head) + 4 > limits.head:
-        raise Rejected(431, "request head too large")
+    if len(head) >= limits.small:
+        _require_bounds(head, request_line, limits)
     if len(lines) > limits.fields:
         raise Rejected(431, "too many field lines")
 
     parts = request_line.split(b" ")
     if len(parts) != 3:
         raise Rejected(400, "malformed request line")
-    target = parts[1]
-    if len(target) > limits.target:
-        raise Rejected(414, "request target too long")
-    minor = 1
-    if parts[2] != b"HTTP/1.1":
-        minor = _minor_version(parts[2])
-    method = _METHODS.get(parts[0])
+    name, target, version = parts
+    minor = 1 if version == b"HTTP/1.1" else _minor_version(version)
+    method = _METHODS.get(name)
     if method is None:
-        method = _uncommon_method(parts[0])
-    if not target or target.translate(None, _TARGET_OCTETS):
+        method = _uncommon_method(name)
+    if not target or target.translate(_TARGET) != target:
         raise Rejected(400, "malformed request target")
 
     fields: list[tuple[bytes, bytes]] = []
@@ -76,7 +72,6 @@ def read_head(head: bytes, limits: Limits) -> Request:
     length = b""
     coding: bytes | None = None
     facts = 0 if minor else HTTP_1_0
-    expects_continue = False
     accepts_trailers = False
     for line in lines:
         field = known_lines.get(line)
@@ -84,13 +79,15 @@ def read_head(head: bytes, limits: Limits) -> Request:
             field = _hosts.get(line)
             if field is None:
                 field = field_line(line)
-            name, value = field
+                name, value = field
+            else:
+                name, value = _HOST, b""
             if name in _DECISIVE:
-                if name == b"host":
+                if name == _HOST:
                     if host is not None:
                         raise Rejected(400, "more than one Host field")
                     host = field
-                    if line not in _hosts:
+                    if value:
                         _remember_host(line, field)
                 elif name == b"connection":
                     facts |= _connection_options(value)
@@ -105,32 +102,35 @@ def read_head(head: bytes, limits: Limits) -> Request:
                 elif name == b"expect":
                     if value.lower() != b"100-continue":
                         raise Rejected(417, "unknown expectation")
-                    expects_continue = minor > 0  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
+                    if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
+                        facts |= EXPECTATION_OPEN
                 else:  # te
                     accepts_trailers = accepts_trailers or b"trailers" in members(value)
         fields.append(field)
 
     if host is None and minor:
         raise Rejected(400, "no Host field")
-    octets = int(length) if length else 0
+    octets = 0
+    if length:
+        octets = int(length)
     if coding is not None:
         _require_chunked(coding, minor, bool(length))
         octets = CHUNKED
+    if not octets and facts:
+        facts &= ~EXPECTATION_OPEN  # there is nothing to wait with
     path, _, query = target.partition(b"?")
     if target[0] != 0x2F:  # not origin-form, by far the most common (3.2.1)
         path = _other_form(method, target, path, fields)
-    return Request(
-        method,
-        target,
-        path,
-        query,
-        fields,
-        minor,
-        octets,
-        facts,
-        expects_continue and octets != 0,
-        accepts_trailers,
-    )
+    return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers)
+
+
+def _require_bounds(head: bytes, request_line: bytes, limits: Limits) -> None:
+    """Raise Rejected where a head, which is not small, is too large."""
+    target = request_line.partition(b" ")[2].partition(b" ")[0]
+    if len(request_line) + 2 > limits.target + _LINE_ROOM or len(target) > limits.target:
+        raise Rejected(414, "request target too long")
+    if len(head) + 4 > limits.head:
+        raise Rejected(431, "request head too large")
 
 
 def _minor_version(version: bytes) -> int:
@@ -183,7 +183,7 @@ def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
 
 def _remember_host(line: bytes, field: tuple[bytes, bytes]) -> None:
     """Check a Host field (RFC 9110, 7.2); keep its line so that the next one like it needs no check."""
-    if field[1] and not _is_authority(field[1]):
+    if not _is_authority(field[1]):
         raise Rejected(400, "malformed Host field")
     if len(line) <= _LONGEST_HOST_LINE:
         if len(_hosts) >= _MOST_HOSTS:
@@ -195,11 +195,11 @@ def _is_authority(octets: bytes) -> bool:
     """Whether `octets` is uri-host [ ":" port ] of RFC 9110, 4.2; userinfo is not allowed there (4.2.4)."""
     if octets.startswith(b"["):
         literal, bracket, port = octets[1:].partition(b"]")
-        if not bracket or not literal or literal.translate(None, _LITERAL_OCTETS):
+        if not bracket or not literal or literal.translate(_LITERAL) != literal:
             return False
         return not port or (port[:1] == b":" and _is_port(port[1:]))
     host, _, port = octets.partition(b":")
-    return host != b"" and not host.translate(None, _HOST_OCTETS) and _is_port(port)
+    return host != b"" and host.translate(_NAME) == host and _is_port(port)
 
 
 def _is_port(octets: bytes) -> bool:

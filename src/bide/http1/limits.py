@@ -18,7 +18,7 @@ class Limits:
     buffer: content held for the application, and octets held behind a request, before reading pauses.
     """
 
-    __slots__ = ("buffer", "chunk_line", "discard", "fields", "head", "target", "trailer")
+    __slots__ = ("buffer", "chunk_line", "discard", "fields", "head", "small", "target", "trailer")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Limits:
         buffer: int,
     ) -> None:
         self.head = head
+        self.small = min(head - 4, target)  # a head below that is neither too large, nor is its target
         self.target = target
         self.fields = fields
         self.chunk_line = chunk_line

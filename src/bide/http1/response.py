@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, final
 
-from bide.http1.errors import Misuse
+from bide.errors import Misuse
 from bide.http1.fields import field_name, is_value, members
 
 #: `length` of a response whose application did not declare one.
@@ -130,8 +130,9 @@ def field_lines(first: bytes, fields: Iterable[tuple[bytes, bytes]]) -> tuple[by
     length = UNDECLARED
     said = 0
     for name, value in fields:
-        kind = _kinds.get(name)
-        if kind is None:
+        try:
+            kind = _kinds[name]
+        except KeyError:
             kind = _kind(name)
         if kind == _REPEATED:
             known = _known_lines.get((name, value))

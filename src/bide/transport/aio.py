@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import os
 import select
 import socket
 import struct
@@ -111,14 +110,16 @@ class AioWire:
         fd = self._fileno()
         if fd < 0 or transport.is_closing() or transport.get_write_buffer_size():
             return False
-        with socket.socket(fileno=os.dup(fd)) as twin:
-            try:
-                if fcntl.ioctl(fd, termios.FIONREAD, _NO_OCTETS) != _NO_OCTETS:
-                    return False
-                # The event loops would shut it in a later pass, and that is a long time for a request to arrive in.
-                twin.shutdown(socket.SHUT_WR)
-            except OSError:  # the peer has reset it: the loop is about to say so
+        twin = socket.socket(fileno=fd)
+        try:
+            if fcntl.ioctl(fd, termios.FIONREAD, _NO_OCTETS) != _NO_OCTETS:
                 return False
+            # The event loops would shut it in a later pass, and that is a long time for a request to arrive in.
+            twin.shutdown(socket.SHUT_WR)
+        except OSError:  # the peer has reset it: the loop is about to say so
+            return False
+        finally:
+            twin.detach()
         return True
 
     def release(self) -> None:

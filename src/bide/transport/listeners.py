@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import select
 import socket
 import stat
 import struct
 import sys
-from typing import Final, cast, final
+from collections.abc import Callable
+from typing import Any, Final, cast, final
 
 from bide.transport.aio import AioWire
 from bide.wire import Accept
 
-# Connections that asyncio's own loop accepts in one go, so that a pause takes effect soon. The kernel's queue keeps its length.
+_log = logging.getLogger("bide")
+
+# Connections accepted in one go where the event loop does not do it: others get their turn in between.
 _BATCH: Final = 16
 
 # At the end, the queue counts as empty after so many looks, that many seconds apart: a handshake under way gets through.
 _QUIET_LOOKS: Final = 3
 _LOOK: Final = 0.01
+
+# After accepting has failed, seconds.
+_RETRY: Final = 1.0
 
 # A classic BPF program for SO_ATTACH_FILTER: drop segments with the SYN flag, take all others. On a TCP socket the program sees
 # the TCP header from its first octet on; the flags are octet 13, SYN is bit 1.
@@ -92,6 +99,11 @@ def inherited(fd: int) -> socket.socket:
     return sock
 
 
+def _accepts_by_itself(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop's own server can be stopped between one connection and the next: uvloop's can, and is fast."""
+    return type(loop).__module__.startswith("uvloop")
+
+
 def _keep_newcomers_out(sock: socket.socket) -> None:
     """Have the kernel queue no more connections on a listening socket, as far as it can do that."""
     if sys.platform == "linux" and sock.family != socket.AF_UNIX:
@@ -135,15 +147,25 @@ def _cannot_listen(where: str, error: OSError) -> str:
 class Listener:
     """One listening socket. Pausing closes only a duplicate of it, so that the kernel goes on to queue newcomers."""
 
-    __slots__ = ("_accept", "_backlog", "_loop", "_resuming", "_server", "_socket")
+    __slots__ = ("_accept", "_accepting", "_backlog", "_loop", "_room", "_server", "_socket", "_tasks")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, backlog: int, accept: Accept) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        backlog: int,
+        accept: Accept,
+        room: Callable[[], int],
+    ) -> None:
+        """`room`: how many connections may be accepted now."""
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
         self._accept = accept
+        self._room = room
         self._server: asyncio.AbstractServer | None = None
-        self._resuming: asyncio.Task[None] | None = None
+        self._accepting = False
+        self._tasks: set[asyncio.Task[Any]] = set()
         sock.setblocking(False)
 
     @property
@@ -157,25 +179,33 @@ class Listener:
 
     async def accept(self) -> None:
         """Accept connections until `pause` or `close`."""
-        if self._server is None:
-            make = self._make
-            duplicate = self._socket.dup()
-            if self._socket.family == socket.AF_UNIX:
-                # uvloop and asyncio would remove the path with the server that knows it; this one is only paused.
-                self._server = await self._loop.create_unix_server(make, sock=duplicate, backlog=_BATCH)
-            else:
-                self._server = await self._loop.create_server(make, sock=duplicate, backlog=_BATCH)
-            self._socket.listen(self._backlog)  # asyncio has made the queue as short as its batch
+        if self._accepting:
+            return
+        self._accepting = True
+        self._socket.listen(self._backlog)
+        if _accepts_by_itself(self._loop):
+            # A duplicate, so that pausing is closing: the kernel's queue lives as long as one of the two.
+            unix = self._socket.family == socket.AF_UNIX
+            serve = self._loop.create_unix_server if unix else self._loop.create_server
+            server = await serve(self._make, sock=self._socket.dup(), backlog=self._backlog)
+            if self._accepting:
+                self._server = server
+            else:  # paused meanwhile
+                server.close()
+        else:
+            self._loop.add_reader(self._socket.fileno(), self._accept_some)
 
     def resume(self) -> None:
         """Accept again, soon."""
-        self._resuming = self._loop.create_task(self.accept())
+        task = self._loop.create_task(self.accept())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def waiting(self) -> bool:
-        """Whether connections wait in the kernel's queue."""
+        """Whether connections wait in the kernel's queue, or are on their way from it."""
         poll = select.poll()
         poll.register(self._socket.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(poll.poll(0)) or bool(self._tasks)
 
     async def finish(self) -> None:
         """Accept what the kernel has queued, and no more; then listen no more.
@@ -185,8 +215,7 @@ class Listener:
         the last moment can still be reset.
         """
         _keep_newcomers_out(self._socket)
-        if self._server is None:
-            await self.accept()
+        await self.accept()
         quiet = 0
         while quiet < _QUIET_LOOKS:
             await asyncio.sleep(_LOOK)
@@ -195,9 +224,12 @@ class Listener:
 
     def pause(self) -> None:
         """Accept no more for now; newcomers wait in the kernel's queue."""
+        self._accepting = False
         if self._server is not None:
             self._server.close()
             self._server = None
+        else:
+            self._loop.remove_reader(self._socket.fileno())
 
     def close(self) -> None:
         """Listen no more."""
@@ -207,6 +239,27 @@ class Listener:
         if path:
             with contextlib.suppress(OSError):  # it was removed before
                 os.unlink(path)  # noqa: PTH108
+
+    def _accept_some(self) -> None:
+        """Take connections from the queue: asyncio's own server takes many at a time, and cannot be stopped between them."""
+        for _ in range(_BATCH):
+            if not self._accepting:
+                return
+            try:
+                sock, _ = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor is left, most likely: go on when there may be some again
+                _log.warning("cannot accept connections: %s; raise the descriptor limit (ulimit -n)", error.strerror)
+                self.pause()
+                self._loop.call_later(_RETRY, self.resume)
+                return
+            sock.setblocking(False)
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, sock))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            if len(self._tasks) >= self._room():
+                return
 
     def _make(self) -> asyncio.BaseProtocol:
         # Event loops look only at the methods: a protocol need not be derived from theirs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import time
 from typing import TYPE_CHECKING, Final, final
 
 from bide.policy.admission import shed_batch
@@ -64,7 +65,7 @@ class Door:
             if count > self._per_peer and not self._shed(1, host):
                 session.refuse()
         over = len(self._register) - self._leaving - self._limit
-        if over > self._overflow:  # came in one go with others
+        if self._overflow and over > 0:
             session.refuse()
         if over >= 0 or descriptor >= self._descriptors:
             self._make_room(descriptor)
@@ -90,6 +91,11 @@ class Door:
             self._look_again.cancel()
 
     # -- Within ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many more connections the limits allow, those to be refused included."""
+        return self._room() + self._overflow
 
     def _room(self) -> int:
         return self._limit - len(self._register) + self._leaving
@@ -136,7 +142,7 @@ class Door:
             self._look_again = self._loop.call_later(_LOOK, self._look)
 
     def _idle(self) -> list[Session]:
-        now = self._loop.time()
+        now = time.monotonic()
         return [
             session
             for session in self._register.sessions

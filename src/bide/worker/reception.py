@@ -29,9 +29,12 @@ _STOPPING = _answer(503, b"stopping\n", (b"cache-control", b"no-store"))
 
 @final
 class Reception:
-    """Health checks, and clients that need no persistence. `busy`: whether it has anything to say at all."""
+    """Health checks, and clients that need no persistence.
 
-    __slots__ = ("_health", "_refusal", "_rules", "busy", "peers", "pressed")
+    pressed: whether close is to be announced to clients that gain little from persistence.
+    """
+
+    __slots__ = ("_health", "_refusal", "_rules", "peers", "pressed")
 
     def __init__(self, health: str, rules: CloseRules, retry_after: float) -> None:
         """`health`: the path that the server answers itself; empty for none. `retry_after`: seconds, for those refused."""
@@ -42,12 +45,6 @@ class Reception:
         )
         self.peers = Peers()
         self.pressed = False
-        self.busy = bool(health) or bool(rules)
-
-    def press(self, pressed: bool) -> None:
-        """Say whether close is to be announced to clients that gain little from persistence."""
-        self.pressed = pressed
-        self.busy = pressed or bool(self._health) or bool(self._rules)
 
     def facts(self, peer: Address | None, request: Request) -> int:
         """Return the fact bits that hold for this client."""

@@ -50,5 +50,5 @@ class Register:
             session.watch_output(now)
         horizon = now + idle_cut
         for session in [session for session in self.sessions if session.deadline <= horizon]:
-            if session.deadline <= now or session.is_waiting:
+            if session.deadline <= now or session.is_idle:
                 session.deadline_reached(now)

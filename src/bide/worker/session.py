@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Iterable
 from time import monotonic
 from typing import Final, final
 
-from bide.exchange import DONE, ConnectionInfo, DisconnectedError
+from bide.errors import DisconnectedError, Misuse
+from bide.exchange import DONE, ConnectionInfo
 from bide.http1.connection import COMPLETE, Connection
-from bide.http1.errors import Misuse
 from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW
 from bide.message import Request
 from bide.observe.journal import peer_name
-from bide.policy.clocks import FOREVER, running
+from bide.policy.clocks import CLOCKS, FOREVER, running
 from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Clock, CloseMode, CloseReason
 from bide.wire import Wire
-from bide.worker.shared import Durations, Progress, Shared
+from bide.worker.shared import BodyProgress, Durations, Progress, Shared
 
 _log = logging.getLogger("bide.connection")
 
@@ -52,30 +52,16 @@ _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIME
 class ServedExchange:
     """One request and its response: see `bide.exchange.Exchange`."""
 
-    __slots__ = (
-        "_body",
-        "_left_off",
-        "_sent",
-        "_session",
-        "_waiters",
-        "awaited",
-        "begun",
-        "complete",
-        "info",
-        "over",
-        "request",
-    )
+    __slots__ = ("_body", "_sent", "_session", "_waiters", "begun", "complete", "info", "over", "request")
 
     def __init__(self, session: Session, request: Request, begun: float) -> None:
         self._session = session
         self._waiters: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since others had their turn
-        self._body: Progress | None = None  # of the request body, while the application waits for it
-        self._left_off = 0.0  # when it last stopped waiting
+        self._body: BodyProgress | None = None  # of the request body, once the application has waited for it
         self.request = request
         self.info = session.info
         self.begun = begun
-        self.awaited = False
         self.over = False
         self.complete = False
 
@@ -97,8 +83,9 @@ class ServedExchange:
             try:
                 await self._wait()
             finally:
-                self.awaited = False
-                self._left_off = monotonic()
+                session.body_awaited = False
+                if self._body is not None:
+                    self._body.left_off = monotonic()
                 session.settle()
 
     def inform(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
@@ -169,10 +156,10 @@ class ServedExchange:
         session.connection.want_content()
         now = monotonic()
         if self._body is None:
-            self._body = Progress(now)
+            self._body = BodyProgress(now)
         else:
-            self._body.exclude(now - self._left_off)
-        self.awaited = True
+            self._body.exclude(now - self._body.left_off)
+        session.body_awaited = True
         session.settle()
 
     async def _flowing(self) -> None:
@@ -218,6 +205,7 @@ class Session:
         "_slow",
         "_unsent",
         "_wire",
+        "body_awaited",
         "connection",
         "deadline",
         "info",
@@ -244,6 +232,7 @@ class Session:
         # What is written and not taken by the client. `stuck`: the wire says so. `_slow`: it was found when a clock ran out.
         self.stuck = False
         self._slow = False
+        self.body_awaited = False  # the application waits for content that has not arrived
         self._sending: Progress | None = None
         self._unsent = 0
         self._clock: Clock | None = None
@@ -414,6 +403,7 @@ class Session:
     def refuse(self) -> None:
         """There is no room for this connection: what it asks is answered 503, and it ends."""
         self._refused = True
+        self._shared.attentive = True
         self.connection.note(TURNED_AWAY)
 
     def shed(self) -> bool:
@@ -444,6 +434,11 @@ class Session:
         else:
             self.connection.stop()
             self.settle()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the idle clock runs."""
+        return self._clock is _IDLE
 
     @property
     def is_waiting(self) -> bool:
@@ -498,8 +493,9 @@ class Session:
             else:
                 self._wire.pause_reading()
                 self._shared.register.unheard.add(self)
-        exchange = self._exchange
-        clock = running(connection.state, exchange is not None and exchange.awaited, self.stuck or self._slow)
+        clock = CLOCKS[connection.state]
+        if self.body_awaited or self.stuck or self._slow:
+            clock = running(connection.state, self.body_awaited, self.stuck or self._slow)
         if clock is not self._clock:
             self._start_clock(clock)
 
@@ -511,41 +507,46 @@ class Session:
         turns = 0
         while request is not None:
             now = monotonic()
-            if now >= self._retires:
-                connection.note(OLD)
-            if connection.served >= self._requests:
-                connection.note(LIMIT_REACHED)
-            special = self._refused or shared.reception.busy
-            if special:
-                connection.note(shared.reception.facts(self.info.peer, request))
             if self._clock is _IDLE:
                 shared.counters.gap(now - self.deadline + shared.durations.by_clock[_IDLE])
-            exchange = ServedExchange(self, request, now)
-            self._exchange = exchange
             if self._sending is not None:
                 self._start_clock(None)
             self._clock = None  # the application's time is its own
             self.deadline = FOREVER
-            answer = shared.reception.answer(request, shared.standing, self._refused) if special else None
-            if answer is None:
+            self._exchange = exchange = ServedExchange(self, request, now)
+            if not shared.attentive or not self._attended(exchange):
                 shared.gateway.start(exchange)
-            else:
-                exchange.respond(answer.status, answer.fields, False)
-                exchange.send(answer.content, False)
             if not exchange.over:
                 self._serving = False
                 if connection.output or connection.crowded == self._reading or self._slow:
                     self.settle()
                 return
+            turns += 1
             if self.stuck:
                 break
-            turns += 1
             if turns == _FAIR_REQUESTS:
                 shared.loop.call_soon(self._go_on)
                 break
             request = connection.next_request()
         self._serving = False
         self.settle()
+
+    def _attended(self, exchange: ServedExchange) -> bool:
+        """Note what the server itself has to say to a request; return whether it has answered it."""
+        shared = self._shared
+        connection = self.connection
+        if exchange.begun >= self._retires:
+            connection.note(OLD)
+        if connection.served >= self._requests:
+            connection.note(LIMIT_REACHED)
+        reception = shared.reception
+        connection.note(reception.facts(self.info.peer, exchange.request))
+        answer = reception.answer(exchange.request, shared.standing, self._refused)
+        if answer is None:
+            return False
+        exchange.respond(answer.status, answer.fields, False)
+        exchange.send(answer.content, False)
+        return True
 
     def _go_on(self) -> None:
         """Serve what was pipelined behind the last request, unless the client does not take its answers."""

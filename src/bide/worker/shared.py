@@ -48,7 +48,6 @@ class Durations:
         self.requests = requests
 
 
-@final
 class Progress:
     """How octets come along while somebody waits for them. Instants and durations in seconds."""
 
@@ -75,10 +74,24 @@ class Progress:
 
 
 @final
+class BodyProgress(Progress):
+    """Of a request body, for which the application waits at times only. left_off: the instant when it last stopped waiting."""
+
+    __slots__ = ("left_off",)
+
+    def __init__(self, now: float) -> None:
+        super().__init__(now)
+        self.left_off = now
+
+
+@final
 class Shared:
-    """See the module. `standing`: fact bits that hold for every new connection."""
+    """See the module. `standing`: fact bits that hold for every new connection. `attentive`: whether the server may have
+    something of its own to say to a request.
+    """
 
     __slots__ = (
+        "attentive",
         "counters",
         "door",
         "durations",
@@ -113,5 +126,6 @@ class Shared:
         self.durations = durations
         self.record = record
         self.standing = standing
+        self.attentive = False
         self.counters = Counters()
         self.stamp = Stamp()

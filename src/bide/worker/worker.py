@@ -58,6 +58,14 @@ class Worker:
         self._sweeper: asyncio.TimerHandle | None = None
         self._tick = tick(config)
         self._gauge: Gauge
+        self._attentive = bool(
+            config.health_path
+            or config.close_for
+            or config.limit_age
+            or config.limit_requests
+            or config.limit_overflow
+            or config.limit_connections_per_peer
+        )
         self._hurried: asyncio.Event
 
     @property
@@ -80,7 +88,9 @@ class Worker:
         """Start the application, then listen. Raises LifespanError or ListenError, and then nothing is left open."""
         loop = asyncio.get_running_loop()
         self._hurried = asyncio.Event()
-        self._listeners = [Listener(loop, sock, self._config.backlog, self._accept) for sock in self._open()]
+        self._listeners = [
+            Listener(loop, sock, self._config.backlog, self._accept, self._room) for sock in self._open()
+        ]
         try:
             await self._lifespan.startup()
         except BaseException:
@@ -119,6 +129,9 @@ class Worker:
     def _accept(self, wire: Wire) -> Receiver:
         return Session(self._shared, wire)
 
+    def _room(self) -> int:
+        return self._shared.door.room
+
     def _sweep(self) -> None:
         """Look at every clock, and at what is getting short."""
         shared = self._shared
@@ -126,10 +139,11 @@ class Worker:
         now = time.monotonic()
         shared.stamp.set(f"Date: {formatdate(usegmt=True)}\r\n".encode())
         allowance = self._gauge.look(now, self._tick)
-        shared.reception.press(self._gauge.pressure > HIGH)
+        shared.reception.pressed = self._gauge.pressure > HIGH
+        shared.attentive = self._attentive or shared.reception.pressed
         if self._config.advertise_keep_alive:
             shared.stamp.advertise(advertised(allowance))
-        shared.register.sweep(now, self._gauge.idle_timeout - allowance)
+        shared.register.sweep(now, 0.0 if shared.standing & DRAINING else self._gauge.idle_timeout - allowance)
 
     # -- Stopping -------------------------------------------------------------------------------------------------------
 

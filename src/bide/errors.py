@@ -1,4 +1,4 @@
-"""Who was wrong: the client (`Rejected`) or the application (`Misuse`). Neither ever leaves bide as a traceback of ours."""
+"""Who was wrong: the client (`Rejected`), the application (`Misuse`), or nobody: the client is gone (`DisconnectedError`)."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ class Rejected(Exception):
 @final
 class Misuse(RuntimeError):
     """The application asked for something that HTTP does not allow; nothing of it was put on the wire."""
+
+
+@final
+class DisconnectedError(OSError):
+    """The client is gone, or its connection was ended: nothing sent now can reach it."""

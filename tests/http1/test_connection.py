@@ -1,0 +1,1530 @@
+"""Scenarios on one connection: octets, acts of the application, clocks; and what is written, what follows, and why it ends."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from bide.http1.connection import COMPLETE, CUT, HELD, OWED, STARTED, TRAILERS, Connection
+from bide.errors import Misuse
+from bide.http1.response import Stamp
+from bide.terms import (
+    BODY_UNREAD,
+    DRAINING,
+    KEEP_ALIVE_OFF,
+    LIMIT_REACHED,
+    OLD,
+    PRESSED,
+    TURNED_AWAY,
+    UNNEEDED,
+    Clock,
+    CloseMode,
+    CloseReason,
+    State,
+)
+from tests.http1.cases import chunked, get, head, post
+from tests.http1.driver import (
+    BUFFER_LIMIT,
+    DATE,
+    DISCARD_LIMIT,
+    GET,
+    HEAD_LIMIT,
+    Answer,
+    Server,
+    at,
+    connect,
+    limits,
+    read_answers,
+    slices,
+)
+
+GET_10 = head(b"GET / HTTP/1.0")
+GET_10_KEEP = head(b"GET / HTTP/1.0", b"Connection: keep-alive")
+HEAD_REQUEST = head(b"HEAD / HTTP/1.1", b"Host: a")
+CHUNKED_HEAD = chunked(b"")
+EXPECTING = post(b"", b"Content-Length: 5", b"Expect: 100-continue")
+LENGTH_2 = [(b"content-length", b"2")]
+
+
+def begun(octets: bytes = GET, connection: Connection | None = None) -> Connection:
+    """A connection whose application has the request in `octets`."""
+    if connection is None:
+        connection = connect()
+    assert connection.receive(octets) is not None
+    assert at(connection) is State.EXCHANGE
+    return connection
+
+
+def answer(connection: Connection, status: int = 200, *fields: tuple[bytes, bytes], content: bytes = b"ok") -> None:
+    connection.respond(status, fields)
+    connection.send(content, False)
+
+
+def only(connection: Connection, method: str = "GET") -> Answer:
+    (found,) = read_answers(connection.take_output(), [method])
+    return found
+
+
+def ended(connection: Connection) -> tuple[CloseReason | None, CloseMode]:
+    assert at(connection) is State.CLOSING
+    return connection.reason, connection.close_mode(False)
+
+
+# Functions, because a type checker takes an attribute for what it was before the call in between.
+
+
+def is_crowded(connection: Connection) -> bool:
+    return connection.crowded
+
+
+def has_content(connection: Connection) -> bool:
+    return connection.has_content
+
+
+def has_body(connection: Connection) -> bool:
+    return connection.body_complete
+
+
+def refuses(act: Callable[[], object]) -> None:
+    with pytest.raises(Misuse):
+        act()
+
+
+# -- How a response is framed (6.3, W12) ---------------------------------------------------------------------------------
+
+
+def test_a_response_with_a_length() -> None:
+    connection = begun()
+    connection.respond(200, [(b"X", b"1"), *LENGTH_2])
+    assert connection.take_output() == b"", "held until the first content"
+    connection.send(b"ok", False)
+    assert connection.take_output() == b"HTTP/1.1 200 OK\r\nX: 1\r\ncontent-length: 2\r\n" + DATE + b"\r\nok"
+    assert connection.take_output() == b""
+    assert at(connection) is State.IDLE
+    assert (connection.status, connection.sent, connection.progress) == (200, 2, COMPLETE)
+    assert connection.reason is None
+    assert connection.announced is None
+
+
+def test_a_response_with_a_length_in_pieces() -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    assert connection.progress == HELD
+    connection.send(b"", True)
+    assert connection.progress == STARTED
+    assert connection.take_output().endswith(b"\r\n\r\n")
+    connection.send(b"o", True)
+    assert connection.take_output() == b"o"
+    connection.send(b"k", True)
+    assert at(connection) is State.EXCHANGE, "until the application says so"
+    connection.send(b"", False)
+    assert connection.take_output() == b"k"
+    assert at(connection) is State.IDLE
+    assert connection.sent == 2
+
+
+def test_pieces_that_nobody_took_yet_leave_together() -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    connection.send(b"o", True)
+    connection.send(b"k", False)
+    assert only(connection).content == b"ok"
+
+
+def test_a_response_without_length_is_chunked() -> None:
+    connection = begun()
+    connection.respond(200, [])
+    connection.send(b"hello", True)
+    connection.send(b"", True)
+    connection.send(b" world", True)
+    connection.send(b"", False)
+    output = connection.take_output()
+    assert output == (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + DATE + b"\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+    )
+    assert connection.sent == 11
+    assert at(connection) is State.IDLE
+
+
+def test_an_empty_response_without_length() -> None:
+    connection = begun()
+    answer(connection, content=b"")
+    found = only(connection)
+    assert found.whole
+    assert found.content == b""
+    assert at(connection) is State.IDLE
+
+
+def test_http_1_0_without_length_is_close_delimited() -> None:
+    connection = begun(GET_10_KEEP)
+    connection.respond(200, [])
+    connection.send(b"hello", True)
+    connection.send(b" world", False)
+    found = only(connection)
+    assert (found.content, found.whole) == (b"hello world", False)
+    assert found.says_close
+    assert not found.values(b"transfer-encoding")
+    assert ended(connection) == (CloseReason.CLOSE_DELIMITED, CloseMode.LINGER)
+    assert connection.sent == 11
+
+
+@pytest.mark.parametrize(
+    ("status", "length", "written"),
+    [
+        (200, None, []),
+        (200, b"5", [b"5"]),
+        (404, b"0", [b"0"]),
+        (204, b"0", []),
+        (304, b"5", [b"5"]),
+        (205, None, [b"0"]),
+    ],
+)
+def test_head_has_no_content_and_the_fields_of_get(status: int, length: bytes | None, written: list[bytes]) -> None:
+    connection = begun(HEAD_REQUEST)
+    connection.respond(status, [] if length is None else [(b"content-length", length)])
+    if status == 200:
+        connection.send(b"hello", True)
+        connection.send(b"and more than was declared", False)
+    else:
+        connection.send(b"", False)
+    found = only(connection, "HEAD")
+    assert found.status == status
+    assert found.values(b"content-length") == written
+    assert not found.values(b"transfer-encoding")
+    assert at(connection) is State.IDLE
+    assert connection.sent == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "length", "written"),
+    [
+        (204, None, []),
+        (204, b"0", []),  # RFC 9110, 8.6: none in a 204
+        (205, None, [b"0"]),  # RFC 9110, 15.3.6
+        (205, b"0", [b"0"]),
+        (304, None, []),
+        (304, b"5", [b"5"]),  # what a 200 would have had
+    ],
+)
+def test_statuses_without_content(status: int, length: bytes | None, written: list[bytes]) -> None:
+    connection = begun()
+    connection.respond(status, [] if length is None else [(b"content-length", length)])
+    connection.send(b"", True)
+    connection.send(b"", False)
+    found = only(connection)
+    assert found.values(b"content-length") == written
+    assert not found.values(b"transfer-encoding")
+    assert (found.content, found.whole) == (b"", True)
+    assert at(connection) is State.IDLE
+
+
+@pytest.mark.parametrize(
+    ("status", "length", "content"),
+    [(204, None, b"x"), (204, b"1", b""), (205, None, b"x"), (205, b"1", b""), (304, None, b"x"), (304, b"1", b"x")],
+)
+def test_content_where_there_is_none_is_misuse(status: int, length: bytes | None, content: bytes) -> None:
+    connection = begun()
+    connection.respond(status, [] if length is None else [(b"content-length", length)])
+    refuses(lambda: connection.send(content, False))
+    assert connection.take_output() == b""
+    connection.fail()
+    assert only(connection).status == 500
+    assert at(connection) is State.IDLE
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_content_behind_a_head_that_has_none_is_misuse(status: int) -> None:
+    connection = begun()
+    connection.respond(status, [])
+    connection.send(b"", True)
+    connection.take_output()
+    refuses(lambda: connection.send(b"x", False))
+    assert connection.take_output() == b""
+
+
+def test_date_is_the_applications_if_it_says_one() -> None:
+    connection = begun()
+    answer(connection, 200, (b"date", b"then"), *LENGTH_2)
+    found = only(connection)
+    assert found.values(b"date") == [b"then"]
+    assert not found.says_close
+    connection = begun()
+    answer(connection, 200, (b"connection", b"close"), *LENGTH_2)
+    assert DATE.split(b": ")[1].strip() in only(connection).values(b"date"), "one thing said is not the other"
+
+
+def test_framing_fields_of_the_application_are_not_written_twice() -> None:
+    connection = begun()
+    answer(connection, 200, (b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"2"))
+    found = only(connection)
+    assert found.values(b"content-length") == [b"2"]
+    assert found.whole
+
+
+# -- Trailers (7.1.2) ----------------------------------------------------------------------------------------------------
+
+
+def test_trailers() -> None:
+    connection = begun(get(b"TE: trailers"))
+    connection.respond(200, [(b"trailer", b"x")], True)
+    connection.send(b"ok", False)
+    assert connection.progress == TRAILERS
+    assert at(connection) is State.EXCHANGE
+    connection.send_trailers([(b"x", b"1")], True)
+    connection.send_trailers([(b"y", b"2")], False)
+    found = only(connection)
+    assert (found.content, found.trailers, found.whole) == (b"ok", [(b"x", b"1"), (b"y", b"2")], True)
+    assert at(connection) is State.IDLE
+    assert connection.progress == COMPLETE
+
+
+@pytest.mark.parametrize(("request_head", "fields"), [(GET, LENGTH_2), (GET_10, []), (HEAD_REQUEST, [])])
+def test_trailers_are_dropped_where_the_framing_has_no_place(
+    request_head: bytes, fields: list[tuple[bytes, bytes]]
+) -> None:
+    connection = begun(request_head)
+    connection.respond(200, fields, True)
+    connection.send(b"ok", False)
+    connection.send_trailers([(b"x", b"1")], False)
+    assert connection.progress == COMPLETE
+    output = connection.take_output()
+    assert b"x: 1" not in output
+    assert b"\r\n0\r\n" not in output
+
+
+def test_trailers_out_of_place_are_misuse() -> None:
+    connection = begun()
+    refuses(lambda: connection.send_trailers([], False))
+    connection.respond(200, [])
+    refuses(lambda: connection.send_trailers([], False))
+    connection.send(b"ok", True)
+    refuses(lambda: connection.send_trailers([], False))
+    connection.send(b"", False)
+    refuses(lambda: connection.send_trailers([], False))
+    assert only(connection).whole
+
+
+def test_content_behind_the_end_or_within_trailers_is_misuse() -> None:
+    connection = begun()
+    connection.respond(200, [], True)
+    connection.send(b"ok", False)
+    refuses(lambda: connection.send(b"more", False))
+    refuses(lambda: connection.send_trailers([(b"content-length", b"2")], False))
+    refuses(lambda: connection.send_trailers([(b"x", b"\n")], False))
+    connection.send_trailers([], False)
+    refuses(lambda: connection.send(b"more", False))
+    assert only(connection).content == b"ok"
+
+
+def test_a_response_whose_trailers_never_come_is_cut() -> None:
+    connection = begun()
+    connection.respond(200, [], True)
+    connection.send(b"ok", False)
+    connection.fail()
+    assert not only(connection).whole
+    assert ended(connection) == (CloseReason.RESPONSE_INCOMPLETE, CloseMode.LINGER)
+
+
+# -- Interim responses (RFC 9110, 15.2) ----------------------------------------------------------------------------------
+
+
+def test_early_hints() -> None:
+    connection = begun()
+    connection.inform(103, [(b"link", b"</a>"), (b"connection", b"close")])
+    assert connection.take_output() == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    connection.inform(199, [])
+    connection.respond(200, LENGTH_2)
+    connection.inform(103, [])
+    connection.send(b"ok", False)
+    found = read_answers(connection.take_output())
+    assert [one.status for one in found] == [199, 103, 200]
+    assert at(connection) is State.IDLE
+    assert connection.reason is None
+    refuses(lambda: connection.inform(103, []))
+
+
+def test_an_interim_response_has_no_length() -> None:
+    """RFC 9110, 8.6."""
+    connection = begun()
+    with contextlib.suppress(Misuse):
+        connection.inform(103, LENGTH_2)
+    assert b"ontent" not in connection.take_output()
+
+
+def test_no_interim_response_to_http_1_0() -> None:
+    connection = begun(GET_10)
+    connection.inform(103, [(b"link", b"</a>")])
+    assert connection.take_output() == b""
+
+
+@pytest.mark.parametrize("status", [99, 100, 101, 200, 500])
+def test_only_interim_statuses_inform(status: int) -> None:
+    connection = begun()
+    refuses(lambda: connection.inform(status, []))
+    assert connection.take_output() == b""
+
+
+def test_no_interim_response_within_the_final_one() -> None:
+    connection = begun()
+    connection.respond(200, [])
+    connection.send(b"ok", True)
+    connection.take_output()
+    refuses(lambda: connection.inform(103, []))
+    assert connection.take_output() == b""
+
+
+# -- Misuse (W15) --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [-1, 0, 99, 100, 101, 103, 199, 1000])
+def test_no_final_status(status: int) -> None:
+    connection = begun()
+    refuses(lambda: connection.respond(status, []))
+    assert connection.progress == OWED
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"x", b"a\r\nb: c")],
+        [(b"x\n", b"a")],
+        [(b"content-length", b"1"), (b"content-length", b"2")],
+        [(b"content-length", b"9" * 5000)],
+        [("x", b"a")],
+        [(b"x", "a")],
+        [(b"x", None)],
+        [(None, b"a")],
+        [(b"x", 1)],
+        [b"xa"],
+        [(b"x", b"a", b"b")],
+        [None],
+        None,
+        5,
+    ],
+    ids=lambda fields: repr(fields)[:40],
+)
+def test_fields_that_are_none(fields: object) -> None:
+    """Nothing is written; the application may still answer as it should."""
+    wrong = cast("Any", fields)
+    connection = begun()
+    refuses(lambda: connection.respond(200, wrong))
+    refuses(lambda: connection.inform(103, wrong))
+    assert connection.progress == OWED
+    connection.respond(200, [], True)
+    connection.send(b"ok", False)
+    refuses(lambda: connection.send_trailers(wrong, False))
+    connection.send_trailers([], False)
+    found = only(connection)
+    assert (found.status, found.content, found.trailers, found.whole) == (200, b"ok", [], True)
+
+
+def test_a_status_that_is_no_number() -> None:
+    connection = begun()
+    with pytest.raises((Misuse, TypeError)):  # TypeError is what the compiled build says of it
+        connection.respond(cast("Any", "200"), [])
+    with pytest.raises((Misuse, TypeError)):
+        connection.inform(cast("Any", None), [])
+    with pytest.raises((Misuse, TypeError)):
+        connection.respond(cast("Any", 200.5), [])
+    with pytest.raises((Misuse, TypeError)):
+        connection.inform(cast("Any", 150.5), [])
+    assert connection.progress == OWED
+
+
+def test_content_before_the_head() -> None:
+    connection = begun()
+    refuses(lambda: connection.send(b"ok", False))
+    assert connection.take_output() == b""
+    answer(connection)
+    assert only(connection).status == 200
+
+
+def test_a_second_head() -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    refuses(lambda: connection.respond(500, []))
+    connection.send(b"o", True)
+    refuses(lambda: connection.respond(500, []))
+    connection.send(b"k", False)
+    refuses(lambda: connection.respond(500, []))
+    assert only(connection).status == 200
+    assert at(connection) is State.IDLE
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more"),
+    [(b"", b"too long", True), (b"o", b"kk", True), (b"ok", b"!", False), (b"o", b"", False), (b"", b"o", False)],
+)
+def test_content_that_breaks_its_length_is_never_written(first: bytes, second: bytes, more: bool) -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    connection.send(first, True)
+    connection.take_output()
+    refuses(lambda: connection.send(second, more))
+    assert connection.take_output() == b""
+    assert connection.sent == len(first)
+    assert at(connection) is State.EXCHANGE
+    connection.fail()
+    assert ended(connection) == (CloseReason.RESPONSE_INCOMPLETE, CloseMode.LINGER)
+    assert connection.take_output() == b""
+
+
+@pytest.mark.parametrize(("content", "more"), [(b"too long", False), (b"too long", True), (b"o", False)])
+def test_content_that_breaks_its_length_at_once_leaves_room_for_a_500(content: bytes, more: bool) -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    refuses(lambda: connection.send(content, more))
+    assert connection.take_output() == b""
+    connection.fail()
+    assert only(connection).status == 500
+    assert at(connection) is State.IDLE
+
+
+# -- An application that fails (W14) -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_fails_before_its_head(held: bool) -> None:
+    connection = begun()
+    if held:
+        connection.respond(200, [(b"x", b"secret"), *LENGTH_2], True)
+    connection.fail()
+    found = only(connection)
+    assert (found.status, found.whole, found.says_close) == (500, True, False)
+    assert not found.values(b"x")
+    assert at(connection) is State.IDLE
+    begun(connection=connection)
+
+
+def test_fails_before_its_head_with_the_request_unread() -> None:
+    connection = begun(post(b"ab", b"Content-Length: 3"))
+    connection.fail()
+    found = only(connection)
+    assert (found.status, found.whole, found.says_close) == (500, True, True)
+    assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
+
+
+def test_fails_on_a_head_request() -> None:
+    connection = begun(HEAD_REQUEST)
+    connection.fail()
+    assert only(connection, "HEAD").status == 500
+    assert at(connection) is State.IDLE
+
+
+@pytest.mark.parametrize("fields", [[], [(b"content-length", b"9")]])
+def test_fails_after_its_head(fields: list[tuple[bytes, bytes]]) -> None:
+    connection = begun()
+    connection.respond(200, fields)
+    connection.send(b"hello", True)
+    connection.fail()
+    assert not only(connection).whole
+    assert connection.progress == CUT
+    assert ended(connection) == (CloseReason.RESPONSE_INCOMPLETE, CloseMode.LINGER)
+    connection.fail()
+    assert connection.take_output() == b""
+
+
+def test_fails_after_its_head_where_only_the_close_ends_it() -> None:
+    """A clean end would make it look whole."""
+    connection = begun(GET_10)
+    connection.respond(200, [])
+    connection.send(b"hello", True)
+    connection.fail()
+    assert ended(connection) == (CloseReason.RESPONSE_INCOMPLETE, CloseMode.ABORT)
+
+
+def test_fails_after_it_announced_another_reason() -> None:
+    connection = begun(get(b"Connection: close"))
+    connection.respond(200, [])
+    connection.send(b"hello", True)
+    assert connection.announced is CloseReason.CLIENT_CLOSE_OPTION
+    connection.fail()
+    assert connection.reason is CloseReason.RESPONSE_INCOMPLETE
+
+
+@pytest.mark.parametrize("state", ["new", "idle", "closing", "closed"])
+def test_fails_when_all_is_over(state: str) -> None:
+    connection = connect()
+    if state == "idle":
+        answer(begun(connection=connection))
+    elif state == "closing":
+        answer(begun(GET_10, connection))
+    elif state == "closed":
+        begun(connection=connection).lost()
+    before = connection.state, connection.reason
+    connection.take_output()
+    connection.fail()
+    assert (connection.state, connection.reason) == before
+    assert connection.take_output() == b""
+
+
+# -- Who persists, and who is told (W1 to W5) ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_head", "option", "reason"),
+    [
+        (GET, [], None),  # W1
+        (get(b"Connection: keep-alive"), [], None),
+        (get(b"Connection: close"), [b"close"], CloseReason.CLIENT_CLOSE_OPTION),  # W2
+        (GET_10, [b"close"], CloseReason.CLIENT_HTTP10),  # W4
+        (GET_10_KEEP, [b"keep-alive"], None),
+        (head(b"GET / HTTP/1.0", b"Connection: keep-alive, close"), [b"close"], CloseReason.CLIENT_CLOSE_OPTION),
+    ],
+)
+def test_what_the_client_says(request_head: bytes, option: list[bytes], reason: CloseReason | None) -> None:
+    connection = begun(request_head)
+    answer(connection, 200, *LENGTH_2)
+    assert only(connection).values(b"connection") == option
+    assert connection.announced is reason
+    assert connection.reason is reason
+    if reason is None:
+        assert at(connection) is State.IDLE
+        begun(request_head, connection)
+    else:
+        assert ended(connection) == (reason, CloseMode.RELEASE)
+        assert connection.receive(GET) is None
+        assert connection.next_request() is None
+
+
+@pytest.mark.parametrize("value", [b"close", b"Close", b"x, close", b"close, keep-alive"])
+@pytest.mark.parametrize("request_head", [GET, GET_10_KEEP])
+def test_what_the_application_says(value: bytes, request_head: bytes) -> None:
+    """W3: said once, obeyed."""
+    connection = begun(request_head)
+    answer(connection, 200, (b"connection", value), *LENGTH_2)
+    assert [one for one in only(connection).values(b"connection") if one != b"x"] == [b"close"]
+    assert ended(connection) == (CloseReason.RESPONSE_CLOSE_OPTION, CloseMode.LINGER)
+
+
+FROM_THE_SERVER = [
+    (KEEP_ALIVE_OFF, CloseReason.KEEP_ALIVE_OFF),
+    (UNNEEDED, CloseReason.CLIENT_POLICY),
+    (DRAINING, CloseReason.DRAIN),
+    (LIMIT_REACHED, CloseReason.REQUEST_LIMIT),
+    (TURNED_AWAY, CloseReason.REFUSED),
+    (OLD, CloseReason.AGE_LIMIT),
+    (PRESSED, CloseReason.PRESSURE),
+]
+
+
+@pytest.mark.parametrize(("fact", "reason"), FROM_THE_SERVER)
+@pytest.mark.parametrize("when", ["standing", "before", "during", "held"])
+def test_what_the_server_wishes_is_announced_and_obeyed(fact: int, reason: CloseReason, when: str) -> None:
+    connection = connect(standing=fact if when == "standing" else 0)
+    if when == "before":
+        connection.note(fact)
+    begun(connection=connection)
+    if when == "during":
+        connection.note(fact)
+    connection.respond(200, LENGTH_2)
+    if when == "held":
+        connection.note(fact)
+    connection.send(b"ok", False)
+    assert only(connection).says_close
+    assert ended(connection) == (reason, CloseMode.LINGER)
+
+
+@pytest.mark.parametrize(("fact", "reason"), FROM_THE_SERVER)
+def test_what_the_server_wishes_too_late_waits_for_the_next_response(fact: int, reason: CloseReason) -> None:
+    """9.5: only an announced close loses nothing."""
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    connection.send(b"o", True)
+    connection.note(fact)
+    connection.send(b"k", False)
+    assert not only(connection).says_close
+    assert at(connection) is State.IDLE
+    answer(begun(connection=connection))
+    assert only(connection).says_close
+    assert connection.reason is reason
+
+
+def test_an_announced_close_is_final() -> None:
+    """Octets that arrive in between, or facts that speak for another reason, change nothing."""
+    connection = begun(EXPECTING)
+    connection.respond(200, LENGTH_2)
+    connection.send(b"o", True)
+    assert connection.announced is CloseReason.EXPECTATION_UNMET
+    connection.receive(b"hello" + GET)
+    connection.note(DRAINING)
+    connection.send(b"k", False)
+    assert connection.reason is CloseReason.EXPECTATION_UNMET
+    assert connection.next_request() is None
+
+
+@pytest.mark.parametrize(
+    ("request_head", "persists"),
+    [(GET, True), (GET_10_KEEP, True), (GET_10, False), (get(b"Connection: close"), False)],
+)
+def test_how_long_it_is_held_is_announced_where_it_is_held(request_head: bytes, persists: bool) -> None:
+    """W16."""
+    stamp = Stamp(DATE)
+    stamp.advertise(15)
+    connection = begun(request_head, Connection(limits(), stamp))
+    answer(connection, 200, (b"keep-alive", b"timeout=999"), *LENGTH_2)
+    found = only(connection)
+    assert found.values(b"keep-alive") == ([b"timeout=15"] if persists else [])
+    assert found.values(b"connection") == [b"keep-alive" if persists else b"close"]
+
+
+# -- The request body (W9) -----------------------------------------------------------------------------------------------
+
+
+def test_content_is_handed_over_once() -> None:
+    connection = begun(post(b"he", b"Content-Length: 5"))
+    assert has_content(connection)
+    assert not has_body(connection)
+    connection.receive(b"l")
+    assert connection.take_content() == b"hel"
+    assert connection.take_content() == b""
+    assert not has_content(connection)
+    connection.receive(b"lo" + GET)
+    assert has_body(connection)
+    assert connection.take_content() == b"lo"
+    answer(connection)
+    request = connection.next_request()
+    assert request is not None
+    assert request.method == "GET"
+    assert has_body(connection)
+    assert not has_content(connection)
+
+
+def test_chunked_content() -> None:
+    connection = begun(chunked(b"5\r\nhe"))
+    connection.receive(b"llo\r\n")
+    assert connection.take_content() == b"hello"
+    connection.receive(b"0\r\n")
+    assert not has_body(connection)
+    connection.receive(b"\r\n" + GET)
+    assert has_body(connection)
+    answer(connection)
+    assert connection.next_request() is not None
+
+
+def test_a_body_that_nobody_read_but_that_is_in_costs_nothing() -> None:
+    connection = begun(post(b"x" * 300, b"Content-Length: 300"))
+    answer(connection, 200, *LENGTH_2)
+    assert not only(connection).says_close
+    assert at(connection) is State.IDLE
+    assert not has_content(connection)
+    assert connection.take_content() == b""
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+@pytest.mark.parametrize("left", [1, DISCARD_LIMIT])
+def test_a_small_rest_is_discarded(left: int, size: int) -> None:
+    connection = begun(post(b"x" * 50, b"Content-Length: %d" % (50 + left)))
+    answer(connection, 200, *LENGTH_2)
+    assert not only(connection).says_close
+    assert at(connection) is State.DISCARD
+    assert connection.next_request() is None
+    requests = [connection.receive(piece) for piece in slices(b"x" * left + GET, size)]
+    assert [request.method for request in requests if request is not None] == ["GET"]
+    assert at(connection) is State.EXCHANGE
+    assert not has_content(connection)
+    answer(connection)
+    assert at(connection) is State.IDLE
+
+
+def test_a_large_rest_is_not() -> None:
+    """9.3, 9.6: close is announced, and lingered."""
+    connection = begun(post(b"x" * 50, b"Content-Length: %d" % (51 + DISCARD_LIMIT)))
+    answer(connection, 200, *LENGTH_2)
+    assert only(connection).says_close
+    assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
+
+
+def test_what_is_left_is_looked_at_when_the_head_is_written() -> None:
+    """A close that was announced is final, though the application read it all in the end."""
+    connection = begun(post(b"", b"Content-Length: %d" % (DISCARD_LIMIT + 1)))
+    connection.respond(200, LENGTH_2)
+    connection.receive(b"x")
+    connection.send(b"o", True)
+    assert connection.announced is None
+    connection.receive(b"x" * DISCARD_LIMIT)
+    connection.send(b"k", False)
+    assert at(connection) is State.IDLE
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_a_chunked_rest_within_the_bound_is_discarded(size: int) -> None:
+    connection = begun(CHUNKED_HEAD)
+    answer(connection, 200, *LENGTH_2)
+    assert not only(connection).says_close
+    assert at(connection) is State.DISCARD
+    rest = b"%x\r\n" % DISCARD_LIMIT + b"x" * DISCARD_LIMIT + b"\r\n0\r\n\r\n"
+    requests = [connection.receive(piece) for piece in slices(rest + GET, size)]
+    assert [request.method for request in requests if request is not None] == ["GET"]
+    assert at(connection) is State.EXCHANGE
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_a_chunked_rest_beyond_the_bound_is_not_discarded(size: int) -> None:
+    connection = begun(CHUNKED_HEAD)
+    answer(connection, 200, *LENGTH_2)
+    rest = b"%x\r\n" % (DISCARD_LIMIT + 1) + b"x" * (DISCARD_LIMIT + 1) + b"\r\n0\r\n\r\n"
+    for piece in slices(rest + GET, size):
+        assert connection.receive(piece) is None
+    assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
+
+
+def test_a_chunked_rest_that_is_malformed_ends_the_discard_without_a_word() -> None:
+    """The answer is given; a second one would be taken for that to the next request."""
+    connection = begun(CHUNKED_HEAD)
+    answer(connection, 200, *LENGTH_2)
+    connection.take_output()
+    connection.receive(b"x\r\n")
+    assert connection.take_output() == b""
+    assert ended(connection) == (CloseReason.BODY_REJECTED, CloseMode.LINGER)
+    assert connection.detail
+
+
+def test_a_body_read_while_the_answer_is_written() -> None:
+    """As an echo does: nothing is unread in the end."""
+    connection = begun(CHUNKED_HEAD)
+    connection.respond(200, [])
+    connection.send(b"", True)
+    for _ in range(100):
+        connection.receive(b"5\r\nhello\r\n")
+        connection.send(connection.take_content(), True)
+    connection.receive(b"0\r\n\r\n")
+    connection.send(b"", False)
+    found = only(connection)
+    assert found.content == b"hello" * 100
+    assert not found.says_close
+    assert at(connection) is State.IDLE
+
+
+@pytest.mark.parametrize("progress", [OWED, HELD, STARTED])
+def test_a_malformed_body_is_answered_where_an_answer_is_possible(progress: int) -> None:
+    connection = begun(CHUNKED_HEAD)
+    if progress != OWED:
+        connection.respond(200, [])
+    if progress == STARTED:
+        connection.send(b"ok", True)
+    connection.take_output()
+    connection.receive(b"x\r\n")
+    if progress == STARTED:
+        assert connection.take_output() == b"", "an error within a response would be taken for content"
+    else:
+        assert only(connection).status == 400
+    assert ended(connection) == (CloseReason.BODY_REJECTED, CloseMode.LINGER)
+
+
+def test_a_body_malformed_at_once_never_reaches_the_application() -> None:
+    connection = connect()
+    assert connection.receive(chunked(b"x\r\n")) is None
+    assert only(connection).status == 400
+    assert connection.reason is CloseReason.BODY_REJECTED
+    assert connection.served == 1
+
+
+# -- Expect (W10) --------------------------------------------------------------------------------------------------------
+
+
+def test_continue_is_said_once_when_the_body_is_asked_for() -> None:
+    connection = begun(EXPECTING)
+    assert connection.take_output() == b""
+    connection.want_content()
+    connection.want_content()
+    assert connection.take_output() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.receive(b"hello")
+    connection.want_content()
+    answer(connection, 200, *LENGTH_2)
+    assert not only(connection).says_close
+    assert at(connection) is State.IDLE
+
+
+def test_continue_is_said_while_the_head_is_held() -> None:
+    connection = begun(EXPECTING)
+    connection.respond(200, LENGTH_2)
+    connection.want_content()
+    connection.send(b"ok", False)
+    assert [one.status for one in read_answers(connection.take_output())] == [100, 200]
+    assert at(connection) is State.DISCARD
+
+
+def test_a_final_answer_without_continue_ends_the_connection() -> None:
+    connection = begun(EXPECTING)
+    answer(connection, 403, *LENGTH_2)
+    connection.want_content()
+    found = only(connection)
+    assert (found.status, found.says_close) == (403, True)
+    assert ended(connection) == (CloseReason.EXPECTATION_UNMET, CloseMode.LINGER)
+
+
+def test_no_continue_within_the_final_answer() -> None:
+    connection = begun(EXPECTING)
+    connection.respond(200, LENGTH_2)
+    connection.send(b"o", True)
+    connection.take_output()
+    connection.want_content()
+    assert connection.take_output() == b""
+
+
+@pytest.mark.parametrize("body", [b"h", b"hello"])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_client_that_does_not_wait_needs_no_continue(body: bytes, at_once: bool) -> None:
+    connection = begun(EXPECTING + (body if at_once else b""))
+    if not at_once:
+        connection.receive(body)
+    connection.want_content()
+    assert connection.take_output() == b""
+    answer(connection, 200, *LENGTH_2)
+    assert not only(connection).says_close
+    assert at(connection) is (State.IDLE if body == b"hello" else State.DISCARD)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        GET,
+        get(b"Expect: 100-continue"),
+        post(b"", b"Content-Length: 5"),
+        head(b"POST / HTTP/1.0", b"Content-Length: 5", b"Expect: 100-continue"),
+    ],
+)
+def test_no_continue_for_who_did_not_ask(octets: bytes) -> None:
+    connection = begun(octets)
+    connection.want_content()
+    assert connection.take_output() == b""
+
+
+def test_an_application_that_fails_without_reading_what_is_expected() -> None:
+    connection = begun(EXPECTING)
+    connection.fail()
+    found = only(connection)
+    assert (found.status, found.says_close) == (500, True)
+    assert connection.reason is CloseReason.EXPECTATION_UNMET
+
+
+# -- Pipelining (W11) ----------------------------------------------------------------------------------------------------
+
+
+def test_one_at_a_time_and_in_order() -> None:
+    connection = connect()
+    octets = b"".join(head(b"GET /%d HTTP/1.1" % number, b"Host: a") for number in range(5))
+    request = connection.receive(octets)
+    for number in range(5):
+        assert request is not None
+        assert request.target == b"/%d" % number
+        assert connection.next_request() is None, "not before the answer"
+        answer(connection, [200, 201, 202, 203, 299][number], *LENGTH_2)
+        assert at(connection) is State.IDLE
+        assert connection.pipelined == (number < 4), "whether it is worth asking"
+        request = connection.next_request()
+    assert request is None
+    assert [one.status for one in read_answers(connection.take_output())] == [200, 201, 202, 203, 299]
+
+
+def test_what_comes_before_the_answer_waits() -> None:
+    connection = begun()
+    for piece in slices(GET + post(b"abc", b"Content-Length: 3")):
+        assert connection.receive(piece) is None
+    answer(connection)
+    assert connection.next_request() is not None
+    answer(connection)
+    request = connection.next_request()
+    assert request is not None
+    assert request.method == "POST"
+    assert connection.take_content() == b"abc"
+
+
+def test_a_head_in_pieces_before_and_after_the_answer() -> None:
+    connection = begun(GET + GET[:9])
+    connection.receive(GET[9:12])
+    answer(connection)
+    assert connection.next_request() is None
+    assert at(connection) is State.HEAD
+    assert connection.receive(GET[12:]) is not None
+
+
+def test_an_empty_line_in_pieces() -> None:
+    """2.2: it is no request, so the connection stays idle, or unused."""
+    connection = connect()
+    for state in (State.NEW, State.IDLE):
+        assert connection.receive(b"\r") is None
+        assert at(connection) is state
+        assert connection.receive(b"\n\r\n\r") is None
+        assert connection.next_request() is None
+        assert at(connection) is state
+        begun(b"\n" + GET, connection)
+        answer(connection)
+    begun(GET + b"\r", connection)
+    answer(connection)
+    assert connection.pipelined
+    assert connection.next_request() is None
+    assert at(connection) is State.IDLE
+    begun(b"\n" + GET, connection)
+
+
+def test_nothing_is_lost_if_octets_come_before_next_request_was_asked() -> None:
+    connection = begun(GET + head(b"GET /2 HTTP/1.1", b"Host: a"))
+    answer(connection)
+    assert at(connection) is State.IDLE
+    assert connection.receive(head(b"GET /3 HTTP/1.1", b"Host: a")) is None
+    connection.receive_eof()
+    targets = []
+    while (request := connection.next_request()) is not None:
+        targets.append(request.target)
+        answer(connection)
+    assert targets == [b"/2", b"/3"]
+    assert connection.reason is CloseReason.CLIENT_HALF_CLOSED
+
+
+def held(connection: Connection) -> int:
+    """Octets received and not handed on."""
+    return len(connection._buffer) - connection._position + len(connection._held or b"") + connection._content_size
+
+
+def test_reading_pauses_when_enough_is_behind_a_request() -> None:
+    connection = begun(GET * (BUFFER_LIMIT // len(GET) + 2))
+    assert held(connection) > BUFFER_LIMIT
+    assert is_crowded(connection)
+    answer(connection)
+    assert connection.next_request() is not None
+    assert held(connection) <= BUFFER_LIMIT
+    assert not is_crowded(connection)
+
+
+def test_reading_pauses_when_enough_came_behind_a_request() -> None:
+    connection = begun()
+    connection.receive(b"x" * BUFFER_LIMIT)
+    assert not is_crowded(connection)
+    connection.receive(b"x")
+    assert is_crowded(connection)
+
+
+def test_reading_pauses_until_a_slow_application_has_caught_up() -> None:
+    """Not for as long as it takes to begin the next request: each would let one more read in."""
+    connection = begun(GET * 100)
+    most = held(connection)
+    answers = 1
+    while True:
+        if not connection.crowded:
+            break
+        answer(connection)
+        assert connection.next_request() is not None
+        answers += 1
+    assert answers >= 100 - BUFFER_LIMIT // len(GET) - 1
+    assert held(connection) <= BUFFER_LIMIT < most
+
+
+def test_reading_pauses_for_a_body_that_nobody_takes() -> None:
+    connection = begun(post(b"", b"Content-Length: 100000"))
+    connection.receive(b"x" * BUFFER_LIMIT)
+    assert not is_crowded(connection)
+    connection.receive(b"x")
+    assert is_crowded(connection)
+    connection.take_content()
+    assert not is_crowded(connection)
+    connection.receive(b"x" * (BUFFER_LIMIT + 1))
+    assert is_crowded(connection)
+    answer(connection)
+    assert not is_crowded(connection), "what is lingered over is dropped"
+
+
+def test_reading_goes_on_when_the_rest_of_a_body_is_discarded() -> None:
+    connection = begun(post(b"x" * (BUFFER_LIMIT + 1), b"Content-Length: %d" % (BUFFER_LIMIT + 2)))
+    assert is_crowded(connection)
+    answer(connection)
+    assert at(connection) is State.DISCARD
+    assert not is_crowded(connection)
+
+
+# -- The client's EOF (W8) -----------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_half_closes_gets_its_answer() -> None:
+    connection = begun()
+    connection.receive_eof()
+    assert at(connection) is State.EXCHANGE
+    answer(connection, 200, *LENGTH_2)
+    found = only(connection)
+    assert (found.content, found.says_close) == (b"ok", True)
+    assert ended(connection) == (CloseReason.CLIENT_HALF_CLOSED, CloseMode.RELEASE)
+
+
+def test_a_client_that_half_closes_behind_the_head_of_its_answer() -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    connection.send(b"o", True)
+    connection.receive_eof()
+    connection.send(b"k", False)
+    found = only(connection)
+    assert (found.whole, found.says_close) == (True, False)
+    assert ended(connection) == (CloseReason.CLIENT_HALF_CLOSED, CloseMode.RELEASE)
+
+
+def test_a_client_that_half_closes_behind_several_requests_gets_all_answers() -> None:
+    server = Server()
+    connection = server.connection
+    connection.receive(GET * 3)
+    connection.receive_eof()
+    for number in range(3):
+        answer(connection, 200, *LENGTH_2)
+        assert connection.pipelined or number == 2
+        assert (connection.next_request() is not None) == (number < 2)
+    found = read_answers(connection.take_output())
+    assert [one.says_close for one in found] == [False, False, True]
+    assert ended(connection) == (CloseReason.CLIENT_HALF_CLOSED, CloseMode.RELEASE)
+
+
+@pytest.mark.parametrize("behind", [GET[:5], post(b"ab", b"Content-Length: 3"), chunked(b"5\r\nab")])
+def test_a_client_that_half_closes_within_a_later_request(behind: bytes) -> None:
+    connection = begun(GET + behind)
+    connection.receive_eof()
+    answer(connection, 200, *LENGTH_2)
+    assert connection.next_request() is None
+    found = read_answers(connection.take_output())
+    assert found[0].status == 200
+    assert [one.status for one in found[1:]] == ([] if behind == GET[:5] else [400])
+    assert ended(connection) == (CloseReason.CLIENT_INCOMPLETE, CloseMode.RELEASE)
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+@pytest.mark.parametrize("progress", [OWED, HELD, STARTED])
+def test_a_request_that_is_cut_short(progress: int, method: str) -> None:
+    """8: it is answered with an error, if an answer has not begun; the application is told by the state."""
+    connection = begun(head(b"%b / HTTP/1.1" % method.encode(), b"Host: a", b"Content-Length: 3") + b"ab")
+    if progress != OWED:
+        connection.respond(200, [])
+    if progress == STARTED:
+        connection.send(b"ok", True)
+    connection.take_output()
+    connection.receive_eof()
+    if progress == STARTED:
+        assert connection.take_output() == b""
+    else:
+        found = only(connection, method)
+        assert (found.status, found.says_close) == (400, True)
+    assert ended(connection) == (CloseReason.CLIENT_INCOMPLETE, CloseMode.RELEASE)
+
+
+def test_a_request_that_is_cut_short_while_a_close_delimited_answer_is_written() -> None:
+    connection = begun(head(b"POST / HTTP/1.0", b"Content-Length: 3") + b"ab")
+    connection.respond(200, [])
+    connection.send(b"ok", True)
+    connection.receive_eof()
+    assert ended(connection) == (CloseReason.CLIENT_INCOMPLETE, CloseMode.ABORT)
+
+
+# -- Clocks, stop, shed, loss --------------------------------------------------------------------------------------------
+
+
+def test_a_head_that_takes_too_long() -> None:
+    connection = connect()
+    connection.receive(GET[:5])
+    connection.expire(Clock.HEAD)
+    found = only(connection)
+    assert (found.status, found.says_close) == (408, True)
+    assert connection.status == 408
+    assert ended(connection) == (CloseReason.HEAD_TIMEOUT, CloseMode.LINGER)
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+@pytest.mark.parametrize("progress", [OWED, HELD, STARTED])
+def test_a_body_that_takes_too_long(progress: int, method: str) -> None:
+    connection = begun(head(b"%b / HTTP/1.1" % method.encode(), b"Host: a", b"Content-Length: 3") + b"ab")
+    if progress != OWED:
+        connection.respond(200, [])
+    if progress == STARTED:
+        connection.send(b"ok", True)
+    connection.take_output()
+    connection.expire(Clock.BODY)
+    if progress == STARTED:
+        assert connection.take_output() == b""
+    else:
+        assert only(connection, method).status == 408
+    assert connection.progress == CUT
+    assert ended(connection) == (CloseReason.BODY_TIMEOUT, CloseMode.LINGER)
+
+
+def test_a_client_that_connects_and_says_nothing() -> None:
+    connection = connect()
+    connection.expire(Clock.FIRST_OCTET)
+    assert connection.take_output() == b"", "nothing was asked"
+    assert ended(connection) == (CloseReason.FIRST_OCTET_TIMEOUT, CloseMode.LINGER)
+
+
+def idle() -> Connection:
+    connection = begun()
+    answer(connection, 200, *LENGTH_2)
+    connection.take_output()
+    assert at(connection) is State.IDLE
+    return connection
+
+
+def test_a_client_that_stays_idle() -> None:
+    connection = idle()
+    connection.expire(Clock.IDLE)
+    assert connection.take_output() == b""
+    assert ended(connection) == (CloseReason.IDLE_TIMEOUT, CloseMode.LINGER)
+
+
+@pytest.mark.parametrize(("clock", "fresh"), [(Clock.IDLE, False), (Clock.FIRST_OCTET, True)])
+def test_the_grace_of_a_drain(clock: Clock, fresh: bool) -> None:
+    """An idle connection is kept a little while the server drains; what ends it then is the drain."""
+    connection = connect() if fresh else idle()
+    connection.note(DRAINING)
+    connection.expire(clock)
+    assert ended(connection) == (CloseReason.DRAIN, CloseMode.LINGER)
+
+
+def test_who_does_not_read_is_not_drained_politely() -> None:
+    connection = idle()
+    connection.note(DRAINING)
+    connection.expire(Clock.SEND)
+    assert ended(connection) == (CloseReason.SEND_TIMEOUT, CloseMode.ABORT)
+
+
+@pytest.mark.parametrize("progress", [OWED, STARTED])
+def test_a_client_that_does_not_read(progress: int) -> None:
+    connection = begun()
+    if progress == STARTED:
+        connection.respond(200, [])
+        connection.send(b"ok", True)
+        connection.take_output()
+    connection.expire(Clock.SEND)
+    assert connection.take_output() == b""
+    assert ended(connection) == (CloseReason.SEND_TIMEOUT, CloseMode.ABORT)
+
+
+def test_a_discard_that_takes_too_long() -> None:
+    connection = begun(post(b"ab", b"Content-Length: 3"))
+    answer(connection)
+    connection.expire(Clock.DISCARD)
+    assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
+
+
+@pytest.mark.parametrize("how", ["expire", "stop"])
+@pytest.mark.parametrize("request_head", [GET_10, get(b"Connection: close")])
+def test_a_last_flush_that_is_given_up_does_not_look_whole(how: str, request_head: bytes) -> None:
+    """A close-delimited response above all: the FIN would be taken for its end. The reason stays the first."""
+    connection = begun(request_head)
+    answer(connection, content=b"x" * 1000)
+    reason = connection.reason
+    if how == "expire":
+        connection.expire(Clock.SEND)
+    else:
+        connection.stop()
+    assert ended(connection) == (reason, CloseMode.ABORT)
+
+
+def stopped(state: State) -> Connection:
+    connection = connect()
+    if state is State.HEAD:
+        connection.receive(GET[:5])
+    elif state is State.EXCHANGE:
+        begun(connection=connection)
+    elif state is State.DISCARD:
+        answer(begun(post(b"", b"Content-Length: 3"), connection))
+    elif state is State.IDLE:
+        answer(begun(connection=connection))
+    assert at(connection) is state
+    connection.take_output()
+    connection.stop()
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "status"),
+    [
+        (State.NEW, CloseReason.DRAIN, None),
+        (State.HEAD, CloseReason.DRAIN_DEADLINE, None),
+        (State.EXCHANGE, CloseReason.DRAIN_DEADLINE, 503),
+        (State.DISCARD, CloseReason.DRAIN_DEADLINE, None),
+        (State.IDLE, CloseReason.DRAIN, None),
+    ],
+)
+def test_stop(state: State, reason: CloseReason, status: int | None) -> None:
+    connection = stopped(state)
+    assert ended(connection) == (reason, CloseMode.LINGER)
+    assert [one.status for one in read_answers(connection.take_output())] == ([] if status is None else [status])
+
+
+@pytest.mark.parametrize(
+    ("request_head", "mode"), [(GET, CloseMode.LINGER), (GET_10, CloseMode.ABORT), (HEAD_REQUEST, CloseMode.LINGER)]
+)
+def test_stop_within_a_response(request_head: bytes, mode: CloseMode) -> None:
+    connection = begun(request_head)
+    connection.respond(200, [])
+    connection.send(b"ok", True)
+    connection.take_output()
+    connection.stop()
+    assert connection.take_output() == b""
+    assert ended(connection) == (CloseReason.DRAIN_DEADLINE, mode)
+
+
+def test_shed() -> None:
+    for connection in (connect(), idle()):
+        connection.shed()
+        assert ended(connection) == (CloseReason.SHED, CloseMode.RELEASE)
+
+
+@pytest.mark.parametrize("progress", [OWED, STARTED])
+def test_break_down(progress: int) -> None:
+    """What was written last cannot be trusted to be whole."""
+    connection = begun()
+    if progress == STARTED:
+        connection.respond(200, [])
+        connection.send(b"ok", True)
+    connection.take_output()
+    connection.break_down()
+    assert connection.take_output() == b""
+    assert ended(connection) == (CloseReason.INTERNAL_ERROR, CloseMode.ABORT)
+    refuses(lambda: connection.send(b"more", False))
+    connection.lost()
+    connection.break_down()
+    assert at(connection) is State.CLOSED
+
+
+def test_break_down_while_a_last_answer_is_flushed() -> None:
+    connection = begun(get(b"Connection: close"))
+    answer(connection)
+    connection.break_down()
+    assert ended(connection) == (CloseReason.CLIENT_CLOSE_OPTION, CloseMode.ABORT)
+
+
+def test_the_end() -> None:
+    """CLOSING, half-closed, lingering: what still comes is dropped, and the reason stays."""
+    connection = begun(get(b"Connection: close") + GET)
+    answer(connection, 200, *LENGTH_2)
+    assert ended(connection) == (CloseReason.CLIENT_CLOSE_OPTION, CloseMode.LINGER)
+    assert connection.receive(GET) is None
+    connection.half_closed()
+    assert at(connection) is State.LINGER
+    assert connection.receive(GET) is None
+    connection.expire(Clock.LINGER)
+    connection.stop()
+    connection.receive_eof()
+    assert at(connection) is State.LINGER
+    connection.lost()
+    assert at(connection) is State.CLOSED
+    assert connection.receive(GET) is None
+    connection.receive_eof()
+    assert connection.reason is CloseReason.CLIENT_CLOSE_OPTION
+    assert len(read_answers(connection.take_output())) == 1
+
+
+@pytest.mark.parametrize(("waiting", "late"), [(False, False), (True, False), (False, True)])
+def test_a_client_that_sends_behind_its_last_request_is_lingered_for(waiting: bool, late: bool) -> None:
+    connection = begun(GET_10)
+    answer(connection, 200, *LENGTH_2)
+    if late:
+        connection.receive(b"x")
+    expected = CloseMode.LINGER if waiting or late else CloseMode.RELEASE
+    assert connection.close_mode(waiting) is expected
+    connection.receive_eof()
+    assert connection.close_mode(waiting) is CloseMode.RELEASE
+
+
+def test_how_to_end_is_asked_of_who_is_closing() -> None:
+    for connection in (connect(), begun(), idle()):
+        with pytest.raises(AssertionError):
+            connection.close_mode(False)
+
+
+def test_lost_while_the_application_works() -> None:
+    connection = begun(post(b"ab", b"Content-Length: 3"))
+    connection.receive(b"c" + GET)
+    connection.lost()
+    assert (connection.state, connection.reason) == (State.CLOSED, CloseReason.CLIENT_RESET)
+    assert connection.take_content() == b""
+    assert not is_crowded(connection)
+    assert connection.next_request() is None
+
+
+def cut(how: str, octets: bytes, started: bool) -> Connection:
+    connection = begun(octets)
+    if started:
+        connection.respond(200, [])
+        connection.send(b"ok", True)
+    if how == "lost":
+        connection.lost()
+    elif how == "stop":
+        connection.stop()
+    elif how == "eof":
+        connection.receive_eof()
+    else:
+        connection.expire(Clock.SEND if how == "send" else Clock.BODY)
+    connection.take_output()
+    return connection
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("how", ["lost", "stop", "eof", "send", "body"])
+def test_an_application_that_goes_on_when_the_end_came(how: str, started: bool) -> None:
+    """It cannot know. It is told by Misuse; nothing is written, and nothing changes."""
+    connection = cut(how, EXPECTING, started)
+    before = connection.state, connection.reason
+    connection.want_content()
+    refuses(lambda: connection.respond(200, []))
+    refuses(lambda: connection.inform(103, []))
+    refuses(lambda: connection.send(b"more", True))
+    refuses(lambda: connection.send(b"", False))
+    refuses(lambda: connection.send_trailers([], False))
+    connection.fail()
+    assert connection.take_content() == b""
+    assert connection.take_output() == b""
+    assert (connection.state, connection.reason) == before
+
+
+# -- What is reported ----------------------------------------------------------------------------------------------------
+
+
+def test_a_rejection_is_told_from_the_answer_before() -> None:
+    connection = begun(GET + b"@ \r\n\r\n")
+    answer(connection, content=b"hello")
+    assert (connection.status, connection.sent) == (200, 5)
+    assert connection.next_request() is None
+    assert (connection.status, connection.sent, connection.served) == (400, len(connection.detail) + 1, 1)
+    assert connection.detail
+    assert ended(connection) == (CloseReason.HEAD_REJECTED, CloseMode.LINGER)
+
+
+def test_a_rejection_behind_a_head_request_has_content() -> None:
+    """It does not answer the HEAD."""
+    connection = begun(HEAD_REQUEST + b"@ \r\n\r\n")
+    answer(connection)
+    assert connection.next_request() is None
+    found = read_answers(connection.take_output(), ["HEAD"])
+    assert [one.status for one in found] == [200, 400]
+    assert found[1].content
+
+
+def test_nothing_is_reported_before_it_happened() -> None:
+    connection = connect()
+    assert (connection.state, connection.reason, connection.announced) == (State.NEW, None, None)
+    assert (connection.served, connection.status, connection.sent, connection.detail) == (0, 0, 0, "")
+    assert not connection.input_ended
+    assert not has_content(connection)
+    assert not connection.pipelined
+    assert connection.next_request() is None
+    assert connection.take_output() == connection.output == b""
+    assert connection.take_content() == b""
+    begun(connection=connection)
+    assert (connection.served, connection.status, connection.progress) == (1, 0, OWED)
+    answer(connection, 404)
+    assert (connection.status, connection.sent, connection.progress) == (404, 2, COMPLETE)
+    begun(connection=connection)
+    assert (connection.served, connection.progress) == (2, OWED)
+
+
+def test_empty_octets_are_no_news() -> None:
+    connection = connect()
+    connection.receive(b"")
+    assert at(connection) is State.NEW
+    connection.receive(GET[:5])
+    connection.receive(b"")
+    assert at(connection) is State.HEAD
+    begun(GET[5:], connection)
+    connection.receive(b"")
+    answer(connection)
+    assert connection.next_request() is None
+    assert connection.receive(b"") is None
+    assert at(connection) is State.IDLE
+    answer(begun(post(b"", b"Content-Length: 3"), connection))
+    assert connection.receive(b"") is None
+    assert at(connection) is State.DISCARD
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_head_without_end_is_refused_as_soon_as_it_is_too_large(size: int) -> None:
+    connection = connect()
+    fed = 0
+    for piece in slices(b"GET / HTTP/1.1\r\n" + b"x" * 10 * HEAD_LIMIT, size):
+        connection.receive(piece)
+        fed += len(piece)
+        if connection.state is State.CLOSING:
+            break
+    assert fed <= HEAD_LIMIT + size
+    assert only(connection).status == 431
+
+
+# -- Every reason (9.3 to 9.6) -------------------------------------------------------------------------------------------
+
+
+def reason_of(octets: bytes, *facts: int, eof: bool = False) -> Connection:
+    connection = connect()
+    for fact in facts:
+        connection.note(fact)
+    begun(octets, connection)
+    if eof:
+        connection.receive_eof()
+    answer(connection)
+    return connection
+
+
+def after(connection: Connection, *acts: Callable[[Connection], object]) -> Connection:
+    for act in acts:
+        act(connection)
+    return connection
+
+
+SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
+    CloseReason.CLIENT_CLOSE_OPTION: lambda: reason_of(get(b"Connection: close")),
+    CloseReason.CLIENT_HTTP10: lambda: after(begun(GET_10), lambda c: answer(c, 200, *LENGTH_2)),
+    CloseReason.CLIENT_EOF_UNUSED: lambda: after(connect(), Connection.receive_eof),
+    CloseReason.CLIENT_EOF_IDLE: lambda: after(idle(), Connection.receive_eof),
+    CloseReason.CLIENT_HALF_CLOSED: lambda: reason_of(GET, eof=True),
+    CloseReason.CLIENT_INCOMPLETE: lambda: after(connect(), lambda c: c.receive(GET[:5]), Connection.receive_eof),
+    CloseReason.CLIENT_RESET: lambda: after(begun(), Connection.lost),
+    CloseReason.HEAD_REJECTED: lambda: after(connect(), lambda c: c.receive(b"\x16")),
+    CloseReason.BODY_REJECTED: lambda: after(begun(CHUNKED_HEAD), lambda c: c.receive(b"x\r\n")),
+    CloseReason.EXPECTATION_UNMET: lambda: reason_of(EXPECTING),
+    CloseReason.REQUEST_UNREAD: lambda: reason_of(post(b"", b"Content-Length: 100000")),
+    CloseReason.CLOSE_DELIMITED: lambda: reason_of(GET_10_KEEP),
+    CloseReason.RESPONSE_CLOSE_OPTION: lambda: after(begun(), lambda c: answer(c, 200, (b"connection", b"close"))),
+    CloseReason.RESPONSE_INCOMPLETE: lambda: after(
+        begun(), lambda c: c.respond(200, []), lambda c: c.send(b"ok", True), Connection.fail
+    ),
+    CloseReason.FIRST_OCTET_TIMEOUT: lambda: after(connect(), lambda c: c.expire(Clock.FIRST_OCTET)),
+    CloseReason.HEAD_TIMEOUT: lambda: after(connect(), lambda c: c.receive(b"G"), lambda c: c.expire(Clock.HEAD)),
+    CloseReason.BODY_TIMEOUT: lambda: after(begun(CHUNKED_HEAD), lambda c: c.expire(Clock.BODY)),
+    CloseReason.SEND_TIMEOUT: lambda: after(begun(), lambda c: c.expire(Clock.SEND)),
+    CloseReason.IDLE_TIMEOUT: lambda: after(idle(), lambda c: c.expire(Clock.IDLE)),
+    CloseReason.SHED: lambda: after(idle(), Connection.shed),
+    CloseReason.DRAIN_DEADLINE: lambda: after(begun(), Connection.stop),
+    # Facts that only the worker can know; it hands them in as `standing` or by note().
+    CloseReason.KEEP_ALIVE_OFF: lambda: reason_of(GET, KEEP_ALIVE_OFF),
+    CloseReason.CLIENT_POLICY: lambda: reason_of(GET, UNNEEDED),
+    CloseReason.REQUEST_LIMIT: lambda: reason_of(GET, LIMIT_REACHED),
+    CloseReason.REFUSED: lambda: reason_of(GET, TURNED_AWAY),
+    CloseReason.AGE_LIMIT: lambda: reason_of(GET, OLD),
+    CloseReason.PRESSURE: lambda: reason_of(GET, PRESSED),
+    CloseReason.DRAIN: lambda: reason_of(GET, DRAINING),
+    # And what it says of itself.
+    CloseReason.INTERNAL_ERROR: lambda: after(begun(), Connection.break_down),
+}
+
+
+def test_every_reason_is_reached() -> None:
+    assert set(SCENARIOS) == set(CloseReason)
+
+
+@pytest.mark.parametrize("reason", SCENARIOS)
+def test_a_reason_is_given_once(reason: CloseReason) -> None:
+    connection = SCENARIOS[reason]()
+    assert connection.reason is reason
+    if connection.state is State.CLOSING:
+        connection.note(DRAINING | BODY_UNREAD)
+        connection.receive(GET + b"\x00")
+        connection.receive_eof()
+        connection.fail()
+        connection.expire(Clock.SEND)
+        connection.stop()
+        connection.break_down()
+        connection.half_closed()
+        connection.stop()
+        connection.expire(Clock.LINGER)
+        connection.lost()
+    assert at(connection) is State.CLOSED
+    assert connection.reason is reason
+
+
+def test_no_end_is_decided_while_a_connection_is_open() -> None:
+    for connection in (connect(), begun(), idle()):
+        assert connection.reason is None

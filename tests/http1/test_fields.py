@@ -1,0 +1,170 @@
+"""Field lines (5): what is read, what is refused, and what is remembered of them."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from bide.errors import Rejected
+from bide.http1.fields import TOKEN_OCTETS, _names, field_line, field_name, is_token, is_value, known_lines, members
+
+TCHAR = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("octet", range(256))
+def test_token_octets(octet: int) -> None:
+    assert is_token(bytes([octet])) == (octet in TCHAR)
+    assert is_token(b"a%cb" % octet) == (octet in TCHAR)
+    assert sorted(TOKEN_OCTETS) == sorted(TCHAR)
+
+
+def test_an_empty_token_is_none() -> None:
+    assert not is_token(b"")
+    assert field_name(b"") is None
+
+
+@pytest.mark.parametrize("octet", range(256))
+def test_value_octets(octet: int) -> None:
+    """RFC 9110, 5.5: visible octets, SP, HTAB and obs-text; no other control."""
+    belongs = octet == 0x09 or 0x20 <= octet <= 0x7E or octet >= 0x80
+    assert is_value(b"a%cb" % octet) == belongs
+    line = b"name: a%cb" % octet
+    if belongs:
+        assert field_line(line) == (b"name", b"a%cb" % octet)
+    else:
+        with pytest.raises(Rejected) as rejected:
+            field_line(line)
+        assert rejected.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        (b"Name: value", (b"name", b"value")),
+        (b"NAME:value", (b"name", b"value")),
+        (b"name: \t value \t ", (b"name", b"value")),
+        (b"name:", (b"name", b"")),
+        (b"name: \t ", (b"name", b"")),
+        (b"name: a: b:c", (b"name", b"a: b:c")),
+        (b"name: in\tside  it", (b"name", b"in\tside  it")),
+        (b"n_a.m-e: \xff", (b"n_a.m-e", b"\xff")),
+        (b"Accept: */*", (b"accept", b"*/*")),
+        (b"N" * 100 + b": long", (b"n" * 100, b"long")),
+    ],
+)
+def test_read(line: bytes, field: tuple[bytes, bytes]) -> None:
+    assert field_line(line) == field
+    assert field_line(line) == field, "the same line again"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"name",
+        b"name value",
+        b": value",
+        b"name : value",
+        b"name\t: value",
+        b" name: value",  # obsolete folding (5.2)
+        b"\tname: value",
+        b"na me: value",
+        b"na\x00me: value",
+        b"n\xe4me: value",
+        b"name\x0b: value",
+        b"na(me): value",
+        b"name: val\rue",
+        b"name: val\nue",
+        b"name: value\r",
+        b"\rname: value",
+        b"name: \x00",
+        b"accept: \x7f",
+    ],
+)
+def test_refused(line: bytes) -> None:
+    for _ in range(2):  # a refusal is not remembered as anything else
+        with pytest.raises(Rejected) as rejected:
+            field_line(line)
+        assert rejected.value.status == 400
+    assert line not in known_lines
+
+
+def test_lines_that_repeat_are_remembered_as_they_are_read() -> None:
+    line = b"User-Agent:  test_fields/1.0 "
+    field = field_line(line)
+    assert known_lines[line] == field == (b"user-agent", b"test_fields/1.0")
+    assert field_line(line) == field
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # decide on framing, persistence, routing
+        b"Connection",
+        b"Content-Length",
+        b"Expect",
+        b"Host",
+        b"TE",
+        b"Transfer-Encoding",
+        b"Upgrade",
+        # secrets
+        b"Authorization",
+        b"Cookie",
+        b"Proxy-Authorization",
+        b"X-Api-Key",
+        b"X-CSRF-Token",
+        # lead to secrets
+        b"Referer",
+    ],
+)
+def test_lines_that_decide_or_may_hold_secrets_are_not_remembered(name: bytes) -> None:
+    line = name + b": close"
+    field_line(line)
+    assert line not in known_lines
+
+
+def test_long_lines_are_not_remembered() -> None:
+    line = b"Accept: " + b"a" * 1000
+    assert field_line(line) == (b"accept", b"a" * 1000)
+    assert line not in known_lines
+    field_line(b"N" * 65 + b": a")
+    assert b"N" * 65 not in _names
+    field_line(b"N" * 64 + b": a")
+    assert b"N" * 64 in _names
+
+
+def test_what_is_remembered_is_bounded_and_stays_right() -> None:
+    for number in range(3000):
+        value = b"%d" % number
+        assert field_line(b"Accept: " + value) == (b"accept", value)
+        assert field_line(b"X-" + value + b": 1") == (b"x-" + value, b"1")
+        assert len(known_lines) <= 1024
+        assert len(_names) <= 1024
+    assert field_line(b"X-0: 2") == (b"x-0", b"2")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"", []),
+        (b" ,\t, ", []),
+        (b"close", [b"close"]),
+        (b"Close", [b"close"]),
+        (b",a ,\tB\t, , c", [b"a", b"b", b"c"]),
+        (b"close;x", [b"close;x"]),
+        (b"keep-alive close", [b"keep-alive close"]),
+    ],
+)
+def test_members(value: bytes, expected: list[bytes]) -> None:
+    assert members(value) == expected
+
+
+@given(st.binary(max_size=30))
+def test_any_line_is_read_or_refused(line: bytes) -> None:
+    try:
+        name, value = field_line(line)
+    except Rejected:
+        return
+    assert is_token(name)
+    assert name == name.lower()
+    assert is_value(value)
+    assert line.lower().startswith(name + b":")
+    assert value == line[len(name) + 1 :].strip(b" \t")

@@ -1,0 +1,295 @@
+"""Request heads, read in one piece, and refused before they are complete. What `cases` has is not repeated in breadth."""
+
+from typing import NamedTuple
+
+import pytest
+
+from bide.errors import Rejected
+from bide.http1.fields import known_lines
+from bide.http1.head import read_head, rejected_early
+from bide.message import CHUNKED, Request
+from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, EXPECTATION_OPEN, HTTP_1_0
+from tests.http1.cases import CASES
+from tests.http1.driver import FIELDS_LIMIT, HEAD_LIMIT, TARGET_LIMIT, limits, slices
+
+LIMITS = limits()
+HOST = b"Host: a"
+
+
+def read(*lines: bytes) -> Request:
+    return read_head(b"\r\n".join(lines), LIMITS)
+
+
+def refused(*lines: bytes) -> int:
+    with pytest.raises(Rejected) as rejected:
+        read(*lines)
+    assert rejected.value.detail
+    return rejected.value.status
+
+
+def test_everything_is_where_it_belongs() -> None:
+    request = read(b"POST /a%20b?c=d?e HTTP/1.1", b"HOST:  b ", b"Content-Length: 5", b"X-y: Z", b"Accept: */*")
+    assert request.method == "POST"
+    assert request.target == b"/a%20b?c=d?e"
+    assert request.path == b"/a%20b"
+    assert request.query == b"c=d?e"
+    assert request.fields == [(b"host", b"b"), (b"content-length", b"5"), (b"x-y", b"Z"), (b"accept", b"*/*")]
+    assert (request.minor, request.length, request.facts) == (1, 5, 0)
+    assert not request.facts & EXPECTATION_OPEN
+    assert request.accepts_trailers is False
+
+
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "PURGE", "m-1!"]
+)
+def test_methods(method: str) -> None:
+    assert read(b"%b / HTTP/1.1" % method.encode(), HOST).method == method
+
+
+@pytest.mark.parametrize(
+    ("version", "minor", "facts"),
+    [(b"HTTP/1.1", 1, 0), (b"HTTP/1.2", 1, 0), (b"HTTP/1.9", 1, 0), (b"HTTP/1.0", 0, HTTP_1_0)],
+)
+def test_versions(version: bytes, minor: int, facts: int) -> None:
+    request = read(b"GET / " + version, HOST)
+    assert (request.minor, request.facts) == (minor, facts)
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"),
+    [
+        (b"/", b"/", b"", b"a"),
+        (b"/?", b"/", b"", b"a"),
+        (b"/b?c", b"/b", b"c", b"a"),
+        (b"//b/c", b"//b/c", b"", b"a"),
+        (b"http://b", b"/", b"", b"b"),
+        (b"http://b?c", b"/", b"c", b"b"),
+        (b"http://b:80/?c", b"/", b"c", b"b:80"),
+        (b"HTTPS://b/c/d?e", b"/c/d", b"e", b"b"),
+        (b"http://[::1]:80/c", b"/c", b"", b"[::1]:80"),
+        (b"http://b//c", b"//c", b"", b"b"),
+        (b"http://b/c://d", b"/c://d", b"", b"b"),
+    ],
+)
+def test_targets(target: bytes, path: bytes, query: bytes, host: bytes) -> None:
+    """3.2.2: the authority of an absolute-form replaces what Host says."""
+    request = read(b"GET " + target + b" HTTP/1.1", b"X: 1", HOST, b"Y: 2")
+    assert (request.target, request.path, request.query) == (target, path, query)
+    assert request.fields == [(b"x", b"1"), (b"host", host), (b"y", b"2")]
+
+
+def test_absolute_form_without_host() -> None:
+    request = read(b"GET http://b/ HTTP/1.0", b"X: 1")
+    assert request.fields == [(b"x", b"1"), (b"host", b"b")]
+
+
+def test_what_an_absolute_form_says_is_not_remembered_for_the_next_request() -> None:
+    """Fields are shared between requests; a replaced Host must not be."""
+    assert read(b"GET http://evil/ HTTP/1.1", b"Host: shared").fields == [(b"host", b"evil")]
+    assert read(b"GET / HTTP/1.1", b"Host: shared").fields == [(b"host", b"shared")]
+
+
+def test_asterisk() -> None:
+    request = read(b"OPTIONS * HTTP/1.1", HOST)
+    assert (request.target, request.path, request.query) == (b"*", b"*", b"")
+    assert refused(b"GET * HTTP/1.1", HOST) == 400
+
+
+@pytest.mark.parametrize(
+    ("values", "facts"),
+    [
+        ([], 0),
+        ([b"x"], 0),
+        ([b"close"], CLIENT_CLOSE),
+        ([b"Keep-Alive"], CLIENT_KEEP_ALIVE),
+        ([b"keep-alive, x", b"y,CLOSE"], CLIENT_KEEP_ALIVE | CLIENT_CLOSE),
+        ([b"close", b"x", b"y"], CLIENT_CLOSE),
+        ([b"closed, not-close, 'close'"], 0),
+    ],
+)
+def test_connection_options(values: list[bytes], facts: int) -> None:
+    assert read(b"GET / HTTP/1.1", HOST, *[b"Connection: " + value for value in values]).facts == facts
+
+
+@pytest.mark.parametrize(
+    ("lines", "length"),
+    [
+        ([], 0),
+        ([b"Content-Length: 0"], 0),
+        ([b"Content-Length: 9223372036854775807"], 2**63 - 1),
+        ([b"Transfer-Encoding: chunked"], CHUNKED),
+        ([b"Transfer-Encoding: CHUNKED"], CHUNKED),
+    ],
+)
+def test_lengths(lines: list[bytes], length: int) -> None:
+    assert read(b"POST / HTTP/1.1", HOST, *lines).length == length
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "expects"),
+    [
+        (b"HTTP/1.1", [b"Content-Length: 1"], True),
+        (b"HTTP/1.1", [b"Transfer-Encoding: chunked"], True),
+        (b"HTTP/1.1", [b"Content-Length: 0"], False),  # there is nothing to wait with
+        (b"HTTP/1.1", [], False),
+        (b"HTTP/1.0", [b"Content-Length: 1"], False),  # RFC 9110, 10.1.1
+    ],
+)
+def test_expectation(version: bytes, lines: list[bytes], expects: bool) -> None:
+    assert read(b"POST / " + version, HOST, b"Expect: 100-Continue", *lines).facts & EXPECTATION_OPEN == (EXPECTATION_OPEN if expects else 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "accepts"),
+    [
+        ([b"trailers"], True),
+        ([b"Trailers"], True),
+        ([b"deflate;q=0.5, trailers"], True),
+        ([b"trailers", b"gzip"], True),
+        ([b"gzip", b"trailers"], True),
+        ([b"gzip"], False),
+        ([b""], False),
+    ],
+)
+def test_te(values: list[bytes], accepts: bool) -> None:
+    assert read(b"GET / HTTP/1.1", HOST, *[b"TE: " + value for value in values]).accepts_trailers is accepts
+
+
+class Refusal(NamedTuple):
+    status: int
+    lines: tuple[bytes, ...]
+
+
+REFUSALS = [
+    Refusal(400, (b"",)),
+    Refusal(400, (b"GET /", HOST)),
+    Refusal(400, (b"GET  HTTP/1.1", HOST)),
+    Refusal(400, (b"GET / HTTP/1.1 ", HOST)),
+    Refusal(400, (b"GET / HTTP/1", HOST)),
+    Refusal(400, (b"GET / HTTP/a.1", HOST)),
+    Refusal(400, (b"GET / HTTP/1.a", HOST)),
+    Refusal(400, (b"GET / HTTQ/1.1", HOST)),
+    Refusal(505, (b"GET / HTTP/2.0", HOST)),
+    Refusal(400, (b"G@T / HTTP/1.1", HOST)),
+    Refusal(400, (b" / HTTP/1.1", HOST)),
+    Refusal(501, (b"CONNECT a:1 HTTP/1.1", HOST)),
+    Refusal(400, (b"GET /# HTTP/1.1", HOST)),
+    Refusal(400, (b"GET a HTTP/1.1", HOST)),
+    Refusal(400, (b"GET ftp://a HTTP/1.1", HOST)),
+    Refusal(400, (b"GET http://a@b HTTP/1.1", HOST)),
+    Refusal(414, (b"GET /" + b"a" * TARGET_LIMIT + b" HTTP/1.1", HOST)),
+    Refusal(414, (b"GET /" + b"a" * 2000 + b" HTTP/1.1", HOST)),
+    Refusal(431, (b"GET / HTTP/1.1", HOST, b"X: " + b"a" * HEAD_LIMIT)),
+    Refusal(431, (b"GET / HTTP/1.1", HOST, *[b"X:"] * FIELDS_LIMIT)),
+    Refusal(400, (b"GET / HTTP/1.1",)),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, HOST)),
+    Refusal(400, (b"GET / HTTP/1.1", b"Host: a b")),
+    Refusal(400, (b"GET / HTTP/1.1", b"Host: [a")),
+    Refusal(400, (b"GET / HTTP/1.1", b"Host: []")),
+    Refusal(400, (b"GET / HTTP/1.1", b"Host: [a]b")),
+    Refusal(400, (b"GET / HTTP/1.1", b"Host: a:b")),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, b"X")),
+    Refusal(417, (b"GET / HTTP/1.1", HOST, b"Expect: x")),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, b"Content-Length: +1")),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, b"Content-Length: 1", b"Content-Length: 1")),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, b"Content-Length: 1", b"Transfer-Encoding: chunked")),
+    Refusal(400, (b"GET / HTTP/1.0", HOST, b"Transfer-Encoding: chunked")),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, b"Transfer-Encoding: gzip")),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked")),
+    Refusal(400, (b"GET / HTTP/1.1", HOST, b"Transfer-Encoding: g@zip, chunked")),
+    Refusal(501, (b"GET / HTTP/1.1", HOST, b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked")),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: b"|".join(refusal.lines)[:60].decode())
+def test_refusals(refusal: Refusal) -> None:
+    assert refused(*refusal.lines) == refusal.status
+    assert refused(*refusal.lines) == refusal.status, "and again: nothing of it was remembered as valid"
+
+
+def test_the_request_line_is_judged_before_the_size_and_the_size_before_the_rest() -> None:
+    """So that it does not matter in how many pieces a head comes."""
+    long_line, large = b"A" * 300, b"X: " + b"a" * HEAD_LIMIT
+    assert refused(long_line, large, *[b"@"] * 100) == 414
+    assert refused(b"@", large, *[b"@"] * 100) == 431
+    assert refused(b"@", *[b"@"] * 100) == 431
+    assert refused(b"@", b"@") == 400
+
+
+def test_hosts_are_remembered_within_bounds_and_stay_right() -> None:
+    for number in range(600):
+        host = b"h%d.example" % number
+        assert read(b"GET / HTTP/1.1", b"Host: " + host).fields == [(b"host", host)]
+    assert read(b"GET / HTTP/1.1", b"Host: h0.example").fields == [(b"host", b"h0.example")]
+    assert not any(line.lower().startswith(b"host") for line in known_lines)
+
+
+def test_what_was_read_before_is_read_alike() -> None:
+    long = b"Host: " + b"h" * 300
+    for _ in range(2):
+        request = read(b"GET / HTTP/1.1", b"Accept: text/test-head", long, b"accept: text/test-head")
+        assert request.fields == [(b"accept", b"text/test-head"), (b"host", b"h" * 300), (b"accept", b"text/test-head")]
+
+
+def test_a_known_host_still_counts() -> None:
+    """A Host line that was seen before is one Host field like any other."""
+    for _ in range(2):
+        assert refused(b"GET / HTTP/1.1", b"Host: known", b"Host: known") == 400
+        assert refused(b"GET / HTTP/1.1", b"Host: known", b"HOST: other") == 400
+
+
+# -- Before the end ------------------------------------------------------------------------------------------------------
+
+
+def early(octets: bytes, size: int = 1 << 20) -> int | None:
+    """The status of the first refusal while `octets` come in slices, or None."""
+    held = bytearray()
+    for piece in slices(octets, size):
+        scanned = len(held)
+        held += piece
+        rejected = rejected_early(held, LIMITS, scanned)
+        if rejected is not None:
+            return rejected.status
+    return None
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (b"G", None),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r", None),
+        (b"GET / HTTP/1.1\r", None),
+        (b"\x16\x03\x01", 400),
+        (b" GET", 400),
+        (b"\r\rGET", 400),
+        (b"\nGET", 400),
+        (b"G\nET", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\nX", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\n", 400),
+        (b"G" * (TARGET_LIMIT + 64), None),
+        (b"G" * (TARGET_LIMIT + 65), 414),
+        (b"G" * (TARGET_LIMIT + 62) + b"\r\n" + b"a" * 100, None),
+        (b"G" * (TARGET_LIMIT + 63) + b"\r\n" + b"a" * 100, 414),
+        (b"GET / HTTP/1.1\r\n" + b"a" * (HEAD_LIMIT - 16), None),
+        (b"GET / HTTP/1.1\r\n" + b"a" * (HEAD_LIMIT - 15), 431),
+    ],
+)
+def test_rejected_early(octets: bytes, status: int | None, size: int) -> None:
+    assert early(octets, size) == status
+
+
+def test_lf_first_in_a_later_piece() -> None:
+    """The octet before it is in the piece before."""
+    assert rejected_early(bytearray(b"GET / HTTP/1.1\r\n"), LIMITS, 15) is None
+    rejected = rejected_early(bytearray(b"GET / HTTP/1.1\n"), LIMITS, 14)
+    assert rejected is not None
+    assert rejected.status == 400
+
+
+def test_no_good_head_is_rejected_early() -> None:
+    for case in CASES:
+        if not case.status and case.octets.startswith((b"GET", b"POST", b"HEAD")):
+            head, _, _ = case.octets.partition(b"\r\n\r\n")
+            assert early(head + b"\r\n\r") is None, case.name
+            assert early(head + b"\r\n\r", 1) is None, case.name

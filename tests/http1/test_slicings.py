@@ -1,0 +1,121 @@
+"""Every row of `cases` whole, octet by octet, in threes, and with another request behind it: the same becomes of it."""
+
+import pytest
+
+from bide.terms import CloseReason, State
+from tests.http1.cases import CASES, Case, chunked, get, post
+from tests.http1.driver import GET, Seen, Server, slices
+
+TAIL = b"GET /tail HTTP/1.1\r\nHost: a\r\n\r\n"
+TAIL_SEEN = Seen("GET", b"/tail", b"")
+
+
+def run(octets: bytes, size: int) -> Server:
+    server = Server()
+    for piece in slices(octets, size):
+        server.receive(piece)
+    return server
+
+
+def expect(server: Server, requests: list[Seen], case: Case) -> None:
+    connection = server.connection
+    assert server.answered == requests
+    answers = server.answers()
+    statuses = [answer.status for answer in answers]
+    if case.status:
+        assert statuses == [200] * len(requests) + [case.status]
+        assert connection.reason in (CloseReason.HEAD_REJECTED, CloseReason.BODY_REJECTED)
+        assert connection.detail
+    else:
+        assert statuses == [200] * len(requests)
+        assert not connection.detail
+    if case.status or not case.persists:
+        assert connection.state is State.CLOSING
+        assert answers[-1].says_close
+        answers.pop()
+    else:
+        assert connection.state is State.IDLE
+        assert connection.reason is None
+    assert not any(answer.says_close for answer in answers)
+    assert all(answer.content == b"ok" for answer in answers if answer.status == 200 and answer.content)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("size", [1, 3, 1 << 20], ids=["octets", "threes", "whole"])
+def test_slices(case: Case, size: int) -> None:
+    expect(run(case.octets, size), list(case.requests), case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_tail(case: Case) -> None:
+    """What is behind a request changes nothing about it; it is served where the connection persists, and only there."""
+    requests = list(case.requests)
+    if case.persists and not case.status:
+        requests.append(TAIL_SEEN)
+    expect(run(case.octets + TAIL, 1 << 20), requests, case)
+
+
+def test_names_are_given_once() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+MESSAGE = b"POST /path HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX: a b\r\n\r\n"
+
+
+@pytest.mark.parametrize("octet", [b"\r", b"\n", b"\x00", b"\x0b", b"\x0c", b"\x7f", b"\x1c"])
+@pytest.mark.parametrize("size", [1, 1 << 20], ids=["octets", "whole"])
+def test_no_control_octet_passes_anywhere_in_a_head(octet: bytes, size: int) -> None:
+    for place in range(len(MESSAGE)):
+        broken = MESSAGE[:place] + octet + MESSAGE[place:] + b"\r\n\r\n"
+        if broken.startswith(MESSAGE):
+            continue  # the same as behind it
+        server = run(broken, size)
+        assert server.answered == [], broken
+        assert [answer.status for answer in server.answers()] == [400], broken
+
+
+CHUNKED = chunked(b"5;a=b\r\nhello\r\n0\r\nX: a\r\n\r\n")
+CHUNKED_HEAD = CHUNKED.index(b"\r\n\r\n") + 4
+CHUNK_DATA = CHUNKED.index(b"hello")
+
+
+@pytest.mark.parametrize("octet", [b"\r", b"\n", b"\x00", b"\x0b", b"\x7f"])
+@pytest.mark.parametrize("size", [1, 1 << 20], ids=["octets", "whole"])
+def test_no_control_octet_passes_anywhere_in_chunked_framing(octet: bytes, size: int) -> None:
+    """Within the data too: it shifts what follows."""
+    for place in range(CHUNKED_HEAD, len(CHUNKED)):
+        broken = CHUNKED[:place] + octet + CHUNKED[place:] + b"\r\n\r\n"
+        if broken.startswith(CHUNKED):
+            continue  # the same as behind it
+        server = run(broken, size)
+        assert server.answered == [], broken
+        assert [answer.status for answer in server.answers()] == [400], broken
+
+
+WHOLE = [GET, get(b"X: a"), post(b"hello", b"Content-Length: 5"), CHUNKED]
+
+
+@pytest.mark.parametrize("octets", WHOLE)
+def test_no_beginning_of_a_request_is_taken_for_a_request(octets: bytes) -> None:
+    """8: cut anywhere and ended, it is incomplete; nothing of it is served."""
+    for end in range(1, len(octets)):
+        server = run(octets[:end], 1 << 20)
+        assert server.answered == []
+        assert server.answers() == []
+        server.receive_eof()
+        assert server.answered == []
+        assert server.connection.reason is CloseReason.CLIENT_INCOMPLETE
+        assert server.connection.state is State.CLOSING
+
+
+@pytest.mark.parametrize("octets", WHOLE)
+def test_cut_in_two_at_each_place(octets: bytes) -> None:
+    for end in range(len(octets) + 1):
+        server = Server()
+        server.receive(octets[:end])
+        server.receive(octets[end:] + TAIL)
+        assert len(server.answered) == 2, end
+        assert server.answered[1] == TAIL_SEEN
+        assert server.answered[0].body in (b"", b"hello")
+        server.receive_eof()
+        assert server.connection.reason is CloseReason.CLIENT_EOF_IDLE

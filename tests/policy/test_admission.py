@@ -1,0 +1,90 @@
+"""Each row of the rules for scarce resources; and that more pressure never means more patience."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from bide.policy.admission import HIGH, LOW, idle_allowance, pressure, shed_batch
+
+shares = st.floats(min_value=0, max_value=10, allow_nan=False)
+seconds = st.floats(min_value=0.001, max_value=100_000, allow_nan=False)
+counts = st.integers(min_value=0, max_value=10_000_000)
+
+
+@pytest.mark.parametrize(
+    ("used", "expected"),
+    [
+        ([], 0.0),
+        ([(0, 0)], 0.0),  # a limit of 0 is none
+        ([(1_000_000, 0)], 0.0),
+        ([(0, 100)], 0.0),
+        ([(50, 100)], 0.5),
+        ([(100, 100)], 1.0),
+        ([(150, 100)], 1.5),  # more than there is: connections above the limit, a loop far behind
+        ([(10, 100), (90, 100), (20, 100)], 0.9),  # the scarcest counts
+        ([(10, 100), (900, 0), (0.05, 0.1)], 0.5),
+    ],
+)
+def test_pressure(used: list[tuple[float, float]], expected: float) -> None:
+    assert pressure(*used) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("pressed", "configured", "least", "expected"),
+    [
+        (0.0, 75, 5, 75),  # as configured
+        (0.5, 75, 5, 75),
+        (LOW, 75, 5, 75),
+        (0.75, 75, 5, 57.5),  # linearly down
+        (0.8, 75, 5, 40),
+        (0.85, 75, 5, 22.5),
+        (HIGH, 75, 5, 5),
+        (0.95, 75, 5, 5),  # the least, however bad it is
+        (1.0, 75, 5, 5),
+        (1000.0, 75, 5, 5),
+        (1.0, 3, 5, 3),  # the least is not more than what is configured
+        (0.8, 3, 5, 3),
+        (0.8, 5, 5, 5),
+    ],
+)
+def test_idle_allowance(pressed: float, configured: float, least: float, expected: float) -> None:
+    assert idle_allowance(pressed, configured, least) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("idle", "expected"),
+    [(0, 0), (1, 1), (7, 1), (8, 1), (15, 1), (16, 2), (80, 10), (256, 32), (257, 32), (20_000, 32)],
+)
+def test_shed_batch(idle: int, expected: int) -> None:
+    assert shed_batch(idle) == expected
+
+
+@given(st.lists(st.tuples(shares, shares)), st.tuples(shares, shares))
+def test_one_resource_more_never_relieves(used: list[tuple[float, float]], more: tuple[float, float]) -> None:
+    assert pressure(*used, more) >= pressure(*used) >= 0
+
+
+@given(shares, shares, seconds, seconds)
+def test_more_pressure_never_means_more_patience(one: float, other: float, configured: float, least: float) -> None:
+    low, high = sorted((one, other))
+    assert idle_allowance(high, configured, least) <= idle_allowance(low, configured, least)
+
+
+@given(shares, seconds, seconds)
+def test_allowance_stays_within_its_bounds(pressed: float, configured: float, least: float) -> None:
+    allowance = idle_allowance(pressed, configured, least)
+    assert min(configured, least) <= allowance <= configured or allowance == pytest.approx(least)
+
+
+@given(shares, seconds, seconds, seconds)
+def test_longer_timeouts_never_make_it_shorter(pressed: float, configured: float, more: float, least: float) -> None:
+    shorter = idle_allowance(pressed, configured, least)
+    assert idle_allowance(pressed, configured + more, least) >= shorter or least >= configured
+
+
+@given(counts, counts)
+def test_shedding_is_never_idle_and_never_all_at_once(one: int, other: int) -> None:
+    few, many = sorted((one, other))
+    assert shed_batch(few) <= shed_batch(many)
+    assert (shed_batch(many) == 0) == (many == 0)
+    assert shed_batch(many) <= 32
+    assert many < 8 or shed_batch(many) <= many / 8

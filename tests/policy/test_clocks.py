@@ -1,0 +1,113 @@
+"""Which clock runs in each state, what its expiry brings, and the instant by which octets must have come."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given, strategies as st
+
+from bide.policy.clocks import CLOCKS, EXPIRIES, FOREVER, progress_deadline, running
+from bide.terms import Clock, CloseReason, State
+
+S = State
+
+# state, body_awaited, output_stuck -> clock
+ROWS: list[tuple[State, bool, bool, Clock | None]] = [
+    (S.NEW, False, False, Clock.FIRST_OCTET),
+    (S.HEAD, False, False, Clock.HEAD),
+    (S.HEAD, False, True, Clock.SEND),
+    (S.EXCHANGE, False, False, None),  # the application thinks: its time is its own
+    (S.EXCHANGE, True, False, Clock.BODY),
+    (S.EXCHANGE, False, True, Clock.SEND),
+    (S.EXCHANGE, True, True, Clock.SEND),
+    (S.DISCARD, False, False, Clock.DISCARD),
+    (S.DISCARD, False, True, Clock.SEND),
+    (S.IDLE, False, False, Clock.IDLE),
+    (S.IDLE, False, True, Clock.SEND),
+    (S.CLOSING, False, False, Clock.SEND),
+    (S.CLOSING, False, True, Clock.SEND),
+    (S.LINGER, False, False, Clock.LINGER),
+    (S.LINGER, False, True, Clock.LINGER),  # the sending side is shut
+    (S.CLOSED, False, False, None),
+    (S.CLOSED, False, True, None),
+]
+
+# Every state; a body is awaited in EXCHANGE only.
+PAIRS = [
+    (state, body_awaited, output_stuck)
+    for state, body_awaited, output_stuck in product(State, (False, True), (False, True))
+    if not body_awaited or state is S.EXCHANGE
+]
+
+
+@pytest.mark.parametrize(("state", "body_awaited", "output_stuck", "clock"), ROWS)
+def test_running(state: State, body_awaited: bool, output_stuck: bool, clock: Clock | None) -> None:
+    assert running(state, body_awaited=body_awaited, output_stuck=output_stuck) is clock
+
+
+def test_every_open_state_has_a_clock_or_a_reason_not_to() -> None:
+    """The one reason: nobody outside is waited for, the application has the request."""
+    for state, body_awaited, output_stuck in PAIRS:
+        clock = running(state, body_awaited=body_awaited, output_stuck=output_stuck)
+        if state is S.CLOSED or (state is S.EXCHANGE and not body_awaited and not output_stuck):
+            assert clock is None
+        else:
+            assert clock is not None, (state, body_awaited, output_stuck)
+
+
+def test_the_table_has_a_row_for_each_state() -> None:
+    assert set(CLOCKS) == set(State)
+
+
+@pytest.mark.parametrize(
+    ("clock", "reason", "status"),
+    [
+        (Clock.FIRST_OCTET, CloseReason.FIRST_OCTET_TIMEOUT, None),
+        (Clock.HEAD, CloseReason.HEAD_TIMEOUT, 408),
+        (Clock.BODY, CloseReason.BODY_TIMEOUT, 408),
+        (Clock.SEND, CloseReason.SEND_TIMEOUT, None),
+        (Clock.IDLE, CloseReason.IDLE_TIMEOUT, None),
+        (Clock.DISCARD, CloseReason.REQUEST_UNREAD, None),
+    ],
+)
+def test_expiry(clock: Clock, reason: CloseReason, status: int | None) -> None:
+    assert EXPIRIES[clock] == (reason, status)
+
+
+def test_every_clock_brings_something_and_runs_somewhere() -> None:
+    assert set(EXPIRIES) == set(Clock)
+    run = {
+        running(state, body_awaited=body_awaited, output_stuck=output_stuck)
+        for state, body_awaited, output_stuck in PAIRS
+    }
+    assert run == {*Clock, None}
+
+
+@pytest.mark.parametrize(
+    ("since", "last", "octets", "timeout", "grace", "rate", "deadline"),
+    [
+        (100.0, 100.0, 0, 30.0, 5.0, 0.0, 130.0),  # no rate: the pause alone counts
+        (100.0, 120.0, 9, 30.0, 5.0, 0.0, 150.0),  # and it is renewed
+        (100.0, 100.0, 0, 30.0, 5.0, 240.0, 105.0),  # grace: the rate counts after it
+        (100.0, 101.0, 240, 30.0, 5.0, 240.0, 105.0),  # 1 second's worth: within the grace
+        (100.0, 104.0, 2400, 30.0, 5.0, 240.0, 110.0),  # 10 seconds' worth
+        (100.0, 104.0, 24000, 30.0, 5.0, 240.0, 134.0),  # ahead of the rate: the pause binds
+    ],
+)
+def test_progress_deadline(
+    since: float, last: float, octets: int, timeout: float, grace: float, rate: float, deadline: float
+) -> None:
+    assert progress_deadline(since, last, octets, timeout, grace, rate) == deadline
+
+
+seconds = st.floats(0, 1e6)
+
+
+@given(seconds, seconds, st.integers(0, 10**9), st.floats(0, 600), st.floats(0, 600), st.floats(0, 1e6))
+def test_a_rate_only_ever_shortens_and_octets_only_ever_lengthen(
+    since: float, waited: float, octets: int, timeout: float, grace: float, rate: float
+) -> None:
+    last = since + waited
+    deadline = progress_deadline(since, last, octets, timeout, grace, rate)
+    assert deadline <= last + timeout < FOREVER
+    assert deadline >= min(last + timeout, since + grace)
+    assert progress_deadline(since, last, octets + 1, timeout, grace, rate) >= deadline

@@ -1,0 +1,206 @@
+"""The access log: a line for each request, with its number on its connection, and on the last one why the connection ends.
+
+1. Requests come over several connections, and these end for different reasons.
+2. Each line holds peer, request, status, size, duration, and the request's number; the last of a connection says `close=REASON`
+   where that was known when the answer left.
+3. As JSON the same, one object per line.
+4. Connections that end without a request are told of in the log, at debug level, with their reason.
+"""
+
+import json
+import re
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.apps import Message, Receive, Send, echo, hello, slow, stream, target
+from tests.support.client import request
+from tests.support.program import Launch, serving
+from tests.support.server import Serve
+
+LINE = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (?P<peer>\S+)"
+    r' "(?P<method>\S+) (?P<target>\S+) HTTP/(?P<version>1\.[01])"'
+    r" (?P<status>\d{3}) (?P<octets>\d+) (?P<ms>[\d.]+)ms #(?P<number>\d+)(?: close=(?P<close>\w+))?"
+)
+
+
+def parsed(line: str) -> re.Match[str]:
+    match = LINE.fullmatch(line)
+    assert match, line
+    return match
+
+
+def test_lines_for_people(serve: Serve) -> None:
+    server = serve(slow, access_log=True)
+    with server.client() as client:
+        client.get("/first?a=b")
+        client.get("/0.2")
+        client.get("/last", "Connection: close")
+        host, port = client.address
+    first, second, last = map(parsed, server.access_log(3))
+    assert {line["peer"] for line in (first, second, last)} == {f"{host}:{port}"}
+    assert [line["number"] for line in (first, second, last)] == ["1", "2", "3"]
+    assert [line["close"] for line in (first, second, last)] == [None, None, "client_close_option"]
+    assert first.expand(r"\g<method> \g<target> \g<version> \g<status> \g<octets>") == "GET /first?a=b 1.1 200 6"
+    assert 190 <= float(second["ms"]) <= 2000
+    assert float(first["ms"]) < 190
+
+
+def test_lines_for_machines(serve: Serve) -> None:
+    server = serve(echo, access_log=True, log_format="json")
+    with server.client() as client:
+        client.get('/a%22?"q"', method="POST", body=b"twelve bytes")
+        client.get("/", version="1.0")
+        host, port = client.address
+    first, last = map(json.loads, server.access_log(2))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first.pop("time"))
+    assert 0 <= first.pop("duration_ms") < 2000
+    assert first == {
+        "level": "info",
+        "event": "request",
+        "peer": f"{host}:{port}",
+        "method": "POST",
+        "target": '/a%22?"q"',
+        "version": "1.1",
+        "status": 200,
+        "bytes": 12,
+        "request": 1,
+        "close": None,
+    }
+    assert (last["version"], last["request"], last["close"]) == ("1.0", 2, "client_http10")
+
+
+def test_what_was_never_a_request(serve: Serve) -> None:
+    server = serve(hello, access_log=True, timeout_head=0.2)
+    with server.client() as client:
+        client.get()
+        client.send(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
+        assert client.response().status == 400
+    with server.client() as client:
+        client.send(b"GET / HT")
+        assert client.response().status == 408
+    ok, rejected, late = map(parsed, server.access_log(3))
+    assert ok["close"] is None
+    assert (rejected["method"], rejected["target"]) == ("-", "-")
+    assert (rejected["status"], rejected["number"], rejected["close"]) == ("400", "2", "head_rejected")
+    assert (late["status"], late["number"], late["close"]) == ("408", "1", "head_timeout")
+
+
+def test_failures(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/late":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"12345", "more_body": True})
+        raise RuntimeError("no")
+
+    server = serve(app, access_log=True)
+    server.log.expect("the application failed")
+    with server.client() as client:
+        assert client.get("/early").status == 500
+        client.ask("/late")
+        client.ending()
+    early, late = map(parsed, server.access_log(2))
+    assert (early["status"], early["close"]) == ("500", None)
+    assert (late["status"], late["octets"], late["close"]) == ("200", "5", "response_incomplete")
+
+
+def test_client_that_leaves(serve: Serve) -> None:
+    server = serve(stream, access_log=True)
+    with server.client() as client:
+        client.ask("/1000/0.01")
+        client.line()
+        client.reset()
+    assert server.ends() == {"client_reset": 1}
+    (line,) = map(parsed, server.access_log(1))
+    assert (line["status"], line["close"]) == ("200", "client_reset")
+
+
+def test_streams_count_their_content_not_their_framing(serve: Serve) -> None:
+    server = serve(stream, access_log=True)
+    with server.client() as client:
+        content = client.get("/3/0").content
+        client.get("/3/0", method="HEAD")
+    lines = [parsed(line) for line in server.access_log(2)]
+    assert [int(line["octets"]) for line in lines] == [len(content), 0]
+
+
+def test_nobody_can_forge_a_line(serve: Serve) -> None:
+    """What a client sends stays within its line and its quotes."""
+    server = serve(target, access_log=True)
+    with server.client() as client:
+        client.send(request('/"%0a%0d_200_0_0.0ms_#1'))
+        response = client.response()
+    (line,) = server.access_log(1)
+    if response.status == 200:
+        assert "\n" not in line
+
+
+def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
+    server = serve(hello, access_log=True, uds=str(tmp_path / "bide.sock"))
+    with server.client() as client:
+        client.get()
+    assert parsed(server.access_log(1)[0])["peer"] == "-"
+
+
+def test_off(serve: Serve) -> None:
+    server = serve(hello)
+    with server.client() as client:
+        client.get()
+    assert server.access_log(0) == []
+
+
+def test_every_end_is_explained_at_debug_level(serve: Serve) -> None:
+    server = serve(hello, timeout_first_octet=0.3)
+    with server.client() as silent, server.client() as leaving, server.client() as asking:
+        leaving.close()
+        asking.get()
+        asking.close()
+        silent.ending()
+        server.ends()
+    assert server.explained() == [
+        (0, "client_eof_unused"),
+        (0, "first_octet_timeout"),
+        (1, "client_eof_idle"),
+    ]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_program(launch: Launch, loop: str, style: str) -> None:
+    """Requests on standard output, everything else on standard error; both in the style that was asked for."""
+    program = launch(*serving(loop, "apps:hello", "--log-format", style, "--log-level", "debug"))
+    if style == "json":
+        program.line("serving on")
+        assert json.loads(program.errors[-1])["level"] == "info"
+        port = int(json.loads(program.line(".*serving on.*")[0])["message"].partition("127.0.0.1:")[2].split()[0])
+    else:
+        where = program.where
+        assert not isinstance(where, str)
+        port = where[1]
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(request("/", "Connection: close"))
+        while sock.recv(1000):
+            pass
+    with socket.create_connection(("127.0.0.1", port)):
+        time.sleep(0.1)
+    program.signal()
+    assert program.wait() == 0
+    (line,) = program.output
+    assert "client_close_option" in line
+    program.line("requests=0 close=client_eof_unused")
+    if style == "json":
+        assert json.loads(line)["request"] == 1
+        for row in map(json.loads, program.errors):
+            assert {"time", "level", "event", "message"} <= set(row)
+    else:
+        parsed(line)
+
+
+def test_lines_are_there_while_the_server_runs(launch: Launch, loop: str) -> None:
+    """A line is not kept in a buffer until the next one, or the end."""
+    program = launch(*serving(loop))
+    with program.client() as client:
+        client.get()
+        program.line(r'"GET / HTTP/1\.1" 200 6 .*#1', program.output, timeout=5)

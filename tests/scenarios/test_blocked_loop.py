@@ -1,0 +1,109 @@
+"""A request that arrived in time is served, though the loop was blocked and every clock has run out (9.5).
+
+1. Some connections are idle, others new, within a head or within a body.
+2. An application blocks the event loop for much longer than any clock allows.
+3. While it does, the next request, the first octet, the rest of the head or of the body arrives on them.
+4. The loop goes on: all of them are served. None is answered 408, none is closed.
+"""
+
+import contextlib
+import threading
+import time
+
+import pytest
+
+from tests.support.apps import Message, Receive, Send, answer, read_body, slow, target
+from tests.support.client import Client, request
+from tests.support.server import NOISE, Serve
+
+BLOCKED = 0.8
+SHORT = 0.25
+
+
+async def app(scope: Message, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/block":
+        time.sleep(BLOCKED)  # noqa: ASYNC251  # this is what is tried
+    await answer(send, scope["path"].encode() + b" " + await read_body(receive))
+
+
+def test_requests_that_arrive_while_the_loop_is_blocked(serve: Serve) -> None:
+    server = serve(
+        app, timeout_idle=SHORT, timeout_first_octet=SHORT, timeout_head=SHORT, timeout_body=SHORT, body_rate=0
+    )
+    with contextlib.ExitStack() as stack:
+
+        def connected() -> Client:
+            return stack.enter_context(server.client())
+
+        blocker = connected()
+        idle = [connected() for _ in range(5)]
+        for client in idle:
+            client.get()
+        new, head, body = connected(), connected(), connected()
+        head.send(b"GET /head HTTP/1.1\r\n")
+        body.send(request("/body", "Content-Length: 8", method="POST") + b"half")
+        server.until(lambda: server.counters.opened == 9)
+        started = time.monotonic()
+        blocker.ask("/block")
+        time.sleep(0.05)
+        for client in idle:
+            client.ask("/idle")
+        new.ask("/new")
+        head.send(b"Host: localhost\r\n\r\n")
+        body.send(b"half")
+        assert time.monotonic() - started < SHORT, "this machine is too busy: the clocks ran out before"
+        assert blocker.response().content == b"/block "
+        assert time.monotonic() - started >= BLOCKED
+        for client in idle:
+            assert client.response().content == b"/idle "
+        assert new.response().content == b"/new "
+        assert head.response().content == b"/head "
+        assert body.response().content == b"/body halfhalf"
+    assert server.ends() == {"client_eof_idle": 9}
+
+
+def test_requests_just_before_the_idle_timeout(serve: Serve) -> None:
+    """Clients ask in the very moment in which their time ends: an answer or an end without one, never half of each, and a
+    request that was lost is counted as such.
+    """
+    server = serve(target, timeout_idle=SHORT)
+    answered, lost = [], []
+
+    def ask(after: float) -> None:
+        with server.client() as client:
+            client.get()
+            time.sleep(after)
+            try:
+                client.ask("/again")
+                response = client.response()
+            except Exception:
+                lost.append(after)
+            else:
+                assert response.content == b"/again"
+                answered.append(after)
+
+    threads = [threading.Thread(target=ask, args=(SHORT - 0.05 + 0.005 * step,)) for step in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answered) + len(lost) == 20
+    ends = server.ends()
+    assert ends.get("idle_timeout", 0) >= len(lost)
+    assert server.call(lambda: server.counters.race_lost) <= len(lost)
+
+
+@pytest.mark.parametrize("path", ["/block/0.8", "/0.8"])
+def test_idle_connections_end_on_time_otherwise(serve: Serve, path: str) -> None:
+    """A long exchange elsewhere, blocking or not, spares no idle connection whose client sends nothing."""
+    server = serve(slow, timeout_idle=SHORT)
+    with server.client() as idle, server.client() as busy:
+        idle.get()
+        started = time.monotonic()
+        busy.ask(path)
+        ending = idle.ending()
+        assert (ending.how, ending.rest) == ("fin", b"")
+        assert ending.at - started >= SHORT - 0.02
+        assert ending.at - started <= 0.8 + NOISE
+        assert busy.response().content == b"late\n"
+    assert server.ends() == {"idle_timeout": 1, "client_eof_idle": 1}

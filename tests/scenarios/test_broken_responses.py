@@ -1,0 +1,278 @@
+"""Applications that break their promises: nobody takes a broken answer for a whole one (8, 9.6).
+
+1. The application fails before its head: 500, and the connection lives, for the request was read in full.
+2. It fails, or just returns, after its head: the message is cut so that it cannot look whole, and the connection ends.
+3. It breaks its own framing: an error to the application, and nothing of that on the wire.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.support.apps import App, Message, Receive, Send, answer, hello, read_body
+from tests.support.client import IncompleteError, request
+from tests.support.server import Serve
+
+Step = Callable[[Send], Awaitable[None]]
+
+
+async def failing(scope: Message, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/fail":
+        raise RuntimeError("secret words")
+    if scope["path"] == "/return":
+        return
+    if scope["path"] == "/held":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-secret", b"1")]})
+        raise RuntimeError("secret words")
+    await hello(scope, receive, send)
+
+
+@pytest.mark.parametrize("path", ["/fail", "/return", "/held"])
+def test_failure_before_the_head(serve: Serve, path: str) -> None:
+    server = serve(failing)
+    server.log.expect("(GET|HEAD) /(fail|return|held): the application (failed|returned before its response was complete)")
+    with server.client() as client:
+        for _ in range(3):
+            response = client.get(path)
+            assert response.status == 500
+            assert not response.says_close
+            assert b"secret" not in response.content
+            assert "x-secret" not in response
+            assert client.get("/").content == b"hello\n"
+        response = client.get(path, method="HEAD")
+        assert response.status == 500
+        assert client.get("/").content == b"hello\n"
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_failure_with_an_unread_body(serve: Serve) -> None:
+    """The rest of the request may be anything: no request is looked for behind it."""
+    server = serve(failing)
+    server.log.expect("the application failed")
+    with server.client() as client:
+        client.send(request("/fail", "Content-Length: 100000", method="POST") + b"GET /x HTTP/1.1\r\n\r\n")
+        response = client.response()
+        assert response.status == 500
+        assert response.says_close
+        assert client.ending().how == "fin"
+    assert server.ends() == {"request_unread": 1}
+
+
+def cut(*fields: tuple[bytes, bytes], raising: bool) -> App:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        if raising:
+            raise RuntimeError("no more")
+
+    return app
+
+
+@pytest.mark.parametrize("raising", [True, False])
+@pytest.mark.parametrize("fields", [[], [(b"content-length", b"10")]])
+def test_failure_after_the_head(serve: Serve, fields: list[tuple[bytes, bytes]], raising: bool) -> None:
+    server = serve(cut(*fields, raising=raising))
+    server.log.expect("the application (failed|returned)")
+    with server.client() as client:
+        client.send(request() * 2)
+        with pytest.raises((IncompleteError, ConnectionError)):
+            client.response()
+    assert server.ends() == {"response_incomplete": 1}
+
+
+async def too_long(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+    await send({"type": "http.response.body", "body": b"four"})
+
+
+async def too_short(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"four"})
+
+
+async def split(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"a\r\nset-cookie: evil=1")]})
+
+
+async def split_name(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x: a\r\ny", b"b")]})
+
+
+async def nul(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"a\0b")]})
+
+
+async def text_fields(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [("x", "y")]})
+
+
+async def two_lengths(send: Send) -> None:
+    fields = [(b"content-length", b"1"), (b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+
+
+async def no_status(send: Send) -> None:
+    await send({"type": "http.response.start", "headers": []})
+
+
+async def odd_status(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 99, "headers": []})
+
+
+async def interim_status(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 101, "headers": []})
+
+
+async def body_first(send: Send) -> None:
+    await send({"type": "http.response.body", "body": b"x"})
+
+
+async def unknown_event(send: Send) -> None:
+    await send({"type": "http.response.teapot"})
+
+
+async def no_type(send: Send) -> None:
+    await send({"status": 200})
+
+
+async def text_body(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": "text"})
+
+
+async def second_head(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+async def content_of_204(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b"x"})
+
+
+BROKEN_HEADS: list[Step] = [
+    too_long,
+    too_short,
+    split,
+    split_name,
+    nul,
+    text_fields,
+    two_lengths,
+    no_status,
+    odd_status,
+    interim_status,
+    body_first,
+    unknown_event,
+    no_type,
+    text_body,
+    second_head,
+    content_of_204,
+]
+
+
+@pytest.mark.parametrize("step", BROKEN_HEADS)
+def test_broken_before_anything_was_written(serve: Serve, step: Step) -> None:
+    """An error to the application; it does not catch it, and so the client gets 500, and keeps its connection."""
+    raised: list[BaseException] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            await step(send)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    server = serve(app)
+    server.log.expect("the application failed")
+    with server.client() as client:
+        for _ in range(2):
+            response = client.get()
+            assert response.status == 500
+            assert not response.says_close
+            assert "set-cookie" not in response
+    assert len(raised) == 2
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+@pytest.mark.parametrize("step", BROKEN_HEADS)
+def test_application_that_catches_its_error(serve: Serve, step: Step) -> None:
+    """Nothing was written: it can still answer, unless its head was taken."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            await step(send)
+        except Exception:
+            try:
+                await answer(send, b"sorry", 502)
+            except RuntimeError:  # the head was good and is given: only its content is missing
+                await send({"type": "http.response.body", "body": b""})
+
+    server = serve(app)
+    with server.client() as client:
+        try:
+            response = client.get()
+        except IncompleteError:
+            pass
+        else:
+            assert response.status in (200, 204, 500, 502)
+    server.log.asked_for.extend(
+        [".*"] if any(record.levelname == "ERROR" for record in server.log.records) else []
+    )
+
+
+def test_too_long_after_the_head(serve: Serve) -> None:
+    """What was declared is what is written, and no octet more."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"tw", "more_body": True})
+        with pytest.raises(RuntimeError):
+            await send({"type": "http.response.body", "body": b"three"})
+        await send({"type": "http.response.body", "body": b"o!"})
+
+    server = serve(app)
+    with server.client() as client:
+        for _ in range(2):
+            assert client.get().content == b"two!"
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_events_after_the_end(serve: Serve) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, b"whole")
+        for message in (
+            {"type": "http.response.body", "body": b"more"},
+            {"type": "http.response.start", "status": 500, "headers": []},
+        ):
+            try:
+                await send(message)
+            except Exception as error:
+                seen.append(type(error).__name__)
+
+    server = serve(app)
+    with server.client() as client:
+        for _ in range(2):
+            assert client.get().content == b"whole"
+    assert server.ends() == {"client_eof_idle": 1}
+    assert len(seen) == 4, "an application is told, not left in the belief that it was sent"
+
+
+def test_fields_of_the_servers_own(serve: Serve) -> None:
+    """What the server must know better is not taken from the application."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        fields = [(b"Transfer-Encoding", b"chunked"), (b"Keep-Alive", b"timeout=9999"), (b"Connection", b"keep-alive")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": await read_body(receive)})
+
+    server = serve(app)
+    with server.client() as client:
+        response = client.get("/", method="POST", body=b"x")
+        assert response.all("transfer-encoding") == ["chunked"]
+        assert response.content == b"x"
+        assert "keep-alive" not in response
+        assert "connection" not in response
+        assert len(response.all("date")) == 1
+    assert server.ends() == {"client_eof_idle": 1}

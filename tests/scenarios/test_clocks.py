@@ -1,0 +1,263 @@
+"""Every wait has an end (9.5). Each clock is set short, and the end it brings comes no sooner, and not much later.
+
+1. First octet: a client connects and sends nothing. The connection ends without a response.
+2. Head: it comes slowly, octet by octet; the clock runs from the first one and is never renewed. 408.
+3. Body: it stops arriving, or drips, while the application waits for it. 408.
+4. Send: the client does not read what was sent. Reset.
+5. Idle: no other request comes. The server half-closes, then closes.
+6. Discard: the rest of an unwanted body does not come. The connection ends.
+7. Linger: a client sends on and on after the end. It is listened to no longer than the linger clock allows in all.
+"""
+
+import contextlib
+import time
+
+import pytest
+
+from tests.support.apps import Message, Receive, Send, answer, echo, hello, refuse, slow
+from tests.support.client import Client, Ending, request
+from tests.support.server import NOISE, Serve
+
+CLOCK = 0.4
+EARLY = 0.02  # between the client's clock and the server's
+
+
+def within(started: float, ending: Ending, clock: float = CLOCK) -> None:
+    took = ending.at - started
+    assert clock - EARLY <= took <= clock + NOISE, took
+
+
+def test_first_octet(serve: Serve) -> None:
+    server = serve(hello, timeout_first_octet=CLOCK)
+    started = time.monotonic()
+    with server.client() as client:
+        ending = client.ending()
+    assert (ending.how, ending.rest) == ("fin", b"")
+    within(started, ending)
+    assert server.ends() == {"first_octet_timeout": 1}
+
+
+@pytest.mark.parametrize("drip", [False, True])
+def test_head(serve: Serve, drip: bool) -> None:
+    server = serve(hello, timeout_head=CLOCK)
+    with server.client() as client:
+        started = time.monotonic()
+        client.send(b"GET / HTTP/1.1\r\nX: ")
+        if drip:
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() < started + CLOCK - 0.05:
+                    time.sleep(0.05)
+                    client.send(b"x")
+        response = client.response()
+        assert response.status == 408
+        assert response.says_close
+        ending = client.ending()
+    assert ending.how == "fin"
+    within(started, ending)
+    assert server.ends() == {"head_timeout": 1}
+
+
+def test_empty_lines_start_no_head(serve: Serve) -> None:
+    """Empty lines before a request line are ignored (2.2): they buy no time either."""
+    server = serve(hello, timeout_first_octet=CLOCK)
+    started = time.monotonic()
+    with server.client() as client:
+        for _ in range(3):
+            client.send(b"\r\n")
+            time.sleep(0.1)
+        ending = client.ending()
+    assert (ending.how, ending.rest) == ("fin", b"")
+    within(started, ending)
+    assert server.ends() == {"first_octet_timeout": 1}
+
+
+def test_body_that_stops(serve: Serve) -> None:
+    server = serve(echo, timeout_body=CLOCK)
+    with server.client() as client:
+        client.send(request("/", "Content-Length: 100", method="POST") + b"begun")
+        started = time.monotonic()
+        response = client.response()
+        assert response.status == 408
+        assert response.says_close
+        ending = client.ending()
+    assert ending.how == "fin"
+    within(started, ending)
+    assert server.ends() == {"body_timeout": 1}
+
+
+def test_body_that_pauses_within_its_time(serve: Serve) -> None:
+    server = serve(echo, timeout_body=CLOCK, body_rate=0)
+    with server.client() as client:
+        client.send(request("/", "Content-Length: 5", method="POST"))
+        for _ in range(5):
+            time.sleep(0.15)
+            client.send(b"x")
+        assert client.response().content == b"xxxxx"
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_body_below_its_rate(serve: Serve) -> None:
+    """It never pauses for long, but comes at a twentieth of the rate that is asked for."""
+    server = serve(echo, timeout_body=5.0, body_rate=1000, rate_grace=CLOCK)
+    with server.client() as client:
+        client.ask("/", "Content-Length: 1000", method="POST")
+        started = time.monotonic()
+        while client.silent_for(0.02):
+            client.send(b"x")
+            assert time.monotonic() < started + CLOCK + NOISE
+        assert client.response().status == 408
+        within(started, client.ending())
+    assert server.ends() == {"body_timeout": 1}
+
+
+def test_time_that_the_application_takes_is_its_own(serve: Serve) -> None:
+    """The body clock runs only while the application waits for the body, and no clock while it thinks."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        first = await receive()
+        await slow({"path": "/1.0"}, receive, ignore)
+        second = await receive()
+        await answer(send, first["body"] + second["body"])
+
+    async def ignore(message: Message) -> None:
+        pass
+
+    server = serve(app, timeout_body=CLOCK, timeout_idle=CLOCK, timeout_head=CLOCK, timeout_first_octet=CLOCK)
+    with server.client() as client:
+        client.send(request("/", "Content-Length: 2", method="POST") + b"a")
+        time.sleep(CLOCK * 2)
+        client.send(b"b")
+        assert client.response().content == b"ab"
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_send(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, bytes(30_000_000))
+
+    server = serve(app, timeout_send=CLOCK)
+    with server.client(receive_buffer=4096) as client:
+        started = time.monotonic()
+        client.ask()
+        assert server.ends() == {"send_timeout": 1}
+        assert CLOCK - EARLY <= time.monotonic() - started <= CLOCK + NOISE
+        assert client.ending().how == "reset"
+
+
+def test_send_below_its_rate(serve: Serve) -> None:
+    """The client reads without a pause, but slowly."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, bytes(30_000_000))
+
+    server = serve(app, timeout_send=5.0, send_rate=10_000_000, rate_grace=CLOCK)
+    with server.client(receive_buffer=4096) as client:
+        client.ask()
+        started = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < started + 5.0:
+                client.sock.recv(2000)
+                time.sleep(0.01)
+        assert time.monotonic() - started >= CLOCK - EARLY
+    assert server.ends() == {"send_timeout": 1}
+
+
+def test_slow_reader_within_its_time(serve: Serve) -> None:
+    """Each pause is shorter than the clock, all of them are longer."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, bytes(6_000_000))
+
+    server = serve(app, timeout_send=CLOCK)
+    with server.client(receive_buffer=65536) as client:
+        client.ask()
+        for _ in range(5):
+            time.sleep(0.2)
+            client.exactly(500_000)
+        client.exactly(3_500_000)
+        client.half_close()
+        assert client.ending().rest.strip(b"\0") == b""
+    assert server.ends() in ({"client_half_closed": 1}, {"client_eof_idle": 1})
+
+
+def test_idle(serve: Serve) -> None:
+    server = serve(hello, timeout_idle=CLOCK)
+    server.log.expect("a request arrived just as its idle connection was closed")
+    with server.client() as client:
+        client.get()
+        time.sleep(CLOCK / 2)
+        client.get()  # which begins the clock anew
+        started = time.monotonic()
+        ending = client.ending()
+        assert (ending.how, ending.rest) == ("fin", b"")
+        within(started, ending)
+        assert not client.is_closed_by_peer(), "half-closed first: a request may be on its way"
+    assert server.ends() == {"idle_timeout": 1}
+    assert server.counters.race_lost == 1
+
+
+def test_idle_client_that_stays(serve: Serve) -> None:
+    """The client does not react to the end: it is closed all the same."""
+    server = serve(hello, timeout_idle=CLOCK, timeout_linger=CLOCK)
+    with server.client() as client:
+        client.get()
+        assert client.ending().how == "fin"
+        started = time.monotonic()
+        assert server.ends() == {"idle_timeout": 1}
+        assert CLOCK - 2 * EARLY <= time.monotonic() - started <= CLOCK + NOISE
+
+
+def test_discard(serve: Serve) -> None:
+    server = serve(refuse, timeout_discard=CLOCK)
+    with server.client() as client:
+        client.send(request("/", "Content-Length: 1000", method="POST") + b"begun")
+        response = client.response()
+        assert response.status == 413
+        assert not response.says_close  # little is outstanding: to read it off is worth while
+        started = time.monotonic()
+        ending = client.ending()
+    assert (ending.how, ending.rest) == ("fin", b"")
+    within(started, ending)
+    assert server.ends() == {"request_unread": 1}
+
+
+def test_linger_in_all(serve: Serve) -> None:
+    """Octets renew the linger clock, but not for ever."""
+    server = serve(refuse, timeout_linger=CLOCK, timeout_linger_total=3 * CLOCK)
+    with server.client() as client:
+        client.ask("/", "Content-Length: 100000000", method="POST")
+        assert client.response().says_close
+        assert client.ending().how == "fin"
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < started + 10:
+                client.send(b"x")
+                time.sleep(0.05)
+        took = time.monotonic() - started
+    assert 3 * CLOCK - 3 * EARLY <= took <= 3 * CLOCK + NOISE, took
+    assert server.ends() == {"request_unread": 1}
+
+
+def test_all_at_once(serve: Serve) -> None:
+    """Twenty clients of each kind, on one server: each ends for its own reason."""
+    server = serve(
+        echo, timeout_first_octet=CLOCK, timeout_head=CLOCK, timeout_body=CLOCK, timeout_idle=CLOCK, timeout_linger=CLOCK
+    )
+    beginnings = {
+        "first_octet_timeout": b"",
+        "head_timeout": b"GET / HT",
+        "body_timeout": request("/", "Content-Length: 9", method="POST") + b"x",
+        "idle_timeout": request(),
+    }
+    clients: list[Client] = []
+    try:
+        for _ in range(20):
+            for octets in beginnings.values():
+                clients.append(server.client())
+                clients[-1].send(octets)
+        for client in clients:
+            assert client.ending().how == "fin"
+    finally:
+        for client in clients:
+            client.close()
+    assert server.ends() == dict.fromkeys(beginnings, 20)

@@ -1,0 +1,225 @@
+"""A client leaves: the application is told, and what it does about it harms nobody (8, 9.5).
+
+1. The client leaves while the application works: `receive` returns http.disconnect, `send` raises an OSError.
+2. An application that goes on all the same, or fails at it, brings nothing into the log but a line at debug level.
+3. Work that goes on behind a complete answer holds no connection.
+"""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from tests.support.apps import Message, Receive, Send, answer, read_body
+from tests.support.client import request
+from tests.support.server import Serve
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_application_that_waits_for_the_end(serve: Serve, how: str) -> None:
+    told = threading.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await read_body(receive)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        assert await receive() == {"type": "http.disconnect"}
+        assert await receive() == {"type": "http.disconnect"}, "again and again"
+        with pytest.raises(OSError, match="gone"):
+            await send({"type": "http.response.body", "body": b"more", "more_body": True})
+        told.set()
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask()
+        client.line()
+        client.reset() if how == "reset" else client.close()
+    if how == "reset":
+        assert told.wait(5)
+        assert server.ends() == {"client_reset": 1}
+    else:
+        # A FIN may be a half-close: the answer is still owed. The first octets sent after it bring a reset.
+        time.sleep(0.1)
+        assert not told.is_set()
+        server.server.worker.hurry()
+        server.loop.call_soon_threadsafe(server._stop.set)
+        assert told.wait(5)
+        server.log.expect("cut")
+
+
+def test_stream_to_a_client_that_closes(serve: Serve) -> None:
+    """The next writes find out, and then send raises."""
+    raised = threading.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"tick\n", "more_body": True})
+                await asyncio.sleep(0.02)
+        except OSError:
+            raised.set()
+            raise
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask()
+        client.line()
+    assert raised.wait(5)
+    assert server.ends() == {"client_reset": 1}
+
+
+def test_application_that_does_not_look(serve: Serve) -> None:
+    """It answers into the void, without a traceback: neither that the client left nor an OSError is its fault."""
+    done = threading.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.2)
+        try:
+            await answer(send, bytes(100_000))
+        finally:
+            done.set()
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask()
+        time.sleep(0.05)
+        client.reset()
+    assert done.wait(5)
+    assert server.ends() == {"client_reset": 1}
+
+
+def test_error_raised_from_the_disconnect(serve: Serve) -> None:
+    """Frameworks wrap what `send` raised in errors of their own."""
+    done = threading.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.2)
+        try:
+            await answer(send, b"late")
+        except OSError as error:
+            done.set()
+            raise ValueError("wrapped") from error
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask()
+        time.sleep(0.05)
+        client.reset()
+    assert done.wait(5)
+    assert server.ends() == {"client_reset": 1}
+
+
+def test_frameworks_own_error_for_a_client_that_left(serve: Serve) -> None:
+    """The application was told http.disconnect: whatever it raises then is no failure of its own."""
+
+    class ClientLeftError(Exception):
+        pass
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise ClientLeftError
+
+    server = serve(app)
+    with server.client() as client:
+        client.send(request("/", "Content-Length: 100", method="POST") + b"x" * 50)
+        time.sleep(0.05)
+        client.reset()
+    assert sum(server.ends().values()) == 1
+
+
+def test_error_after_the_client_left(serve: Serve) -> None:
+    """Whatever it was, nobody was harmed: one line tells of it."""
+    gone = threading.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        while not gone.is_set():
+            await asyncio.sleep(0.01)
+        raise RuntimeError("a mistake")
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask()
+        time.sleep(0.05)
+        client.reset()
+    assert server.ends() == {"client_reset": 1}
+    gone.set()
+    server.until(lambda: any("a mistake" in line for line in server.log.messages()))
+
+
+def test_work_behind_the_answer(serve: Serve) -> None:
+    """The next request on the same connection is served while the work for the last one goes on."""
+    finished: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, b"done")
+        await asyncio.sleep(0.3)
+        finished.append(scope["path"])
+
+    server = serve(app)
+    with server.client() as client:
+        started = time.monotonic()
+        for number in range(5):
+            assert client.get(f"/{number}").content == b"done"
+        assert time.monotonic() - started < 0.3
+        assert finished == []
+    assert server.ends() == {"client_eof_idle": 1}
+    server.until(lambda: len(finished) == 5)
+
+
+def test_failure_behind_the_answer(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, b"done")
+        await asyncio.sleep(0.05)
+        raise RuntimeError("too late")
+
+    server = serve(app)
+    server.log.expect("the application failed")
+    with server.client() as client:
+        assert client.get().content == b"done"
+        time.sleep(0.15)
+        assert client.get().content == b"done"
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_disconnect_behind_the_answer(serve: Serve) -> None:
+    """Once the answer is complete, `receive` returns http.disconnect, and no octet of the next request."""
+    messages: list[Message] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, await read_body(receive))
+        messages.append(await receive())
+
+    server = serve(app)
+    with server.client() as client:
+        client.send(request("/", method="POST", body=b"one") + request("/", method="POST", body=b"two"))
+        assert client.response().content == b"one"
+        assert client.response().content == b"two"
+    assert server.ends() == {"client_eof_idle": 1}
+    server.until(lambda: len(messages) == 2)
+    assert messages == [{"type": "http.disconnect"}] * 2
+
+
+def test_cancelled_by_the_end_of_the_server(serve: Serve) -> None:
+    ended = threading.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    server = serve(app, drain_timeout=0.2)
+    server.log.expect("cut")
+    with server.client() as client:
+        client.ask()
+        time.sleep(0.1)
+        server.loop.call_soon_threadsafe(server._stop.set)
+        response = client.response()
+        assert response.status == 503
+        assert response.says_close
+        assert ended.wait(5)
+    server.stop()
+    assert server._ends() == {"drain_deadline": 1}

@@ -1,0 +1,281 @@
+"""A stop under load, in the way of a deployment: nobody notices it but by `Connection: close` (9.3, 9.5).
+
+1. 24 clients ask without a pause, on persistent connections, and connect anew when they are told to. SIGTERM. Every request
+   that was sent gets its answer, in ten trials of ten (five on each loop); every answer that begins after the signal announces close.
+2. Connections wait in the listening socket's queue, with a request or without, while the loop is blocked. SIGTERM. All of them
+   are accepted and answered; none is reset when that socket is closed. They may even be more than the limit on connections.
+3. A request on an idle connection 0.3 s after the signal, a slow response, a long download: all complete, with close said.
+4. A stream without end is cut at the drain timeout, not before, and that is its reason.
+5. The health check fails from the signal on; during `drain_delay` newcomers are served all the same.
+6. The program ends within its bound, and long before where nothing holds it. Reasons add up.
+"""
+
+import contextlib
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from tests.support.abuse import queued
+from tests.support.apps import slow
+from tests.support.client import Client, IncompleteError, request
+from tests.support.program import Launch, Program, serving
+from tests.support.server import NOISE, Serve
+
+CLIENTS = 24
+TRIALS = 5  # on each loop
+
+
+def reasons(program: Program) -> Counter[str]:
+    """Return the ends that a program logged; it must have been started with DEBUG."""
+    return Counter(line.partition("close=")[2].split()[0] for line in program.errors if ": ended, " in line)
+
+
+DEBUG = ("--log-level", "debug")
+
+
+def read_on(client: Client) -> None:
+    """Read chunks to the end."""
+    while size := int(client.line(), 16):
+        client.exactly(size + 2)
+
+
+class Crowd:
+    """Clients that ask without a pause until nobody listens any more."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.where = program.where
+        self.lost: list[str] = []
+        self.connected = 0
+        self.answers = 0
+        self.silent = 0  # answers to requests sent well after the signal that did not announce close
+        self.signalled = float("inf")
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                client = Client(self.where)
+            except ConnectionRefusedError:
+                return
+            with client:
+                with self._lock:
+                    self.connected += 1
+                if not self._ask(client):
+                    return
+
+    def _ask(self, client: Client) -> bool:
+        """Ask until told to close; return whether no request was lost."""
+        while True:
+            asked = time.monotonic()
+            try:
+                response = client.get("/")
+            except Exception as error:
+                self.lost.append(f"{error!r}, asked {asked - self.signalled:.4f} s after the signal")
+                return False
+            with self._lock:
+                self.answers += 1
+                if asked > self.signalled + 0.1 and not response.says_close:
+                    self.silent += 1
+            if response.says_close:
+                return True
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_busy_clients(launch: Launch, loop: str, trial: int) -> None:
+    program = launch(*serving(loop, "apps:hello", *DEBUG))
+    crowd = Crowd(program)
+    time.sleep(0.25 + 0.01 * trial)
+    crowd.signalled = program.signal()
+    assert program.wait() == 0
+    took = time.monotonic() - crowd.signalled
+    crowd.join()
+    assert not crowd.lost
+    assert crowd.answers > 10 * CLIENTS
+    assert crowd.silent == 0
+    assert took < 3 * NOISE, "nothing holds it up"
+    ends = reasons(program)
+    assert sum(ends.values()) == crowd.connected
+    assert set(ends) == {"drain"}
+    assert len(program.output) == crowd.answers
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_connections_in_the_queue(launch: Launch, loop: str, asked: bool) -> None:
+    """Those that ask only when the loop has gone on are served too, within `drain_idle`."""
+    program = launch(*serving(loop, "apps:slow", "--drain-idle", "3", *DEBUG))
+    with contextlib.ExitStack() as stack:
+        blocker = stack.enter_context(program.client())
+        blocker.ask("/block/1.0")
+        time.sleep(0.2)
+        waiting = [stack.enter_context(program.client()) for _ in range(100)]
+        if asked:
+            for client in waiting:
+                client.ask("/")
+        assert queued(program.where) == 100
+        program.signal()
+        time.sleep(0.1)
+        late = [stack.enter_context(program.client()) for _ in range(50)]  # after the signal: they have connected, too
+        for client in late:
+            client.ask("/")
+        blocker.response()
+        for client in [*late, *waiting]:
+            if not asked and client in waiting:
+                client.ask("/")
+            response = client.response()
+            assert response.content == b"hello\n"
+            assert response.says_close
+            assert client.ending().how == "fin"
+    assert program.wait() == 0
+    ends = reasons(program)
+    assert ends["drain"] >= 150  # the blocker had its answer before the signal could be seen
+    assert sum(ends.values()) == 151
+
+
+def test_more_in_the_queue_than_the_limit_allows(launch: Launch, loop: str) -> None:
+    """At the limit accepting was paused. The socket is closed only when its queue is empty: all are answered, none is reset."""
+    program = launch(*serving(loop, "apps:slow", "--limit-connections", "4", *DEBUG))
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(program.client()) for _ in range(4)]
+        for client in busy:
+            client.ask("/0.8")
+        time.sleep(0.3)
+        waiting = [stack.enter_context(program.client()) for _ in range(20)]
+        for client in waiting:
+            client.ask("/")
+        assert queued(program.where) >= 16
+        program.signal()
+        for client in [*busy, *waiting]:
+            response = client.response()
+            assert response.status == 200
+            assert client.ending().how == "fin"
+    assert program.wait() == 0
+    assert sum(reasons(program).values()) == 24
+
+
+def test_everybody_gets_what_was_begun(launch: Launch, loop: str) -> None:
+    program = launch(*serving(loop, "abuse:app", "--health-path", "/health", "--drain-delay", "0.4", *DEBUG))
+    with contextlib.ExitStack() as stack:
+        idle, slow_one, download, checked, pipelined = [stack.enter_context(program.client()) for _ in range(5)]
+        for client in (idle, pipelined):
+            assert not client.get().says_close
+        health = checked.get("/health")
+        assert (health.status, health.content) == (200, b"ok\n")
+        slow_one.ask("/1.2")
+        download.ask("/large/60000000")
+        head = download.head()
+        pipelined.send(request("/0.5") + request("/"))
+        time.sleep(0.1)
+        signalled = program.signal()
+        program.line("stopping")
+        health = checked.get("/health")
+        assert (health.status, health.says_close) == (503, True)
+        with program.client() as newcomer:  # the delay is not over
+            response = newcomer.get()
+            assert response.content == b"hello\n"
+            assert response.says_close
+        time.sleep(max(0.0, signalled + 0.3 - time.monotonic()))
+        response = idle.get()
+        assert response.content == b"hello\n"
+        assert response.says_close
+        first = pipelined.response()
+        assert first.content == b"late\n"
+        assert first.says_close
+        assert pipelined.ending().rest == b"", "what is pipelined behind an announced close is not served"
+        response = slow_one.response()
+        assert response.content == b"late\n"
+        assert response.says_close
+        time.sleep(max(0.0, signalled + 1.0 - time.monotonic()))  # the download is in no hurry
+        assert len(download.exactly(int(head["content-length"]))) == 60_000_000
+        download.half_close()
+        assert program.wait() == 0
+        assert time.monotonic() - signalled < 5 + NOISE
+    assert sum(reasons(program).values()) == 6
+
+
+def test_stream_without_end(launch: Launch, loop: str) -> None:
+    """Its head was out before the signal: nothing can be announced any more. The cut is visible: no last chunk."""
+    program = launch(*serving(loop, "abuse:app", "--drain-timeout", "1", *DEBUG))
+    with program.client() as client:
+        client.ask("/endless")
+        assert "connection" not in client.head()
+        signalled = program.signal()
+        with pytest.raises(IncompleteError):
+            read_on(client)
+        cut = time.monotonic() - signalled
+        assert 0.95 <= cut <= 1 + NOISE
+    assert program.wait() == 0
+    assert time.monotonic() - signalled < 2 + NOISE
+    assert reasons(program) == {"drain_deadline": 1}
+
+
+def test_response_that_does_not_begin(launch: Launch, loop: str) -> None:
+    """What has no response at the deadline is answered 503: the client knows that it may ask elsewhere."""
+    program = launch(*serving(loop, "abuse:app", "--drain-timeout", "0.6", *DEBUG))
+    with program.client() as client, program.client() as reading:
+        client.ask("/30")
+        reading.send(request("/read/0", "Content-Length: 10", method="POST") + b"half")
+        time.sleep(0.2)
+        signalled = program.signal()
+        for waiting in (client, reading):
+            response = waiting.response()
+            assert response.status == 503
+            assert response.says_close
+        assert time.monotonic() - signalled >= 0.55
+    assert program.wait() == 0
+    assert time.monotonic() - signalled < 2 + NOISE
+    assert reasons(program) == {"drain_deadline": 2}
+
+
+def test_client_that_reads_nothing_holds_it_no_longer_than_the_deadline(launch: Launch, loop: str) -> None:
+    program = launch(*serving(loop, "abuse:app", "--drain-timeout", "0.6", *DEBUG))
+    with Client(program.where, receive_buffer=4096) as client:
+        client.ask("/large/50000000")
+        client.line()
+        signalled = program.signal()
+        assert program.wait() == 0
+        took = time.monotonic() - signalled
+        assert 0.55 <= took < 0.6 + 1.0 + NOISE
+    assert reasons(program) == {"drain_deadline": 1}
+
+
+def test_idle_connections_that_stay_hold_it_no_longer_than_they_may(launch: Launch, loop: str) -> None:
+    """With the defaults: 2 s for another request, 1 s for one that crosses the end. 50 clients do not react at all."""
+    program = launch(*serving(loop, "apps:hello", *DEBUG))
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(program.client()) for _ in range(50)]
+        for client in clients:
+            client.get()
+        signalled = program.signal()
+        assert program.wait() == 0
+        assert 1.7 <= time.monotonic() - signalled <= 2 + 1 + 0.5 + NOISE
+    assert reasons(program) == {"drain": 50}
+
+
+def test_short_of_connections_when_the_signal_comes(serve: Serve) -> None:
+    """Pressure shortens the idle timeout, but not the time that idle connections have in a drain."""
+    server = serve(slow, limit_connections=20, drain_idle=1.0, timeout_idle_least=0.5)
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(server.client()) for _ in range(18)]
+        idle = stack.enter_context(server.client())
+        for client in busy:
+            client.ask("/1.2")
+        server.until(lambda: server.server.worker.snapshot()["pressure"] >= 0.9)
+        idle.get()
+        server.loop.call_soon_threadsafe(server._stop.set)
+        time.sleep(0.7)
+        assert idle.get().says_close
+        for client in busy:
+            assert client.response().says_close
+    server.stop()
+    assert server._ends() == {"drain": 19}

@@ -1,0 +1,157 @@
+"""A response is sent while the client still uploads: it arrives in full, every time (9.6).
+
+1. The client sends a request with a body of 10 MB, and reads nothing before it has written everything.
+2. The application answers 413 at once and never reads the body.
+3. The server announces close, half-closes, and reads and drops what still comes: a close would bring a reset, and with it the
+   client would lose the answer.
+4. The client reads the whole answer, then a FIN.
+
+The same through a relay that holds everything back for a while, as a network does, and from a client that sends in chunks. A
+server that just closes fails this: the last test shows that the client here would notice.
+"""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.support.apps import Message, Receive, Send, answer, refuse
+from tests.support.client import Client, request
+from tests.support.relay import Relay
+from tests.support.server import Serve
+
+SIZE = 10_000_000
+TIMES = 50
+
+
+def upload(client: Client, size: int = SIZE) -> None:
+    client.ask("/upload", f"Content-Length: {size}", method="POST")
+    piece = bytes(1 << 16)
+    for offset in range(0, size, len(piece)):
+        client.send(piece[: size - offset])
+
+
+def upload_chunked(client: Client) -> None:
+    client.ask("/upload", "Transfer-Encoding: chunked", method="POST")
+    piece = b"%x\r\n%b\r\n" % (1 << 16, bytes(1 << 16))
+    for _ in range(0, SIZE, 1 << 16):
+        client.send(piece)
+    client.send(b"0\r\n\r\n")
+
+
+def refused(client: Client, *, announced: bool = True) -> None:
+    response = client.response()
+    assert response.status == 413
+    assert response.content == b"too large\n"
+    assert response.says_close == announced
+    ending = client.ending()
+    assert (ending.how, ending.rest) == ("fin", b"")
+
+
+def test_refused_upload_is_answered(serve: Serve) -> None:
+    server = serve(refuse)
+    for _ in range(TIMES):
+        with server.client() as client:
+            upload(client)
+            refused(client)
+    assert server.ends() == {"request_unread": TIMES}
+
+
+def test_refused_upload_with_small_buffers(serve: Serve) -> None:
+    server = serve(refuse)
+    for _ in range(5):
+        with server.client(send_buffer=8192, receive_buffer=4096) as client:
+            upload(client, 1_000_000)
+            refused(client)
+    assert server.ends() == {"request_unread": 5}
+
+
+def test_refused_chunked_upload(serve: Serve) -> None:
+    """How much follows cannot be known when the head leaves: the close may be unannounced."""
+    server = serve(refuse)
+    for _ in range(5):
+        with server.client() as client:
+            upload_chunked(client)
+            response = client.response()
+            assert (response.status, response.content) == (413, b"too large\n")
+            assert client.ending().how == "fin"
+    assert server.ends() == {"request_unread": 5}
+
+
+def test_refused_upload_through_a_slow_network(serve: Serve) -> None:
+    server = serve(refuse)
+    with Relay(server.where, delay=0.02) as relay:
+        for _ in range(5):
+            with Client(relay.where) as client:
+                upload(client)
+                refused(client)
+    assert server.ends() == {"request_unread": 5}
+
+
+@pytest.mark.parametrize("size", [0, 1, 300_000])
+def test_large_answer_to_a_refused_upload(serve: Serve, size: int) -> None:
+    """The answer does not fit into the buffers: it is sent while the body is dropped."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, bytes(size), 413)
+
+    server = serve(app)
+    with server.client(receive_buffer=4096) as client:
+        upload(client)
+        response = client.response()
+        assert response.content == bytes(size)
+        assert client.ending().how == "fin"
+    assert server.ends() == {"request_unread": 1}
+
+
+def test_small_unread_body_keeps_the_connection(serve: Serve) -> None:
+    server = serve(refuse)
+    with server.client() as client:
+        for _ in range(10):
+            upload(client, 200_000)
+            response = client.response()
+            assert response.status == 413
+            assert not response.says_close
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_body_left_half_read(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        await answer(send, b"too large\n", 413)
+
+    server = serve(app)
+    with server.client() as client:
+        upload(client)
+        refused(client)
+    assert server.ends() == {"request_unread": 1}
+
+
+def test_this_client_would_notice_a_reset() -> None:
+    """A server that answers and closes, for comparison."""
+
+    def careless(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1024)
+            connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=careless, args=(listener,))
+        thread.start()
+        with Client(listener.getsockname()) as client, pytest.raises(ConnectionError):
+            upload(client)
+        thread.join()
+
+
+def test_refused_upload_that_goes_on_by_and_by(serve: Serve) -> None:
+    """The client sends on for longer than the pause that lingering allows: it is the pauses that count."""
+    server = serve(refuse, timeout_linger=0.3)
+    with server.client() as client:
+        client.send(request("/", "Content-Length: 1000000", method="POST"))
+        for _ in range(8):
+            client.send(bytes(1000))
+            time.sleep(0.1)
+        refused(client)
+    assert server.ends() == {"request_unread": 1}

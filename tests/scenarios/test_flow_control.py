@@ -1,0 +1,216 @@
+"""Memory stays bounded in both directions, for each side can make the other wait.
+
+1. A client reads slowly: the application's `send` waits, and no more than a buffer's worth is held by the server.
+2. An application reads slowly, or not at all: reading from the socket pauses, and the client's own writes block.
+3. A client sends requests and never reads the answers: the next ones are not even looked at.
+4. All of it goes on where it stopped, and nothing is lost.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+
+from tests.support.apps import Message, Receive, Send, answer, hello, read_body
+from tests.support.client import Client, request
+from tests.support.server import Serve, Served
+
+PIECE = 64 * 1024
+# The kernel's buffers on both sides, and the transport's: on loopback they grow to some megabytes.
+HELD = 16_000_000
+
+
+def flood(client: Client, octets: bytes, times: int) -> int:
+    """Send until the server takes no more for half a second; return how often `octets` were taken in full."""
+    client.sock.settimeout(0.5)
+    taken = 0
+    with contextlib.suppress(TimeoutError):
+        for _ in range(times):
+            client.send(octets)
+            taken += 1
+    return taken
+
+
+def held(server: Served) -> int:
+    """Return how many octets the server holds for its one client: in the transport, in the core, not in the kernel."""
+
+    def count() -> int:
+        (session,) = server.server.worker.shared.register
+        connection = session.connection
+        return (
+            session._wire._transport.get_write_buffer_size()
+            + connection._content_size
+            + len(connection._buffer)
+            - connection._position
+            + len(connection._held or b"")
+        )
+
+    return server.call(count)
+
+
+def settled(count: Callable[[], int]) -> int:
+    """Wait until a count no longer grows, and return it."""
+    before = -1
+    for _ in range(20):
+        if (now := count()) == before:
+            return now
+        before = now
+        time.sleep(0.3)
+    raise AssertionError("it grows and grows")
+
+
+def test_slow_reader_pauses_send(serve: Serve) -> None:
+    sent: list[int] = []
+    total = 1000
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for number in range(total):
+            await send({"type": "http.response.body", "body": bytes([number % 251]) * PIECE, "more_body": True})
+            sent.append(number)
+        await send({"type": "http.response.body"})
+
+    server = serve(app)
+    with server.client(receive_buffer=65536) as client:
+        client.ask()
+        assert 0 < settled(lambda: len(sent)) * PIECE < HELD
+        assert held(server) < 4 * PIECE
+        response = client.response()
+    assert len(sent) == total
+    digest = hashlib.sha256()
+    for number in range(total):
+        digest.update(bytes([number % 251]) * PIECE)
+    assert hashlib.sha256(response.content).digest() == digest.digest()
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_client_that_leaves_while_send_waits(serve: Serve) -> None:
+    """`send` does not wait for ever: it raises an OSError."""
+    raised: list[BaseException] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": bytes(PIECE), "more_body": True})
+        except OSError as error:
+            raised.append(error)
+            raise
+
+    server = serve(app)
+    with server.client(receive_buffer=4096) as client:
+        client.ask()
+        client.line()
+        time.sleep(0.2)
+        client.reset()
+    assert server.ends() == {"client_reset": 1}
+    server.until(lambda: raised)
+
+
+def test_body_that_nobody_reads_pauses_the_socket(serve: Serve) -> None:
+    waiting = threading.Event()
+    gate: list[asyncio.Event] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        gate.append(asyncio.Event())
+        waiting.set()
+        await gate[0].wait()
+        await answer(send, hashlib.sha256(await read_body(receive)).hexdigest().encode())
+
+    server = serve(app, limit_buffer=PIECE)
+    size = 100_000_000
+    with server.client(send_buffer=65536) as client:
+        client.ask("/", f"Content-Length: {size}", method="POST")
+        assert waiting.wait(5)
+        taken = flood(client, bytes(PIECE), 1000) * PIECE
+        assert taken < HELD
+        # A send that timed out may have been taken in part: this client is no use any more but to count.
+        assert held(server) <= 8 * PIECE, "one read beyond the limit, however large, is all that is held"
+        client.reset()
+    assert server.ends() == {"client_reset": 1}
+    server.call(gate[0].set)
+
+
+def test_slow_application_gets_everything(serve: Serve) -> None:
+    """The body comes as fast as the client can, and is read at leisure."""
+    size = 8_000_000
+    content = hashlib.shake_256(b"body").digest(size)
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        digest, largest, more = hashlib.sha256(), 0, True
+        while more:
+            message = await receive()
+            more = message["more_body"]
+            largest = max(largest, len(message["body"]))
+            digest.update(message["body"])
+            await asyncio.sleep(0.002)
+        await answer(send, b"%d %s" % (largest, digest.hexdigest().encode()))
+
+    server = serve(app, limit_buffer=PIECE)
+    with server.client() as client:
+        for _ in range(2):
+            response = client.get("/", method="POST", body=content)
+            largest, digest = response.content.split()
+            assert digest.decode() == hashlib.sha256(content).hexdigest()
+            assert int(largest) <= 8 * PIECE
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_answers_that_nobody_reads(serve: Serve) -> None:
+    """Pipelined requests without end from a client that does not read: they are not served into memory."""
+    served = 0
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        nonlocal served
+        served += 1
+        await answer(send, bytes(10_000))
+
+    server = serve(app)
+    with server.client(receive_buffer=4096, send_buffer=65536) as client:
+        flood(client, request() * 100, 5000)
+        now = settled(lambda: served)
+        assert now * 10_000 < HELD
+        assert held(server) < 1_000_000
+        client.sock.settimeout(10)
+        for _ in range(now + 100):  # it goes on where it stopped
+            assert len(client.response().content) == 10_000
+        client.reset()
+    assert server.ends() == {"client_reset": 1}
+
+
+def test_large_answers_in_turn(serve: Serve) -> None:
+    """Each answer is larger than what fits into the buffers, and the next request waits behind it."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, scope["path"].encode()[1:] * 1_000_000)
+
+    server = serve(app)
+    with server.client(receive_buffer=65536) as client:
+        client.send(b"".join(request(f"/{digit}") for digit in range(8)))
+        for digit in range(8):
+            time.sleep(0.02)
+            assert client.response().content == b"%d" % digit * 1_000_000
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_a_slow_client_holds_nobody_up(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/large":
+            await answer(send, bytes(50_000_000))
+        else:
+            await hello(scope, receive, send)
+
+    server = serve(app)
+    with contextlib.ExitStack() as stack:
+        stuck = [stack.enter_context(server.client(receive_buffer=4096)) for _ in range(5)]
+        for client in stuck:
+            client.ask("/large")
+            client.line()
+        quick = stack.enter_context(server.client())
+        started = time.monotonic()
+        for _ in range(100):
+            assert quick.get().content == b"hello\n"
+        assert time.monotonic() - started < 3
+    assert sum(server.ends().values()) == 6

@@ -1,0 +1,155 @@
+"""A client that says it will send no more still gets its answers (9.6).
+
+1. The client sends a request and shuts its sending side at once.
+2. The application takes its time.
+3. The answer arrives in full and announces close, for nothing can follow; then a FIN.
+
+The same with pipelined requests, with a body, and where the end comes too early: within a head, or within a body.
+"""
+
+import asyncio
+import time
+
+from tests.support.apps import Message, Receive, Send, answer, echo, read_body, slow, target
+from tests.support.client import chunked, request
+from tests.support.server import Serve
+
+
+def test_answer_after_half_close(serve: Serve) -> None:
+    server = serve(slow)
+    with server.client() as client:
+        client.ask("/0.3")
+        client.half_close()
+        response = client.response()
+        assert response.content == b"late\n"
+        assert response.says_close
+        assert client.ending().how == "fin"
+    assert server.ends() == {"client_half_closed": 1}
+
+
+def test_half_close_while_the_application_works(serve: Serve) -> None:
+    server = serve(slow)
+    with server.client() as client:
+        client.ask("/0.3")
+        time.sleep(0.1)
+        client.half_close()
+        assert client.response().content == b"late\n"
+        assert client.ending().how == "fin"
+    assert server.ends() == {"client_half_closed": 1}
+
+
+def test_pipelined_requests_before_half_close(serve: Serve) -> None:
+    server = serve(target)
+    with server.client() as client:
+        client.send(b"".join(request(f"/{number}") for number in range(50)))
+        client.half_close()
+        for number in range(50):
+            response = client.response()
+            assert response.content == b"/%d" % number
+        assert client.ending().how == "fin"
+    assert sum(server.ends().values()) == 1
+
+
+def test_body_before_half_close(serve: Serve) -> None:
+    server = serve(echo)
+    with server.client() as client:
+        client.ask(method="POST", body=b"x" * 100_000)
+        client.half_close()
+        assert client.response().content == b"x" * 100_000
+        assert client.ending().how == "fin"
+    with server.client() as client:
+        client.send(request("/", "Transfer-Encoding: chunked", method="POST") + chunked(b"one", b"two"))
+        client.half_close()
+        assert client.response().content == b"onetwo"
+        assert client.ending().how == "fin"
+    assert sum(server.ends().values()) == 2
+
+
+def test_half_close_within_a_head(serve: Serve) -> None:
+    server = serve(target)
+    with server.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: loc")
+        client.half_close()
+        ending = client.ending()
+    assert ending.how == "fin"
+    assert server.ends() == {"client_incomplete": 1}
+
+
+def test_half_close_behind_a_whole_request_and_half_a_one(serve: Serve) -> None:
+    server = serve(target)
+    with server.client() as client:
+        client.send(request("/whole") + b"GET /half HTT")
+        client.half_close()
+        assert client.response().content == b"/whole"
+        assert client.ending().how == "fin"
+    assert server.ends() == {"client_incomplete": 1}
+
+
+def test_half_close_within_a_body(serve: Serve) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            seen.append(message["type"])
+            if message["type"] == "http.disconnect":
+                return
+
+    server = serve(app)
+    with server.client() as client:
+        client.send(request("/", "Content-Length: 100", method="POST") + b"x" * 50)
+        client.half_close()
+        response = client.response()
+        assert response.status == 400
+        assert response.says_close
+        assert client.ending().how == "fin"
+    assert server.ends() == {"client_incomplete": 1}
+    assert seen[-1] == "http.disconnect"
+
+
+def test_half_close_during_a_response(serve: Serve) -> None:
+    """What was begun is finished, whole."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await read_body(receive)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(10):
+            await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
+            await asyncio.sleep(0.02)
+        await send({"type": "http.response.body"})
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask()
+        client.line()
+        client.half_close()
+        client.field_lines()
+        body = client.ending().rest
+    assert body.count(b"x") == 10_000
+    assert body.endswith(b"0\r\n\r\n")
+    assert server.ends() == {"client_half_closed": 1}
+
+
+def test_idle_half_close(serve: Serve) -> None:
+    server = serve(target)
+    with server.client() as client:
+        client.get()
+        client.half_close()
+        assert client.ending().how == "fin"
+    with server.client() as client:
+        client.half_close()
+        assert client.ending().how == "fin"
+    assert server.ends() == {"client_eof_idle": 1, "client_eof_unused": 1}
+
+
+def test_answer_that_says_nothing_of_its_length(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, await read_body(receive), 200)
+
+    server = serve(app)
+    with server.client() as client:
+        client.send(b"POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc")
+        client.half_close()
+        assert client.response().content == b"abc"
+        assert client.ending().how == "fin"
+    assert server.ends() == {"client_http10": 1}

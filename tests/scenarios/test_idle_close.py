@@ -1,0 +1,184 @@
+"""An idle connection ends without loss, as far as the server can see to that (9.5).
+
+1. Octets that have arrived are looked for as the last thing before the FIN: between look and FIN lie some microseconds.
+2. A request sent in the last moment is answered, or it meets a clean end; a reset comes at no time within a second after the FIN.
+3. A request that crosses the end cannot be answered. It is counted as lost, and one warning names the remedy.
+4. The same behind a network that delays everything: what was sent before the FIN could be seen is counted.
+5. Octets that are no request, or come after an announced close, are not counted.
+6. With `advertise_keep_alive` every response tells the time; the connection is really held for longer.
+"""
+
+import contextlib
+import random
+import statistics
+import threading
+import time
+
+import pytest
+
+from bide.transport.aio import AioWire
+from tests.support.abuse import balanced
+from tests.support.apps import hello
+from tests.support.client import Client
+from tests.support.relay import Relay
+from tests.support.server import NOISE, Serve
+
+IDLE = 0.3
+REMEDY = "--timeout-idle"
+
+
+def test_window_between_look_and_fin(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole call, of which the window is a part, takes less than 0.05 ms where the machine lets it run through."""
+    took: list[float] = []
+    original = AioWire.half_close_if_quiet
+
+    def measured(self: AioWire) -> bool:
+        started = time.perf_counter()
+        done = original(self)
+        if done:
+            took.append(time.perf_counter() - started)
+        return done
+
+    monkeypatch.setattr(AioWire, "half_close_if_quiet", measured)
+    server = serve(hello, timeout_idle=IDLE)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for _ in range(50)]
+        for client in clients:
+            client.get()
+        for client in clients:
+            assert client.ending().how == "fin"
+    assert server.ends() == {"idle_timeout": 50}
+    assert len(took) == 50
+    assert statistics.median(took) < 0.000_05
+
+
+def test_requests_around_the_end(serve: Serve) -> None:
+    """200 clients ask within a few milliseconds of the end. Answered, or a clean end; never a reset, never half an answer."""
+    server = serve(hello, timeout_idle=IDLE)
+    server.log.asked_for.append(REMEDY)
+    outcomes: list[str] = []
+
+    def run(after: float) -> None:
+        with server.client() as client:
+            client.get()
+            time.sleep(after)
+            try:
+                client.ask()
+                ending = None if client.sock.recv(1 << 16).startswith(b"HTTP/1.1 200") else client.ending()
+                outcomes.append("answered" if ending is None else f"{ending.how} {ending.rest!r}")
+            except ConnectionError as error:
+                outcomes.append(repr(error))
+
+    for _ in range(8):
+        threads = [
+            threading.Thread(target=run, args=(IDLE + random.uniform(-0.01, 0.12),)) for _ in range(25)
+        ]  # a sweep is 0.075 s late at most
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert set(outcomes) <= {"answered", "fin b''"}, outcomes
+    lost = len([outcome for outcome in outcomes if outcome != "answered"])
+    balanced(server)
+    assert server.call(lambda: server.counters.race_lost) == lost
+    if not lost:
+        server.log.asked_for.clear()
+
+
+def test_lost_requests_are_counted_and_told_once(serve: Serve) -> None:
+    server = serve(hello, timeout_idle=IDLE)
+    server.log.expect(REMEDY)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for _ in range(5)]
+        for client in clients:
+            client.get()
+        for client in clients:
+            assert not client.silent_for(IDLE + NOISE)
+            client.ask()
+            assert client.ending().how == "fin"
+        assert balanced(server)["race_lost"] == 5
+        told = [line for line in server.log.messages() if REMEDY in line]
+        assert len(told) == 1, "one line, not one per connection"
+        assert "--advertise-keep-alive" in told[0]
+    assert server.ends() == {"idle_timeout": 5}
+
+
+def test_listens_for_about_a_second(serve: Serve) -> None:
+    """A request 0.6 s after the FIN is still noticed; the connection ends a second after the FIN, or after that request."""
+    server = serve(hello, timeout_idle=IDLE, timeout_linger=2.0)
+    server.log.expect(REMEDY)
+    with server.client() as late, server.client() as quiet:
+        late.get()
+        quiet.get()
+        assert quiet.ending().how == "fin"
+        fin = time.monotonic()
+        time.sleep(0.6)
+        late.ask()
+        server.until(lambda: server.counters.race_lost == 1)
+        server.until(lambda: server.server.worker.snapshot()["states"]["linger"] == 1)
+        assert 0.9 <= time.monotonic() - fin <= 1.0 + NOISE
+        late.close()
+    assert server.ends() == {"idle_timeout": 2}
+
+
+def test_delayed_network(serve: Serve) -> None:
+    """The FIN needs 0.15 s to the client: what it sends meanwhile was sent to an open connection. That is the real race."""
+    server = serve(hello, timeout_idle=0.5)
+    server.log.expect(REMEDY)
+    with Relay(server.where, delay=0.15) as relay, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(relay.where)) for _ in range(4)]
+        for client in clients:
+            client.get()
+        server.until(lambda: server.server.worker.snapshot()["states"]["linger"])
+        for client in clients:
+            client.ask()
+            ending = client.ending()
+            assert (ending.how, ending.rest) == ("fin", b"")
+        server.until(lambda: server.counters.race_lost == 4)
+    assert server.ends(wait=False) == {"idle_timeout": 4}
+
+
+def test_not_counted_where_nothing_was_lost(serve: Serve) -> None:
+    """After an announced close the client knows; nothing that it sends then was promised an answer."""
+    server = serve(hello, timeout_idle=IDLE, close_for=("path:/last",))
+    with server.client() as told, server.client() as left:
+        assert told.get("/last").says_close
+        told.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        left.get()
+        assert left.ending().how == "fin"
+    assert server.ends()["idle_timeout"] == 1
+    assert server.counters.race_lost == 0
+
+
+def test_advertised_less_than_held(serve: Serve) -> None:
+    server = serve(hello, timeout_idle=2.0, advertise_keep_alive=True)
+    with server.client() as client:
+        assert client.get()["keep-alive"] == "timeout=1"
+        time.sleep(1.0)  # a client that reads it asks no later than that
+        response = client.get()
+        assert response["keep-alive"] == "timeout=1"
+        started = time.monotonic()
+        assert client.ending().how == "fin"
+        assert time.monotonic() - started >= 1.9
+    assert server.ends() == {"idle_timeout": 1}
+
+
+@pytest.mark.parametrize("options", [{}, {"advertise_keep_alive": True, "keep_alive": False}])
+def test_not_advertised(serve: Serve, options: dict[str, bool]) -> None:
+    server = serve(hello, **options)
+    with server.client() as client:
+        assert "keep-alive" not in client.get()
+    server.ends()
+
+
+def test_advertised_not_where_close_is_announced(serve: Serve) -> None:
+    server = serve(hello, advertise_keep_alive=True)
+    with server.client() as client:
+        response = client.get("/", "Connection: close")
+        assert response.says_close
+        assert "keep-alive" not in response
+    with server.client() as client:
+        response = client.get("/", "Connection: keep-alive", version="1.0")
+        assert response["connection"] == "keep-alive"
+        assert response["keep-alive"] == "timeout=74"
+    server.ends()

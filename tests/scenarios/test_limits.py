@@ -1,0 +1,266 @@
+"""A limit on connections locks nobody out who asks something (9.5): idle connections make room, newcomers wait, few are refused.
+
+1. Every slot is held by an idle connection. Ten newcomers ask: ten answers. The longest idle were ended, few at a time.
+2. Every slot is held by an exchange. Newcomers wait in the kernel's queue and are answered as slots become free; nobody gets 503.
+3. The same where all newcomers arrive at once, while the loop is blocked.
+4. With `limit_overflow`: so many are answered 503 with Retry-After at once; those beyond it wait.
+5. With `limit_connections_per_peer`: one address cannot take all slots, others do not notice.
+6. Under `ulimit -n 256`, 400 clients: all are answered, ten newcomers too. While nobody asks anything the process is at rest, with the
+   queue full and accepting paused; afterwards everything is as before.
+7. Accepting pauses and goes on many times; the kernel's queue is never lost.
+"""
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from tests.support.abuse import Child, balanced, ended, kernel_sockets, queued
+from tests.support.apps import hello, slow
+from tests.support.client import Client, Where
+from tests.support.server import Serve
+
+LIMIT = 20
+NEWCOMERS = 10
+FULL = "every connection that the limit allows"
+
+
+def held(stack: contextlib.ExitStack, where: Where, count: int) -> list[Client]:
+    """Return so many clients, each with an idle connection, if it was not shed for a later one."""
+    clients = []
+    for _ in range(count):
+        client = stack.enter_context(Client(where))
+        assert client.get().status == 200
+        clients.append(client)
+    return clients
+
+
+def test_ten_newcomers_where_every_slot_is_idle(serve: Serve) -> None:
+    server = serve(hello, limit_connections=LIMIT)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for _ in range(LIMIT - 1)]
+        for client in clients:
+            client.get()
+        used = clients.pop(0)
+        for _ in range(NEWCOMERS):
+            used.get()  # never the longest idle
+            newcomer = stack.enter_context(server.client())
+            assert newcomer.get().status == 200
+            assert balanced(server)["opened"] <= LIMIT - 1 + NEWCOMERS
+        assert used.get().status == 200
+        # Those that had to go are those that were idle for longest, each ended cleanly.
+        gone = [not client.silent_for(0.01) for client in clients]
+        shed = server.ends(wait=False)["shed"]
+        assert gone == [True] * shed + [False] * (len(clients) - shed)
+        assert NEWCOMERS - 1 <= shed <= 2 * NEWCOMERS
+        for client in clients[:shed]:
+            ending = client.ending()
+            assert (ending.how, ending.rest) == ("fin", b"")
+    ends = server.ends()
+    assert set(ends) == {"shed", "client_eof_idle"}
+
+
+def test_newcomers_that_come_together(serve: Serve) -> None:
+    server = serve(hello, limit_connections=LIMIT)
+    with contextlib.ExitStack() as stack:
+        for _ in range(LIMIT):
+            stack.enter_context(server.client()).get()
+        newcomers = [stack.enter_context(server.client()) for _ in range(NEWCOMERS)]
+        for client in newcomers:
+            client.ask()
+        for client in newcomers:
+            response = client.response()
+            assert response.status == 200
+    server.ends()
+
+
+def test_newcomers_wait_where_every_slot_is_busy(serve: Serve) -> None:
+    server = serve(slow, limit_connections=8)
+    server.log.expect(FULL)
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(server.client()) for _ in range(8)]
+        for client in busy:
+            client.ask("/0.8")
+        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"] == 8)
+        newcomers = [stack.enter_context(server.client()) for _ in range(NEWCOMERS)]
+        for client in newcomers:
+            client.ask()
+        assert newcomers[0].silent_for(0.2)
+        snapshot = server.call(server.server.worker.snapshot)
+        assert not snapshot["accepting"]
+        assert queued(server.where) >= 1
+        for client in [*busy, *newcomers]:
+            assert client.response().status == 200
+        assert server.until(lambda: server.server.worker.snapshot()["accepting"])
+        balanced(server)
+    assert "refused" not in server.ends()
+
+
+def test_burst_beyond_the_limit_while_the_loop_is_blocked(serve: Serve) -> None:
+    server = serve(slow, limit_connections=LIMIT)
+    with contextlib.ExitStack() as stack:
+        blocker = stack.enter_context(server.client())
+        blocker.ask("/block/0.6")
+        time.sleep(0.1)
+        burst = [stack.enter_context(server.client()) for _ in range(3 * LIMIT)]
+        for client in burst:
+            client.ask()
+        statuses = Counter(client.response().status for client in burst)
+        assert statuses == {200: 3 * LIMIT}
+        balanced(server)
+        if server.log.messages(logging.WARNING):  # it may come to a pause, or not
+            server.log.expect(FULL)
+    assert "refused" not in server.ends()
+
+
+def test_overflow_is_refused_politely(serve: Serve) -> None:
+    """4 are served, 3 are told that there is no room, the next waits for one that leaves."""
+    server = serve(slow, limit_connections=4, limit_overflow=3, timeout_idle_least=4.2)
+    server.log.expect(FULL)
+    with contextlib.ExitStack() as stack:
+        busy = []
+        for count in range(1, 5):
+            busy.append(stack.enter_context(server.client()))
+            busy[-1].ask("/0.8")
+            server.until(lambda count=count: server.server.worker.snapshot()["states"]["exchange"] == count)  # type: ignore[misc]
+        refused = [stack.enter_context(server.client()) for _ in range(3)]
+        for client in refused:
+            response = client.get()
+            assert response.status == 503
+            assert int(response["retry-after"]) >= 1
+            assert response.says_close
+            assert client.ending().how == "fin"
+        for client in busy:
+            assert client.response().status == 200
+        for client in refused:
+            client.close()
+        server.until(lambda: server.server.worker.snapshot()["accepting"])
+        late = stack.enter_context(server.client())
+        assert late.get().status == 200
+    ends = server.ends()
+    assert ends["refused"] == 3
+
+
+def test_limit_per_peer(serve: Serve) -> None:
+    """Of one address 3 may be busy, a fourth is refused; idle ones of that address make room first; others are not concerned."""
+    server = serve(slow, limit_connections_per_peer=3)
+    assert not isinstance(server.where, str)
+
+    def other() -> Client:
+        client = Client.__new__(Client)
+        client.buffer = bytearray()
+        client.sock = socket.create_connection(server.where, timeout=10, source_address=("127.0.0.9", 0))  # type: ignore[arg-type]
+        return client
+
+    with contextlib.ExitStack() as stack:
+        first = [stack.enter_context(server.client()) for _ in range(3)]
+        elsewhere = stack.enter_context(other())
+        assert elsewhere.get().status == 200
+        for client in first:
+            assert client.get().status == 200
+        fourth = stack.enter_context(server.client())
+        assert fourth.get().status == 200
+        assert first[0].ending().how == "fin"  # the longest idle of the three
+        for client in (*first[1:], fourth):
+            client.ask("/0.5")
+        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"] == 3)
+        fifth = stack.enter_context(server.client())
+        response = fifth.get()
+        assert response.status == 503
+        assert "retry-after" in response
+        assert stack.enter_context(other()).get().status == 200
+        assert elsewhere.get().status == 200
+        for client in (*first[1:], fourth):
+            assert client.response().status == 200
+        balanced(server)
+    ends = server.ends()
+    assert (ends["shed"], ends["refused"]) == (1, 1)
+
+
+def test_pausing_again_and_again(serve: Serve) -> None:
+    """200 clients, each with a connection for a single slow request, through 4 slots: nobody is lost, and nobody is refused."""
+    server = serve(slow, limit_connections=4)
+    server.log.expect(FULL)
+    outcomes: list[object] = []
+
+    def run() -> None:
+        for _ in range(25):
+            try:
+                with Client(server.where) as client:
+                    outcomes.append(client.get("/0.005", "Connection: close").status)
+            except Exception as error:
+                outcomes.append(repr(error))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Counter(outcomes) == {200: 200}
+    assert server.ends() == {"client_close_option": 200}
+    assert kernel_sockets(server.where) == 0
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_400_clients_with_256_descriptors(loop: str, together: bool) -> None:
+    """One after the other, or all of them within the moment in which the loop is blocked."""
+    with Child(loop, nofile=256) as server:
+        before = server.ask()
+        with contextlib.ExitStack() as stack:
+            if together:
+                blocker = stack.enter_context(server.client())
+                blocker.ask("/block/0.6")
+                time.sleep(0.1)
+                clients = [stack.enter_context(server.client()) for _ in range(400)]
+                for client in clients:
+                    client.ask()
+                assert Counter(client.response().status for client in clients) == {200: 400}
+            else:
+                held(stack, server.where, 400)
+            newcomers = [stack.enter_context(server.client()) for _ in range(NEWCOMERS)]
+            for client in newcomers:
+                assert client.get().status == 200
+            now = server.ask()
+            assert set(ended(now)) == {"shed"}
+            assert now["descriptors"] < 256
+            assert server.load(0.5) < 0.05
+        after = server.empty()
+        assert after["descriptors"] == before["descriptors"]
+        assert after["tasks"] == before["tasks"]
+
+
+def test_at_rest_with_every_descriptor_held(loop: str) -> None:
+    """400 clients hold half a head each: none is idle, so none makes room, and about 200 wait in the queue. Then they leave."""
+    with Child(loop, nofile=256) as server:
+        before = server.ask()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(server.client()) for _ in range(400)]
+            for client in clients:
+                client.send(b"GET / HT")
+            server.until(lambda now: not now["accepting"] and now["states"]["head"] > 150)
+            time.sleep(0.2)
+            assert queued(server.where) > 100
+            assert server.load(1.5) < 0.05
+            busy = server.ask()
+            assert busy["descriptors"] < 256
+            waiting = stack.enter_context(server.client())
+            waiting.ask()
+            assert waiting.silent_for(0.2)
+            for client in clients[:50]:
+                client.close()
+            for client in clients[50:]:
+                client.send(b"TP/1.1\r\nHost: a\r\n\r\n")
+            for client in clients[50:]:
+                assert client.response().status == 200
+            assert waiting.response().status == 200
+        after = server.empty()
+        assert after["accepting"]
+        assert after["descriptors"] == before["descriptors"]
+        assert after["tasks"] == before["tasks"]
+        with contextlib.ExitStack() as stack:
+            held(stack, server.where, NEWCOMERS)
+            assert server.load(0.5) < 0.05

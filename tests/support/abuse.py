@@ -1,0 +1,288 @@
+"""For tests of what a server withstands: a server in a process of its own that can be asked how it is, and what the kernel knows.
+
+`python -m tests.support.abuse OPTIONS`, where OPTIONS is a JSON object, serves `app` below and answers each line on its standard
+input with a line of JSON: a snapshot, and what the process holds. End of input stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from bide import Server
+from bide.observe.snapshot import Snapshot
+from bide.worker.server import loop_factory
+from tests.support.apps import Message, Receive, Send, answer, slow
+from tests.support.client import Client, Where
+from tests.support.server import Served
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+PIECE: Final = 65536
+#: Room for what an allocator keeps: growth below that is no leak.
+FEW: Final = 5_000_000
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = resource.getpagesize()
+_LISTEN: Final = "0A"
+
+
+# -- Applications -------------------------------------------------------------------------------------------------------
+
+
+async def app(scope: Message, receive: Receive, send: Send) -> None:
+    """Answer `/large/OCTETS` with so many, in pieces; `/endless` with events without end; the rest as `apps.slow` does."""
+    path = scope["path"]
+    if path.startswith("/large/"):
+        left = int(path.rpartition("/")[2])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % left)]})
+        piece = bytes(PIECE)
+        while left > PIECE:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            left -= PIECE
+        await send({"type": "http.response.body", "body": bytes(left)})
+    elif path == "/endless":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        while True:
+            await send({"type": "http.response.body", "body": b"data: on\n\n", "more_body": True})
+            await asyncio.sleep(0.05)
+    elif path.startswith("/read/"):  # reads the body in no hurry
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+            await asyncio.sleep(float(path.rpartition("/")[2]))
+        await answer(send, b"%d" % size)
+    else:
+        await slow(scope, receive, send)
+
+
+# -- What the kernel knows ----------------------------------------------------------------------------------------------
+
+
+def kernel_sockets(where: Where) -> int:
+    """Return how many connections to this address some process holds on the server's side: those accepted and not closed."""
+    assert not isinstance(where, str)
+    port = f":{where[1]:04X}"
+    count = 0
+    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
+        next(table)
+        for line in table:
+            row = line.split(None, 10)
+            if row[1].endswith(port) and row[3] != _LISTEN and row[9] != "0":
+                count += 1
+    return count
+
+
+def queued(where: Where) -> int:
+    """Return how many connections to this address wait to be accepted."""
+    assert not isinstance(where, str)
+    port = f":{where[1]:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
+        next(table)
+        for line in table:
+            row = line.split(None, 10)
+            if row[1].endswith(port) and row[3] == _LISTEN:
+                return int(row[4].partition(":")[2], 16)
+    return 0
+
+
+def add_up(snapshot: Snapshot) -> bool:
+    """Whether each connection that was opened is in a state or has ended for a reason, and none for a bug of ours."""
+    closed, states = snapshot["closed"], snapshot["states"]
+    return snapshot["opened"] == sum(closed.values()) + sum(states.values()) and not closed["internal_error"]
+
+
+def ended(snapshot: Snapshot) -> dict[str, int]:
+    """Return the reasons that occurred."""
+    return {reason: count for reason, count in snapshot["closed"].items() if count}
+
+
+def balanced(server: Served) -> Snapshot:
+    """Wait until the server knows of as many connections as the kernel; return its snapshot. Its counters add up at any time."""
+    deadline = time.monotonic() + 10
+    while True:
+        snapshot = server.call(server.server.worker.snapshot)
+        assert add_up(snapshot), snapshot
+        held = kernel_sockets(server.where)
+        if sum(snapshot["states"].values()) == held:
+            return snapshot
+        assert time.monotonic() < deadline, (held, snapshot)
+        time.sleep(0.02)
+
+
+# -- A server in a process of its own -----------------------------------------------------------------------------------
+
+
+class Report(Snapshot):
+    """A snapshot and more. memory: octets. sweep: seconds that one took."""
+
+    memory: int
+    sweep: float
+    tasks: int
+    descriptors: int
+
+
+class Child:
+    """A server in a process of its own. `nofile`: its descriptor limit. Options are those of bide.Config."""
+
+    def __init__(self, loop: str, *, nofile: int = 0, **options: Any) -> None:
+        """Start it."""
+        given = {"port": 0, "access_log": False, "lifespan": "off", "drain_idle": 0.0, "timeout_linger": 0.5, **options}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.abuse", json.dumps({"loop": loop, "nofile": nofile, **given})],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._in, self._out, self._err = self.process.stdin, self.process.stdout, self.process.stderr
+        self.errors: list[str] = []
+        self._reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._reader.start()
+        self._proc = f"/proc/{self.process.pid}"
+        line = self._out.readline()
+        assert line, self.errors
+        self.where: Where = ("127.0.0.1", int(line))
+
+    def _read_errors(self) -> None:
+        for line in self._err:
+            self.errors.append(line.rstrip("\n"))  # noqa: PERF402, RUF100  # line by line, as they come
+
+    def client(self, **options: Any) -> Client:
+        """Connect."""
+        return Client(self.where, **options)
+
+    def ask(self) -> Report:
+        """Return how it is at this moment."""
+        self._in.write("\n")
+        self._in.flush()
+        line = self._out.readline()
+        assert line, self.errors
+        found: Report = json.loads(line)
+        return found
+
+    def until(self, condition: Callable[[Report], object], timeout: float = 15.0) -> Report:
+        """Wait until what `ask` returns meets the condition; return it."""
+        deadline = time.monotonic() + timeout
+        while not condition(found := self.ask()):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+        return found
+
+    def empty(self) -> Report:
+        """Wait until no connection is left, which the kernel must confirm."""
+        found = self.until(lambda now: not sum(now["states"].values()))
+        assert kernel_sockets(self.where) == 0
+        return found
+
+    def memory(self) -> int:
+        """Return its resident memory, octets."""
+        with open(f"{self._proc}/statm", encoding="ascii") as statm:  # noqa: PTH123
+            return int(statm.read().split()[1]) * _PAGE
+
+    def cpu(self) -> float:
+        """Return the processor time it has used, seconds."""
+        with open(f"{self._proc}/stat", encoding="ascii") as stat:  # noqa: PTH123
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def load(self, seconds: float) -> float:
+        """Return the share of a processor that it uses in the next seconds."""
+        before, started = self.cpu(), time.monotonic()
+        time.sleep(seconds)
+        return (self.cpu() - before) / (time.monotonic() - started)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it. If all went well: its counters add up, it has logged no traceback, and it ends well."""
+        try:
+            if kind is None:
+                assert add_up(self.ask())
+        finally:
+            self.stop()
+        if kind is None:
+            assert not [line for line in self.errors if "Traceback" in line or " ERROR " in line], self.errors
+            assert self.process.returncode == 0, self.errors
+
+    def stop(self) -> None:
+        """End it."""
+        if not self._in.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self._in.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        finally:
+            self._reader.join(5)
+            self._out.close()
+            self._err.close()
+
+
+async def _serve(options: dict[str, Any]) -> None:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    async with Server(app, **options) as server:
+        worker = server.worker
+
+        def asked() -> None:
+            if not os.read(0, 1024):
+                loop.remove_reader(0)
+                over.set()
+                return
+            gc.collect()
+            started = time.perf_counter()
+            worker.shared.register.sweep(time.monotonic(), 0.0)
+            sweep = time.perf_counter() - started
+            with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123
+                memory = int(statm.read().split()[1]) * _PAGE
+            more = {"memory": memory, "sweep": sweep, "tasks": len(asyncio.all_tasks())}
+            print(
+                json.dumps({**worker.snapshot(), **more, "descriptors": len(list(Path("/proc/self/fd").iterdir()))}),
+                flush=True,
+            )
+
+        loop.add_reader(0, asked)
+        print(server.url.rpartition(":")[2], flush=True)
+        await over.wait()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    options = json.loads(sys.argv[1])
+    nofile = options.pop("nofile")
+    if nofile:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    options["close_for"] = tuple(options.get("close_for", ()))
+    with asyncio.Runner(loop_factory=loop_factory(options.pop("loop"))) as runner:
+        runner.run(_serve(options))
+
+
+if __name__ == "__main__":
+    main()

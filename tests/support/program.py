@@ -1,0 +1,152 @@
+"""bide as a program of its own: started, watched, signalled."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import pytest
+
+from tests.support.client import Client, Where
+
+APPS = Path(__file__).parent
+
+
+class Program:
+    """`python -m bide` with these arguments. `output`, `errors`: the lines it wrote so far."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        descriptors: int | None = None,
+    ) -> None:
+        """Start it; none of our own BIDE_ variables reaches it. `descriptors`: how many it may have open (ulimit -n)."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIDE_")}
+        limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+        self.process = subprocess.Popen(
+            [*limited, sys.executable, "-m", "bide", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=inherited | (env or {}),
+            pass_fds=pass_fds,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.output: list[str] = []
+        self.errors: list[str] = []
+        self._readers = [
+            self._reader(self.process.stdout, self.output),
+            self._reader(self.process.stderr, self.errors),
+        ]
+
+    @staticmethod
+    def _reader(stream: IO[str], lines: list[str]) -> threading.Thread:
+        def read() -> None:
+            for line in stream:
+                lines.append(line.rstrip("\n"))  # noqa: PERF402, RUF100  # line by line, as they come
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        return thread
+
+    def line(self, pattern: str, lines: list[str] | None = None, timeout: float = 30.0) -> re.Match[str]:
+        """Wait for a line that matches, among the errors unless `lines` is given."""
+        lines = self.errors if lines is None else lines
+        deadline = time.monotonic() + timeout
+        while True:
+            for line in list(lines):
+                if match := re.search(pattern, line):
+                    return match
+            assert time.monotonic() < deadline, f"no line like {pattern!r} in {lines}"
+            assert self.process.poll() is None or self._readers[0].is_alive(), f"ended; no {pattern!r} in {lines}"
+            time.sleep(0.01)
+
+    @property
+    def url(self) -> str:
+        """The first address it listens on."""
+        return str(self.line(r"serving on ([^ ,]+)")[1])
+
+    @property
+    def where(self) -> Where:
+        """The same as `Client` wants it."""
+        url = self.url
+        if url.startswith("unix:"):
+            return url.removeprefix("unix:")
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def client(self) -> Client:
+        """Connect."""
+        return Client(self.where)
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal; return when that was (time.monotonic)."""
+        self.process.send_signal(number)
+        return time.monotonic()
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """Wait for its end and return its status."""
+        status = self.process.wait(timeout)
+        for reader in self._readers:
+            reader.join(5)
+        return status
+
+    def stop(self) -> None:
+        """End it in any case."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+class Launch(Protocol):
+    """What `launch` is: starts the program."""
+
+    def __call__(
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        descriptors: int | None = None,
+    ) -> Program:
+        """Start."""
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Start programs; at the end none runs, and none has written a traceback."""
+    started: list[Program] = []
+
+    def start(*arguments: str, **rest: Any) -> Program:
+        program = Program(*arguments, **rest)
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        program.stop()
+    for program in started:
+        assert "Traceback" not in "\n".join(program.errors)
+
+
+def serving(loop: str, app: str = "apps:hello", *more: str) -> list[str]:
+    """Return the arguments that serve one of our applications on any free port."""
+    return ["serve", app, "--app-dir", str(APPS), "--port", "0", "--loop", loop, "--lifespan", "off", *more]

@@ -1,0 +1,301 @@
+"""A server in a thread with a loop of its own, and what must hold of every server when its test is over.
+
+Of each server that `serve` starts: connections opened = ends counted by reason + connections in the register; at its end no
+connection, task or socket is left; nothing above INFO was logged that the test did not ask for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import pytest
+
+from bide import Server
+from bide.observe.counters import Counters
+from bide.terms import CloseReason
+from bide.worker.server import loop_factory
+from tests.support.apps import App
+from tests.support.client import Client, Where
+
+T = TypeVar("T")
+
+#: What tests allow for a busy machine, seconds. Bounds from below are exact, bounds from above are generous.
+NOISE = 2.0
+
+
+class Log(logging.Handler):
+    """Collects what bide and asyncio log, each record once."""
+
+    def __init__(self) -> None:
+        """Collect everything."""
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
+        self.records: list[logging.LogRecord] = []
+        self.asked_for: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record."""
+        self.records.append(record)
+
+    def expect(self, pattern: str) -> None:
+        """Declare that warnings or errors match this pattern: at least one does."""
+        self.asked_for.append(pattern)
+
+    def messages(self, level: int = logging.DEBUG, name: str = "") -> list[str]:
+        """Return the messages of at least that level, of loggers whose name begins so."""
+        return [
+            record.getMessage()
+            for record in list(self.records)
+            if record.levelno >= level and record.name.startswith(name)
+        ]
+
+    def check(self) -> None:
+        """Nothing but what was asked for, and all of it."""
+        loud = [record for record in self.records if record.levelno >= logging.WARNING]
+        for pattern in self.asked_for:
+            assert any(re.search(pattern, record.getMessage()) for record in loud), f"not logged: {pattern}"
+        unexpected = [
+            self.format(record)
+            for record in loud
+            if not any(re.search(pattern, record.getMessage()) for pattern in self.asked_for)
+        ]
+        assert not unexpected, "logged: " + "\n".join(unexpected)
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[Log]:
+    """Collect the log while the block runs."""
+    log = Log()
+    loggers = [logging.getLogger(name) for name in ("bide", "asyncio")]
+    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+    for logger in loggers:
+        logger.handlers[:] = [log]
+        logger.propagate = False
+    loggers[0].setLevel(logging.DEBUG)
+    loggers[1].setLevel(logging.WARNING)
+    try:
+        yield log
+    finally:
+        for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.propagate = propagate
+            logger.handlers[:] = handlers
+
+
+class Served:
+    """A server that runs in a thread. `url`, `where`: its first address. `log`: what was logged since the test began."""
+
+    def __init__(self, app: App, kind: str, log: Log, options: dict[str, Any]) -> None:
+        """Start it. `kind`: "uvloop" or "asyncio"."""
+        self.log = log
+        self.server: Server
+        self.loop: asyncio.AbstractEventLoop
+        self.journal = io.StringIO()
+        self._connected = 0  # by `client`
+        self._app = app
+        self._options = options
+        self._stop: asyncio.Event
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._left: list[str] = []
+        self._thread = threading.Thread(target=self._run, args=(kind,), name=f"server-{kind}", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        self._raise()
+
+    # -- Questions ------------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The first address, as a URL."""
+        return self.server.url
+
+    @property
+    def where(self) -> Where:
+        """The first address, as `Client` wants it."""
+        url = self.url
+        if url.startswith("unix:"):
+            return url.removeprefix("unix:")
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def client(
+        self, *, timeout: float = 10.0, receive_buffer: int | None = None, send_buffer: int | None = None
+    ) -> Client:
+        """Connect."""
+        self._connected += 1
+        return Client(self.where, timeout=timeout, receive_buffer=receive_buffer, send_buffer=send_buffer)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call `function` in the server's thread."""
+
+        async def within() -> T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(within(), self.loop).result(30)
+
+    def until(self, condition: Callable[[], T], timeout: float = 10.0) -> T:
+        """Wait until `condition` holds, which is called in the server's thread; return what it returned."""
+        deadline = time.monotonic() + timeout
+        while not (value := self.call(condition)):
+            assert time.monotonic() < deadline, "the condition did not come to hold"
+            time.sleep(0.005)
+        return value
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        return self.call(self._open)
+
+    def ends(self, *, wait: bool = True) -> dict[str, int]:
+        """Return how many connections ended, by reason; `wait` until all that were made have."""
+        if wait:
+            self.until(lambda: not self._open() and self.counters.opened >= max(1, self._connected))
+        return self.call(self._ends)
+
+    @property
+    def counters(self) -> Counters:
+        """What is counted."""
+        return self.server.worker.shared.counters
+
+    def access_log(self, count: int) -> list[str]:
+        """Wait for that many lines of the access log, of a server with `access_log=True`, and return them: there are no more."""
+        self.until(lambda: self.journal.getvalue().count("\n") >= count)
+        lines = self.call(self.journal.getvalue).splitlines()
+        assert len(lines) == count, lines
+        return lines
+
+    def explained(self) -> list[tuple[int, str]]:
+        """Return (requests, reason) of each connection that the log tells the end of."""
+        found = []
+        for message in self.log.messages(name="bide.connection"):
+            if match := re.search(r"requests=(\d+) close=(\w+)", message):
+                found.append((int(match[1]), match[2]))
+        return sorted(found)
+
+    # -- Running --------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> int:
+        return len(self.server.worker.shared.register)
+
+    def _ends(self) -> dict[str, int]:
+        return {reason.value: count for reason, count in self.counters.closed.items() if count}
+
+    def _run(self, kind: str) -> None:
+        try:
+            with asyncio.Runner(loop_factory=loop_factory(kind)) as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = Server(self._app, **self._options)
+        with contextlib.redirect_stdout(self.journal):  # only until it has started: it keeps the stream
+            await server.__aenter__()
+        self.server = server
+        self._ready.set()
+        await self._stop.wait()
+        self._balance()
+        await server.__aexit__(None, None, None)
+        self._balance()
+        await asyncio.sleep(0)
+        self._left = [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        if self._open():
+            self._left.append(f"{self._open()} connections")
+
+    def _balance(self) -> None:
+        counters = self.counters
+        assert counters.opened == sum(counters.closed.values()) + self._open()
+        assert not counters.closed[CloseReason.INTERNAL_ERROR]
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+
+    def stop(self) -> None:
+        """Stop it, and check what must hold."""
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(30)
+        assert not self._thread.is_alive(), "the server does not stop"
+        self._raise()
+        assert not self._left, f"left behind: {self._left}"
+
+
+class Serve(Protocol):
+    """What `serve` is: starts a server; options are those of bide.Config."""
+
+    def __call__(self, app: App, **options: Any) -> Served:
+        """Start."""
+
+
+#: Options of every server that `serve` starts, unless it is told otherwise.
+OPTIONS: dict[str, Any] = {
+    "port": 0,
+    "access_log": False,
+    "lifespan": "off",
+    "drain_idle": 0.0,
+    "drain_timeout": 5.0,
+    "timeout_linger": 1.0,
+}
+
+
+def sockets() -> set[str]:
+    """Return the sockets that this process has open."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                link = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
+                if link.startswith("socket:"):
+                    found.add(link)
+    return found
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def loop(request: pytest.FixtureRequest) -> str:
+    """The kind of event loop: a test that asks for it runs on each."""
+    kind: str = request.param
+    if kind == "uvloop":
+        pytest.importorskip("uvloop")
+    return kind
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """What bide and asyncio log; at the end, nothing above INFO that was not asked for with `log.expect`."""
+    with logged() as log:
+        yield log
+        log.check()
+
+
+@pytest.fixture
+def serve(loop: str, log: Log) -> Iterator[Serve]:
+    """Start servers; see the module for what is checked of each."""
+    before = sockets()
+    started: list[Served] = []
+
+    def start(app: App, **options: Any) -> Served:
+        served = Served(app, loop, log, OPTIONS | options)
+        started.append(served)
+        return served
+
+    yield start
+    for served in started:
+        served.stop()
+    left = sockets() - before
+    assert not left, f"{len(left)} sockets were left open"

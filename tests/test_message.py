@@ -1,0 +1,16 @@
+"""A request keeps what it is given, each thing under its own name."""
+
+from bide.message import CHUNKED, Request
+
+
+def test_request() -> None:
+    fields = [(b"host", b"a")]
+    request = Request("GET", b"/a?b", b"/a", b"b", fields, 1, 5, 2, True)
+    assert (request.method, request.target, request.path, request.query) == ("GET", b"/a?b", b"/a", b"b")
+    assert request.fields is fields
+    assert (request.minor, request.length, request.facts) == (1, 5, 2)
+    assert request.accepts_trailers is True
+
+
+def test_no_length_is_taken_for_chunked() -> None:
+    assert CHUNKED < 0

@@ -1,0 +1,62 @@
+"""The words: every reason has its row, every fact its own bit, and names are fit for logs and labels."""
+
+import re
+
+import pytest
+
+from bide import terms
+from bide.terms import REASONS, Clock, CloseMode, CloseReason, Initiator, Input, State
+
+FACTS = {
+    name: value
+    for name, value in vars(terms).items()
+    if isinstance(value, int) and name.isupper() and not name.startswith("_")
+}
+
+
+def test_every_reason_has_its_row_in_the_order_of_the_enumeration() -> None:
+    assert list(REASONS) == list(CloseReason)
+
+
+@pytest.mark.parametrize("reason", CloseReason)
+def test_a_row_tells_who_where_and_why(reason: CloseReason) -> None:
+    row = REASONS[reason]
+    assert isinstance(row.initiator, Initiator)
+    assert re.fullmatch(r"(RFC \d{4} )?\d+(\.\d+)*", row.section), "a section of RFC 9112, or of the RFC that is named"
+    assert re.fullmatch(r"[A-Zb].*[^.]\.", row.sentence), "one sentence"
+
+
+def test_no_two_reasons_read_alike() -> None:
+    assert len({row.sentence for row in REASONS.values()}) == len(REASONS)
+
+
+def test_what_the_client_does_is_the_clients() -> None:
+    for reason, row in REASONS.items():
+        if reason.value.startswith("client_") and reason is not CloseReason.CLIENT_POLICY:
+            assert row.initiator is Initiator.CLIENT, reason
+        if reason.value.startswith("response_"):
+            assert row.initiator is Initiator.APPLICATION, reason
+        if reason.value.endswith("_timeout"):
+            assert row.initiator is Initiator.SERVER, reason
+
+
+@pytest.mark.parametrize("words", [State, Input, CloseReason, CloseMode, Clock, Initiator])
+def test_words_are_fit_for_labels(words: type[State]) -> None:
+    for word in words:
+        assert word.value == word.name.lower()
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", word.value)
+
+
+@pytest.mark.parametrize("words", [State, Input, CloseReason, CloseMode, Clock])
+def test_words_are_keys_by_identity(words: type[State]) -> None:
+    table = {word: word.name for word in words}
+    for word in words:
+        assert table[words(word.value)] == word.name
+        assert hash(word) == object.__hash__(word)
+
+
+def test_every_fact_is_one_bit_of_its_own() -> None:
+    assert FACTS
+    for name, fact in FACTS.items():
+        assert fact.bit_count() == 1, name
+    assert len(set(FACTS.values())) == len(FACTS)
