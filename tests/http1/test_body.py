@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from bide.http1.body import ChunkedDecoder
 from bide.errors import Rejected
+from bide.http1.body import ChunkedDecoder
 from tests.http1.driver import CHUNK_LINE_LIMIT, FIELDS_LIMIT, TRAILER_LIMIT, limits, slices
 
 SIZES = [1, 2, 3, 7, 1 << 20]
@@ -16,7 +16,8 @@ def decode(octets: bytes, size: int) -> tuple[bytes, bytes, bool]:
     content: list[bytes] = []
     fed = 0
     for piece in slices(octets, size):
-        used = decoder.feed(b"before" + piece, len(b"before"), content) - len(b"before")
+        before = b"before" if fed % 2 else b""  # the body begins anywhere in what was read
+        used = decoder.feed(before + piece, len(before), content) - len(before)
         assert all(content), "no empty piece"
         fed += used
         if decoder.complete:
@@ -103,6 +104,10 @@ def test_both_sides_of_each_bound(size: int) -> None:
     assert decode(largest + b"\r\nx\r\n0\r\n\r\n", size) == (b"x", b"", True)
     with pytest.raises(Rejected):
         decode(largest + b"a\r\nx\r\n0\r\n\r\n", size)
+
+    assert not decode(b"1;".ljust(CHUNK_LINE_LIMIT - 1, b"a"), size)[2]
+    with pytest.raises(Rejected):
+        decode(b"1;".ljust(CHUNK_LINE_LIMIT, b"a"), size)  # its LF is not waited for
 
     extensions = (CHUNK_LINE_LIMIT // 4) * b"1;abcd\r\nx\r\n"
     assert decode(extensions + b"0\r\n\r\n", size)[2]

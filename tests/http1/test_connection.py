@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from bide.http1.connection import COMPLETE, CUT, HELD, OWED, STARTED, TRAILERS, Connection
 from bide.errors import Misuse
+from bide.http1.connection import COMPLETE, CUT, HELD, OWED, STARTED, TRAILERS, Connection
 from bide.http1.response import Stamp
 from bide.terms import (
     BODY_UNREAD,
@@ -728,6 +728,15 @@ def test_a_small_rest_is_discarded(left: int, size: int) -> None:
     assert at(connection) is State.IDLE
 
 
+def test_each_rest_has_the_bound_for_itself() -> None:
+    connection = connect()
+    rest = b"%x\r\n" % DISCARD_LIMIT + b"x" * DISCARD_LIMIT + b"\r\n0\r\n\r\n"
+    for _ in range(3):
+        answer(begun(CHUNKED_HEAD, connection), 200, *LENGTH_2)
+        connection.receive(rest)
+        assert at(connection) is State.IDLE
+
+
 def test_a_large_rest_is_not() -> None:
     """9.3, 9.6: close is announced, and lingered."""
     connection = begun(post(b"x" * 50, b"Content-Length: %d" % (51 + DISCARD_LIMIT)))
@@ -1139,6 +1148,7 @@ def test_a_body_that_takes_too_long(progress: int, method: str) -> None:
     else:
         assert only(connection, method).status == 408
     assert connection.progress == CUT
+    assert connection.status == (200 if progress == STARTED else 408)
     assert ended(connection) == (CloseReason.BODY_TIMEOUT, CloseMode.LINGER)
 
 
@@ -1332,6 +1342,7 @@ def test_lost_while_the_application_works() -> None:
     connection.receive(b"c" + GET)
     connection.lost()
     assert (connection.state, connection.reason) == (State.CLOSED, CloseReason.CLIENT_RESET)
+    assert (connection.status, connection.sent) == (0, 0), "no response was written"
     assert connection.take_content() == b""
     assert not is_crowded(connection)
     assert connection.next_request() is None

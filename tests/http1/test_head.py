@@ -78,6 +78,16 @@ def test_targets(target: bytes, path: bytes, query: bytes, host: bytes) -> None:
     assert request.fields == [(b"x", b"1"), (b"host", host), (b"y", b"2")]
 
 
+@pytest.mark.parametrize("octet", range(256))
+def test_target_octets(octet: int) -> None:
+    """3.2: whatever is visible, except the `#` of a fragment."""
+    request_line = b"GET /a%cb HTTP/1.1" % octet
+    if 0x21 <= octet <= 0x7E and octet != 0x23:
+        assert read(request_line, HOST).target == b"/a%cb" % octet
+    else:
+        assert refused(request_line, HOST) == 400
+
+
 def test_absolute_form_without_host() -> None:
     request = read(b"GET http://b/ HTTP/1.0", b"X: 1")
     assert request.fields == [(b"x", b"1"), (b"host", b"b")]
@@ -136,7 +146,9 @@ def test_lengths(lines: list[bytes], length: int) -> None:
     ],
 )
 def test_expectation(version: bytes, lines: list[bytes], expects: bool) -> None:
-    assert read(b"POST / " + version, HOST, b"Expect: 100-Continue", *lines).facts & EXPECTATION_OPEN == (EXPECTATION_OPEN if expects else 0)
+    assert read(b"POST / " + version, HOST, b"Expect: 100-Continue", *lines).facts & EXPECTATION_OPEN == (
+        EXPECTATION_OPEN if expects else 0
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bide.http1.connection import CUT, Connection
 from bide.errors import Misuse
+from bide.http1.connection import CUT, Connection
 from bide.message import Request
 from bide.policy.clocks import running
 from bide.terms import (

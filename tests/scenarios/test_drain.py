@@ -79,22 +79,6 @@ def test_request_that_crosses_the_end_of_an_idle_connection(launch: Launch, loop
     assert program.wait() == 0
 
 
-def test_stream_is_cut_at_the_deadline(launch: Launch, loop: str) -> None:
-    program = launch(*serving(loop, "apps:stream", "--drain-timeout", "0.6"))
-    with program.client() as client:
-        client.ask("/1000/0.1")
-        client.line()
-        stopped = program.signal()
-        with pytest.raises(IncompleteError):
-            client.field_lines()
-            while size := int(client.line(), 16):
-                client.exactly(size + 2)
-        assert time.monotonic() - stopped >= 0.55
-    assert program.wait() == 0
-    assert time.monotonic() - stopped < 0.6 + NOISE
-    program.line("1 connections? w(as|ere) cut")
-
-
 @pytest.mark.parametrize("number", SIGNALS)
 def test_second_signal_stops_at_once(launch: Launch, loop: str, number: signal.Signals) -> None:
     program = launch(*serving(loop, "apps:slow"))
@@ -109,45 +93,12 @@ def test_second_signal_stops_at_once(launch: Launch, loop: str, number: signal.S
         assert time.monotonic() - again < NOISE
 
 
-def test_accepting_goes_on_during_the_delay(launch: Launch, loop: str) -> None:
-    """A load balancer needs some time to notice: until then newcomers are served."""
-    program = launch(*serving(loop, "apps:hello", "--drain-delay", "0.8", "--drain-idle", "0"))
-    with program.client() as client:
-        client.get()
-        stopped = program.signal()
-        program.line("stopping")
-        with program.client() as newcomer:
-            assert newcomer.get().content == b"hello\n"
-        assert program.wait() == 0
-        assert time.monotonic() - stopped >= 0.75
-
-
 def test_nothing_to_wait_for(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop))
     program.line("serving")
     stopped = program.signal()
     assert program.wait() == 0
     assert time.monotonic() - stopped < NOISE
-
-
-def test_requests_in_flight_when_the_listener_closes(launch: Launch, loop: str) -> None:
-    """Connections that the kernel has accepted and the server has not are served too: their clients have connected."""
-    program = launch(*serving(loop, "apps:slow"))
-    with program.client() as blocker:
-        blocker.ask("/block/0.5")
-        time.sleep(0.1)
-        waiting = [program.client() for _ in range(5)]
-        try:
-            for client in waiting:
-                client.send(request())
-            program.signal()
-            assert blocker.response().content == b"late\n"
-            for client in waiting:
-                assert client.response().content == b"hello\n"
-        finally:
-            for client in waiting:
-                client.close()
-    assert program.wait() == 0
 
 
 def test_drain_within_a_program(serve: Serve) -> None:
@@ -165,14 +116,3 @@ def test_drain_within_a_program(serve: Serve) -> None:
         assert unused.ending().how == "fin"
     server.stop()
     assert server._ends() == {"drain": 3}
-
-
-def test_new_connections_during_the_delay_are_told(serve: Serve) -> None:
-    server = serve(hello, drain_delay=0.5)
-    with server.client() as before:
-        before.get()
-        server.loop.call_soon_threadsafe(server._stop.set)
-        time.sleep(0.1)
-        with server.client() as newcomer:
-            assert newcomer.get().content == b"hello\n"
-    server.stop()

@@ -13,11 +13,12 @@ import json
 import logging
 import os
 import resource
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -125,6 +126,43 @@ def balanced(server: Served) -> Snapshot:
         time.sleep(0.02)
 
 
+# -- Many clients -------------------------------------------------------------------------------------------------------
+
+
+def room(wanted: int) -> int:
+    """Return how many connections, of those wanted, the descriptor limit allows to us and to a server that keeps a reserve.
+
+    Our own soft limit is raised to the hard one.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard * 9 // 10 - 500)
+
+
+@contextlib.contextmanager
+def crowd(where: Where, count: int) -> Iterator[list[socket.socket]]:
+    """Open so many connections, from several addresses, each with one request answered, and close them at the end."""
+    assert not isinstance(where, str)
+    clients: list[socket.socket] = []
+    try:
+        while len(clients) < count:
+            batch = []
+            for number in range(len(clients), min(count, len(clients) + 100)):
+                client = socket.socket()
+                clients.append(client)
+                batch.append(client)
+                client.settimeout(30)
+                client.bind((f"127.0.0.{2 + number % 5}", 0))
+                client.connect(where)
+                client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            for client in batch:
+                assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
 # -- A server in a process of its own -----------------------------------------------------------------------------------
 
 
@@ -138,7 +176,7 @@ class Report(Snapshot):
 
 
 class Child:
-    """A server in a process of its own. `nofile`: its descriptor limit. Options are those of bide.Config."""
+    """A server in a process of its own. `nofile`: its descriptor limit; 0: the highest allowed. Options are those of bide.Config."""
 
     def __init__(self, loop: str, *, nofile: int = 0, **options: Any) -> None:
         """Start it."""
@@ -275,9 +313,9 @@ async def _serve(options: dict[str, Any]) -> None:
 def main() -> None:
     """Serve until standard input ends."""
     options = json.loads(sys.argv[1])
-    nofile = options.pop("nofile")
-    if nofile:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = options.pop("nofile") or hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     options["close_for"] = tuple(options.get("close_for", ()))
     with asyncio.Runner(loop_factory=loop_factory(options.pop("loop"))) as runner:

@@ -558,6 +558,8 @@ class Connection:
                 position = decoder.feed(data, position, content)
             except Rejected as rejected:
                 self.detail = rejected.detail
+                self._content = None  # nothing of a malformed body is handed over any more
+                self._content_size = 0
                 if self.state is EXCHANGE:
                     self._break_off(_BODY_REJECTED, CloseReason.BODY_REJECTED, rejected.status, rejected.detail)
                 else:
@@ -567,9 +569,9 @@ class Connection:
             if decoder.complete:
                 self._decoder = None
         self._leave(data, position)
-        size = 0
-        for index in range(before, len(content)):
-            size += len(content[index])
+        if len(content) - before > 1:  # many small pieces take far more memory than one
+            content[before:] = [b"".join(content[before:])]
+        size = len(content[-1]) if len(content) > before else 0
         if self.state is EXCHANGE:
             self._content = content
             self._content_size += size

@@ -236,7 +236,7 @@ def rejected_early(octets: bytearray, limits: Limits, scanned: int) -> Rejected 
         return Rejected(400, "not HTTP")  # a TLS greeting, say: no use to wait for its end
     position = octets.find(b"\n", scanned)
     while position >= 0:
-        if position == 0 or octets[position - 1] != 0x0D:
+        if octets[position - 1] != 0x0D:
             return Rejected(400, "bare LF")  # 2.2
         position = octets.find(b"\n", position + 1)
     line = limits.target + _LINE_ROOM

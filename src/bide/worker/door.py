@@ -64,6 +64,8 @@ class Door:
             count = self._of_peer[host] = self._of_peer.get(host, 0) + 1
             if count > self._per_peer and not self._shed(1, host):
                 session.refuse()
+        if self._closed:  # what the kernel has queued is served, limit or not
+            return
         over = len(self._register) - self._leaving - self._limit
         if self._overflow and over > 0:
             session.refuse()

@@ -83,10 +83,11 @@ class ServedExchange:
             try:
                 await self._wait()
             finally:
-                session.body_awaited = False
-                if self._body is not None:
-                    self._body.left_off = monotonic()
-                session.settle()
+                if not self.over:
+                    session.body_awaited = False
+                    if self._body is not None:
+                        self._body.left_off = monotonic()
+                    session.settle()
 
     def inform(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
         self._require_open()
@@ -257,7 +258,7 @@ class Session:
             else:
                 self._took(data)
         except Exception:
-            self._break_down()
+            self.break_down()
 
     def _took(self, data: bytes) -> None:
         """Octets came that did not complete a request's head."""
@@ -272,6 +273,12 @@ class Session:
         self.settle()
 
     def eof_received(self) -> None:
+        try:
+            self._took_eof()
+        except Exception:
+            self.break_down()
+
+    def _took_eof(self) -> None:
         connection = self.connection
         connection.receive_eof()
         if connection.state is LINGER:
@@ -305,10 +312,11 @@ class Session:
 
     def lost(self, error: Exception | None) -> None:
         connection = self.connection
-        connection.lost()
-        self.settle()
         shared = self._shared
         shared.register.remove(self)
+        connection.lost()
+        if self._exchange is not None:
+            self._conclude(self._exchange)
         reason = connection.reason
         assert reason is not None
         shared.counters.ended(reason, connection.served)
@@ -415,6 +423,12 @@ class Session:
         self.settle()
         return True
 
+    def break_down(self) -> None:
+        """Something of ours failed: say so in the log, and end this connection only."""
+        _log.exception("%s: bide failed; please report this", peer_name(self.info.peer))
+        self.connection.break_down()
+        self._wire.abort()
+
     def announce(self) -> None:
         """The worker is stopping: announce close on every response."""
         self.connection.note(DRAINING)
@@ -462,12 +476,6 @@ class Session:
         return state is IDLE or (state is NEW and now - self.idle_since >= newcomer)
 
     # -- Within ---------------------------------------------------------------------------------------------------------
-
-    def _break_down(self) -> None:
-        """Something of ours failed: say so in the log, and end this connection only."""
-        _log.exception("%s: bide failed; please report this", peer_name(self.info.peer))
-        self.connection.break_down()
-        self.settle()
 
     def _give_up(self) -> None:
         """Wait no longer for the client to take the last octets."""
@@ -558,6 +566,7 @@ class Session:
     def _conclude(self, exchange: ServedExchange) -> None:
         """The exchange is over: the response is complete, or never will be."""
         self._exchange = None
+        self.body_awaited = False
         self._clock = None  # the idle clock begins anew
         exchange.over = True
         exchange.wake()

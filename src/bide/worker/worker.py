@@ -37,6 +37,9 @@ _log = logging.getLogger("bide")
 # How often a drain looks whether it is done, seconds.
 _LOOK: Final = 0.02
 
+# Passes of the event loop within which an aborted connection is reported lost; two are needed.
+_PASSES: Final = 10
+
 # After the drain deadline: what was cut gets this long to reach the client, seconds.
 _LAST_FLUSH: Final = 1.0
 
@@ -190,7 +193,9 @@ class Worker:
                 await asyncio.sleep(_LOOK)
         for session in self._shared.register:
             session.stop()
-        while len(self._shared.register):  # aborted: the loop reports each in its next passes
+        for _ in range(_PASSES):  # aborted: the loop reports each in its next passes
+            if not len(self._shared.register):
+                break
             await asyncio.sleep(0)
 
     async def _cancel_applications(self) -> None:

@@ -1,0 +1,35 @@
+"""Fuzzes a target with atheris: `python -m tests.fuzz.run TARGET SECONDS [CORPUS]`, TARGET being `connection` or `chunked`.
+
+Begins with the rows of `tests/http1/cases.py`, and with CORPUS, a folder that keeps what was learned. Exits with 1 at a finding, whose
+input is then written to the current folder; put it into `tests/fuzz/found/TARGET/` with the repair, and it is replayed for ever.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris  # type: ignore[import-untyped, unused-ignore]
+
+with atheris.instrument_imports(include=["bide.http1", "bide.policy"]):
+    from tests.fuzz import targets
+
+LONGEST = 2048
+
+
+def main() -> None:
+    """Run."""
+    name, seconds, *corpus = sys.argv[1:]
+    target = {"connection": targets.connection, "chunked": targets.chunked}[name]
+    inputs = {"connection": targets.seeds, "chunked": targets.chunked_seeds}[name]()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, data in enumerate(inputs):
+            Path(folder, f"seed-{number}").write_bytes(data)
+        options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=1024"]
+        atheris.Setup([sys.argv[0], *options, *corpus, folder], target)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

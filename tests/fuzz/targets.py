@@ -1,0 +1,305 @@
+"""What is fuzzed: `connection` and `chunked` take an input of any octets, and fail an assertion where something is wrong.
+
+An input of `connection` begins with the length of a script, then come the script and what the client sends. Each octet of the
+script is an act of somebody: of the client, of an application that keeps to nothing, of a worker that keeps to its contract. Without
+a script, a well-behaved application answers, and what comes of it must not depend on how the octets are cut into pieces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from bide.errors import Misuse, Rejected
+from bide.http1.body import ChunkedDecoder
+from bide.http1.connection import Connection
+from bide.http1.limits import Limits
+from bide.message import Request
+from bide.policy.clocks import running
+from bide.terms import Clock, CloseMode, State
+from tests.http1.cases import CASES
+from tests.http1.driver import BUFFER_LIMIT, GET, HEAD_LIMIT, Server, connect, limits
+
+_SCRIPT_MOST: Final = 64
+_MOST_AT_ONCE: Final = 1024
+_OPEN: Final = frozenset({State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE})
+
+_STATUSES: Final = (0, 100, 101, 103, 200, 204, 205, 304, 404, 500, 999, 1000)
+_FIELDS: Final[tuple[list[tuple[bytes, bytes]], ...]] = (
+    [],
+    [(b"content-length", b"2")],
+    [(b"content-length", b"0")],
+    [(b"Content-Length", b"5"), (b"connection", b"close")],
+    [(b"transfer-encoding", b"chunked")],
+    [(b"connection", b"x, keep-alive")],
+    [(b"x", b"a\r\nb: c")],
+    [(b"x y", b"a")],
+    [(b"date", b"now"), (b"content-type", b"text/plain")],
+)
+_CONTENTS: Final = (b"", b"ok", b"hello", b"\r\n\r\n", bytes(40))
+
+
+def seeds() -> list[bytes]:
+    """Return inputs of `connection` to begin with: every row of the cases, under some scripts."""
+    scripts = (
+        b"",
+        b"\x01",  # all octets at once
+        b"\x10\x0f" * 8,  # a few octets, then a whole answer
+        b"\x30\x04\x05\x12\x13\x03\x06\x07",
+        b"\x01\x05\x2d\x0a\x02\x03\x08",
+        b"\x70\x0d\x0e",
+        b"\x01\x09\x04\x42\x13\x0b\x06",
+    )
+    return [bytes([len(script)]) + script + case.octets for case in CASES for script in scripts]
+
+
+def chunked_seeds() -> list[bytes]:
+    """Return inputs of `chunked` to begin with: the bodies of the cases that have one."""
+    bodies = {case.octets.partition(b"\r\n\r\n")[2] for case in CASES if b"chunked" in case.octets}
+    return sorted(body for body in bodies if body)
+
+
+# -- The connection -----------------------------------------------------------------------------------------------------
+
+
+def connection(data: bytes) -> None:
+    """Run one input."""
+    length = min(data[0] if data else 0, _SCRIPT_MOST)
+    script, octets = data[1 : 1 + length], data[1 + length :]
+    if script:
+        _Anarchy(octets).run(script)
+    else:
+        _slices_make_no_difference(octets)
+
+
+def _slices_make_no_difference(octets: bytes) -> None:
+    octets = octets[:4096]
+    outcomes = []
+    for size in (1, 7, len(octets) or 1):
+        server = Server()
+        for start in range(0, len(octets), size):
+            server.receive(octets[start : start + size])
+        # Fails where the output is no sequence of responses. Which of several faults is named may depend on the pieces.
+        answers = [(min(answer.status, 400), answer.says_close, answer.whole) for answer in server.answers()]
+        found = server.connection
+        outcomes.append((server.answered, answers, found.state, found.reason, found.served))
+    assert outcomes[0] == outcomes[1] == outcomes[2], outcomes
+    whole = outcomes[0]
+    assert (whole[3] is None) == (whole[2] in _OPEN)
+
+
+class _Anarchy:
+    """One connection, and everybody around it."""
+
+    def __init__(self, octets: bytes) -> None:
+        self.connection: Connection = connect(limits())
+        self.octets = octets
+        self.reason: object = None
+        self.begun = 0
+        self.written = 0
+
+    def run(self, script: bytes) -> None:
+        for act in script:
+            self.act(act & 15, act >> 4)
+            self.check()
+        while self.octets and self.may_read():
+            self.feed(_MOST_AT_ONCE)
+            self.check()
+            self.answer()
+            self.check()
+        if self.connection.state is not State.CLOSED:
+            self.connection.lost()
+        self.check()
+
+    def may_read(self) -> bool:
+        return not self.connection.crowded and not self.connection.input_ended
+
+    def feed(self, size: int) -> None:
+        if self.may_read() and self.octets:
+            piece, self.octets = self.octets[:size], self.octets[size:]
+            self.start(self.connection.receive(piece))
+
+    def start(self, request: Request | None) -> None:
+        if request is not None:
+            assert self.reason is None, "nothing is served once the end is decided"
+            assert self.connection.state is State.EXCHANGE
+            self.begun += 1
+
+    def misuse(self, function: Callable[[], None]) -> None:
+        before = self.connection.output
+        try:
+            function()
+        except Misuse:
+            assert self.connection.output == before, "nothing of it is written"
+
+    def answer(self) -> None:
+        now = self.connection
+        now.take_content()
+        now.want_content()
+        self.misuse(lambda: now.respond(200, [(b"content-length", b"2")]))
+        self.misuse(lambda: now.send(b"ok", False))
+        self.take_output()
+        self.start(now.next_request())
+
+    def take_output(self) -> None:
+        self.written += len(self.connection.take_output())
+
+    def act(self, kind: int, how: int) -> None:
+        now = self.connection
+        match kind:
+            case 0:
+                self.feed(1 + how * how * 4)
+            case 1:
+                self.feed(_MOST_AT_ONCE)
+            case 2:
+                self.misuse(lambda: now.respond(_STATUSES[how % 12], _FIELDS[how % 9], how > 11))
+            case 3:
+                self.misuse(lambda: now.send(_CONTENTS[how % 5], bool(how & 8)))
+            case 4:
+                waited = now.has_content
+                assert bool(now.take_content()) == waited
+            case 5:
+                now.want_content()
+            case 6:
+                self.start(now.next_request())
+            case 7:
+                self.take_output()
+            case 8:
+                now.fail()
+            case 9:
+                if not now.input_ended:
+                    now.receive_eof()
+            case 10:
+                self.misuse(lambda: now.inform(_STATUSES[how % 12], _FIELDS[how % 9]))
+            case 11:
+                self.misuse(lambda: now.send_trailers(_FIELDS[how % 9], bool(how & 8)))
+            case 12:
+                now.note(1 << how)
+            case 13:
+                self.expire(bool(how & 1), bool(how & 2))
+            case 14:
+                self.end(how)
+            case _:
+                self.answer()
+
+    def expire(self, awaited: bool, stuck: bool) -> None:
+        now = self.connection
+        waits = awaited and now.state is State.EXCHANGE and not now.body_complete
+        clock = running(now.state, waits, stuck)
+        if clock is Clock.LINGER:
+            now.lost()
+        elif clock is not None:
+            now.expire(clock)
+
+    def end(self, how: int) -> None:
+        now = self.connection
+        if now.state is State.CLOSED:
+            return
+        if now.state is State.CLOSING and how < 8:
+            if now.close_mode(bool(how & 1)) is CloseMode.LINGER:
+                now.half_closed()
+            else:
+                now.lost()
+        elif how < 4 and now.state in (State.NEW, State.IDLE):
+            now.shed()
+        elif how < 8:
+            now.stop()
+        elif how < 10:
+            now.break_down()
+        elif how == 15:
+            now.lost()
+
+    def check(self) -> None:
+        now = self.connection
+        assert (now.reason is None) == (now.state in _OPEN)
+        assert self.reason is None or now.reason is self.reason, "one reason, that never changes"
+        self.reason = now.reason
+        assert now.served >= self.begun
+        content = sum(map(len, now._content or []))
+        held = len(now._buffer) - now._position + len(now._held or b"") + content
+        assert held <= max(BUFFER_LIMIT, HEAD_LIMIT) + 2 * _MOST_AT_ONCE, "memory is bounded"
+        if now.crowded:
+            assert now.state in (State.EXCHANGE, State.IDLE)
+            assert now.body_complete or now.has_content, "an application that waits would wait for ever"
+
+
+# -- The chunked decoder ------------------------------------------------------------------------------------------------
+
+_ENOUGH: Final = 1 << 40
+_WIDE: Final = Limits(
+    head=_ENOUGH,
+    target=_ENOUGH,
+    fields=_ENOUGH,
+    chunk_line=_ENOUGH,
+    trailer=_ENOUGH,
+    discard=_ENOUGH,
+    buffer=_ENOUGH,
+)
+
+# 7.1 and 7.1.1, with white space before a semicolon, and what RFC 9110, 5.5 allows in a value.
+_VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*"
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;" + _VALUE + rb")?\r\n")
+_TRAILER_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:" + _VALUE + rb"\r\n")
+
+
+def _reference(octets: bytes) -> tuple[bytes, int] | None:
+    """Return content and end of a whole chunked body, or None where it is not whole or not well-formed. Slow and plain."""
+    content = b""
+    position = 0
+    while True:
+        match = _SIZE_LINE.match(octets, position)
+        if match is None:
+            return None
+        size = int(match[1], 16)
+        position = match.end()
+        if not size:
+            break
+        if octets[position + size : position + size + 2] != b"\r\n":
+            return None
+        content += octets[position : position + size]
+        position += size + 2
+    while not octets.startswith(b"\r\n", position):
+        match = _TRAILER_LINE.match(octets, position)
+        if match is None:
+            return None
+        position = match.end()
+    return content, position + 2
+
+
+def _decode(octets: bytes, bounds: Limits, size: int) -> tuple[bytes, int] | int | None:
+    """Return content and end of the body, 400 where it is rejected, or None where more is to come."""
+    decoder = ChunkedDecoder(bounds)
+    content: list[bytes] = []
+    try:
+        for start in range(0, len(octets), size):
+            end = decoder.feed(octets[start : start + size], 0, content)
+            if decoder.complete:
+                return b"".join(content), start + end
+            assert end == len(octets[start : start + size]), "all is used as long as more is to come"
+    except Rejected as rejected:
+        return 400 if rejected.status in (400, 413, 431) else -1
+    return None
+
+
+def chunked(data: bytes) -> None:
+    """Run one input."""
+    data = data[:4096]
+    expected = _reference(data)
+    whole = len(data) or 1
+    found = _decode(data, _WIDE, whole)
+    assert found != -1
+    if isinstance(found, tuple):
+        assert found == expected, (found, expected)
+    else:
+        assert expected is None, (found, expected)
+    for bounds in (_WIDE, limits()):
+        at_once = _decode(data, bounds, whole)
+        for size in (1, 2, 5, 64):
+            assert _decode(data, bounds, size) == at_once, (size, at_once)
+    # Behind another position, and with a request behind it.
+    if isinstance(found, tuple):
+        content: list[bytes] = []
+        behind = ChunkedDecoder(_WIDE)
+        assert behind.feed(b"??" + data[: found[1]] + GET, 2, content) == found[1] + 2
+        assert b"".join(content) == found[0]

@@ -1,0 +1,59 @@
+"""What is counted, and how it is shown."""
+
+import logging
+
+import pytest
+
+from bide.observe.counters import Counters
+from bide.observe.snapshot import snapshot
+from bide.terms import CloseReason, State
+
+
+def test_ends_by_reason() -> None:
+    counters = Counters()
+    counters.opened = 3
+    counters.ended(CloseReason.IDLE_TIMEOUT, 5)
+    counters.ended(CloseReason.IDLE_TIMEOUT, 0)
+    counters.ended(CloseReason.CLIENT_RESET, 1)
+    assert counters.requests == 6
+    assert sum(counters.closed.values()) == counters.opened
+    assert counters.closed[CloseReason.IDLE_TIMEOUT] == 2
+    assert set(counters.closed) == set(CloseReason), "every reason is shown, counted or not"
+
+
+def test_histograms() -> None:
+    counters = Counters()
+    for served in (0, 1, 2, 3, 4, 1000, 1 << 60):
+        counters.ended(CloseReason.DRAIN, served)
+    for seconds in (0.0, 0.0005, 0.001, 1.0, 10.0**12):
+        counters.gap(seconds)
+    shown = snapshot(counters, {}, 0.0, 75.0, paused=False)
+    assert sum(shown["requests_per_connection"].values()) == 7
+    assert shown["requests_per_connection"][1] == 1, "those that served none"
+    assert shown["requests_per_connection"][2] == 1, "those that served one"
+    assert shown["requests_per_connection"][4] == 2, "two and three"
+    assert shown["requests_per_connection"][1024] == 1
+    assert sum(shown["idle_gaps_ms"].values()) == 5
+    assert shown["idle_gaps_ms"][1] == 2
+
+
+def test_snapshot() -> None:
+    counters = Counters()
+    counters.opened = 2
+    counters.ended(CloseReason.SHED, 7)
+    shown = snapshot(counters, {State.IDLE: 1}, 0.25, 30.0, paused=True)
+    assert (shown["opened"], shown["requests"], shown["race_lost"]) == (2, 7, 0)
+    assert shown["closed"]["shed"] == 1
+    assert set(shown["closed"]) == {reason.value for reason in CloseReason}
+    assert shown["states"] == {state.value: int(state is State.IDLE) for state in State}
+    assert (shown["pressure"], shown["effective_idle_timeout"], shown["accepting"]) == (0.25, 30.0, False)
+
+
+def test_lost_race_is_warned_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    counters = Counters()
+    with caplog.at_level(logging.WARNING, "bide"):
+        for _ in range(100):
+            counters.lost_race()
+    assert counters.race_lost == 100
+    assert len(caplog.records) == 1
+    assert "--timeout-idle" in caplog.text

@@ -1,0 +1,66 @@
+"""How the command line sets up logging."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from bide.observe import logs
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    log = logging.getLogger("bide")
+    before = log.level, log.propagate, list(log.handlers)
+    yield
+    log.level, log.propagate, log.handlers[:] = before
+
+
+def test_text(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "text")
+    logging.getLogger("bide.error").info("hello %s", "you")
+    logging.getLogger("bide").debug("hidden")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO hello you\n", err)
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug", "json")
+    logging.getLogger("bide.error").debug('a "quoted"\nline')
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logging.getLogger("bide.error").exception("failed")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first["level"] == "debug"
+    assert first["event"] == "bide.error"
+    assert first["message"] == 'a "quoted"\nline'
+    assert "traceback" not in first
+    assert second["traceback"].startswith("Traceback")
+    assert second["traceback"].endswith("ValueError: no")
+
+
+def test_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """No line twice, and none to the root logger's handlers."""
+    for _ in range(3):
+        logs.configure("warning", "text")
+    root = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(root)
+    try:
+        logging.getLogger("bide").warning("once")
+        logging.getLogger("bide").info("hidden")
+    finally:
+        logging.getLogger().removeHandler(root)
+    assert capsys.readouterr().err.count("once") == 1
+
+
+def test_logs_are_silent_where_nobody_set_them_up() -> None:
+    """A program that embeds the server decides: importing bide adds no handler."""
+    import subprocess
+
+    code = "import logging, bide; assert not logging.getLogger('bide').handlers; assert not logging.getLogger().handlers"
+    subprocess.run([sys.executable, "-c", code], check=True)

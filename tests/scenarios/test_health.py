@@ -1,0 +1,36 @@
+"""A health check that the server answers itself, so that load balancers know first (9.3).
+
+1. While it serves, the path is answered 200; every other path goes to the application.
+2. From the signal on it is answered 503 with close; requests are served on.
+"""
+
+import time
+
+from tests.support.apps import Message, Receive, Send, hello
+from tests.support.server import Serve
+
+
+def test_health_check(serve: Serve) -> None:
+    asked: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        await hello(scope, receive, send)
+
+    server = serve(app, health_path="/healthz", drain_delay=0.6)
+    with server.client() as client:
+        response = client.get("/healthz")
+        assert (response.status, response.says_close) == (200, False)
+        assert client.get("/healthz", method="HEAD").status == 200
+        assert client.get("/healthz?verbose").status == 200
+        assert client.get("/healthz/").content == b"hello\n"
+        assert asked == ["/healthz/"]
+        server.loop.call_soon_threadsafe(server._stop.set)
+        time.sleep(0.1)
+        with server.client() as probe:
+            response = probe.get("/healthz")
+            assert (response.status, response.says_close) == (503, True)
+        with server.client() as newcomer:
+            response = newcomer.get("/")
+            assert (response.status, response.says_close) == (200, True)
+    server.stop()

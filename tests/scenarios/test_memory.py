@@ -1,0 +1,199 @@
+"""What clients can make the server hold is bounded, and is given back.
+
+1. A client asks for 200 MB and reads nothing.
+2. One pipelines 10,000 requests without reading, small answers or large ones.
+3. One sends 100 MB behind a request that says close, and one 100 MB of a body that nobody reads.
+4. 100 clients hold half a head each, others are served meanwhile.
+5. 500 clients reset in the middle: within a head, a body, a response, a pipeline.
+
+In each case the server's memory grows by less than 5 MB, in a process of its own; afterwards descriptors and tasks are as many as
+before, the counters add up, and no traceback was logged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.abuse import FEW, Child, Report, ended, kernel_sockets
+from tests.support.client import Client, request
+from tests.support.server import NOISE
+
+MB = 1_000_000
+
+
+class Watch:
+    """The largest memory that was seen, and where it began."""
+
+    def __init__(self, server: Child) -> None:
+        self.server = server
+        for _ in range(3):  # what is made once, is made now
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(server.client()) for _ in range(100)]
+                for client in clients:
+                    client.ask("/large/200000")
+                for client in clients:
+                    client.response()
+            server.empty()
+        self.before = server.ask()
+        self.most = 0
+
+    def look(self) -> None:
+        self.most = max(self.most, self.server.memory() - self.before["memory"])
+
+    def look_for(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.look()
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def watched(loop: str, few: int = FEW, **options: Any) -> Iterator[Watch]:
+    """Run a server, and check at the end that it never held more than `few` octets beyond what it held before."""
+    with Child(loop, **options) as server:
+        watch = Watch(server)
+        yield watch
+        after: Report = server.empty()
+        assert watch.most < few, f"{watch.most:,} octets more"
+        assert after["memory"] - watch.before["memory"] < few
+        assert after["descriptors"] == watch.before["descriptors"]
+        server.until(lambda now: now["tasks"] == watch.before["tasks"])
+
+
+def flood(client: Client, octets: bytes, count: int, watch: Watch, patience: float = 0.5) -> int:
+    """Send so often, until that is done or the server takes nothing for a while; return how many octets it took."""
+    sent = 0
+    view = memoryview(octets * count)
+    client.sock.settimeout(patience)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        while sent < len(view):
+            sent += client.sock.send(view[sent : sent + 500_000])
+            watch.look()
+    client.sock.settimeout(10)
+    return sent
+
+
+def test_200_mb_asked_and_nothing_read(loop: str) -> None:
+    with watched(loop) as watch, watch.server.client(receive_buffer=4096) as client:
+        client.ask(f"/large/{200 * MB}")
+        watch.look_for(0.5)
+        client.line()
+        watch.look_for(0.3)
+        assert watch.server.ask()["states"]["exchange"] == 1
+        client.reset()
+
+
+@pytest.mark.parametrize("target", ["/", "/large/100000", "/0.0001"])
+def test_10000_requests_and_nothing_read(loop: str, target: str) -> None:
+    with watched(loop) as watch, watch.server.client(receive_buffer=4096, send_buffer=65536) as client:
+        flood(client, request(target), 10_000, watch)
+        watch.look_for(0.3)
+        client.reset()
+
+
+def test_10000_requests_and_all_answers_read_later(loop: str) -> None:
+    """Nothing of it is lost: the answers come in order as soon as they are read."""
+    with watched(loop) as watch, watch.server.client() as client:
+        octets = request("/") * 10_000
+        sent = 0
+        client.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while sent < len(octets):
+                sent += client.sock.send(octets[sent : sent + 100_000])
+        watch.look_for(0.2)
+        client.sock.setblocking(True)
+        client.sock.settimeout(10)
+        rest = memoryview(octets)[sent:]
+        read = 0
+        while len(rest):
+            taken = client.sock.send(rest[:10_000])
+            rest = rest[taken:]
+            while client.buffer or not client.silent_for(0.0001):
+                assert client.response().content == b"hello\n"
+                read += 1
+        while read < 10_000:
+            assert client.response().content == b"hello\n"
+            read += 1
+        watch.look()
+
+
+def test_100_mb_behind_a_close(loop: str) -> None:
+    with watched(loop, timeout_linger_total=2.0) as watch, watch.server.client() as client:
+        client.ask("/", "Connection: close")
+        flood(client, bytes(MB), 100, watch)
+        watch.look()
+        found = watch.server.ask()
+        assert ended(found).get("client_close_option", 0) + found["states"]["linger"] >= 1
+
+
+@pytest.mark.parametrize("target", ["/", "/0.5", "/read/0.05"])
+def test_100_mb_of_a_body_that_is_read_slowly_or_not_at_all(loop: str, target: str) -> None:
+    with watched(loop, timeout_linger_total=1.0) as watch, watch.server.client() as client:
+        client.ask(target, f"Content-Length: {100 * MB}", method="POST")
+        flood(client, bytes(MB), 100, watch, patience=0.3)
+        watch.look_for(0.2)
+        client.reset()
+
+
+def test_100_mb_of_small_chunks(loop: str) -> None:
+    """6 octets on the wire for each of content, to an application that reads slowly: an object for each makes it a little more."""
+    with watched(loop, few=3 * FEW) as watch, watch.server.client() as client:
+        client.ask("/read/0.05", "Transfer-Encoding: chunked", method="POST")
+        flood(client, b"1\r\nx\r\n" * 100_000, 150, watch, patience=0.3)
+        watch.look_for(0.2)
+        client.reset()
+
+
+def test_half_heads_hold_nobody_up(loop: str) -> None:
+    with watched(loop, timeout_head=1.5) as watch, contextlib.ExitStack() as stack:
+        server = watch.server
+        half = [stack.enter_context(server.client()) for _ in range(100)]
+        for client in half:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 8000)
+        server.until(lambda now: now["states"]["head"] == 100)
+        slowest = 0.0
+        with server.client() as quick:
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                started = time.monotonic()
+                assert quick.get().status == 200
+                slowest = max(slowest, time.monotonic() - started)
+        assert slowest < NOISE / 2
+        watch.look()
+        for client in half:
+            assert client.response().status == 408
+            assert client.ending().how == "fin"
+            client.close()
+        server.until(lambda now: ended(now).get("head_timeout") == 100)
+
+
+def test_500_resets(loop: str) -> None:
+    beginnings = [
+        b"",
+        b"GET / HT",
+        request("/"),
+        request("/1"),
+        request("/endless"),
+        request(f"/large/{10 * MB}"),
+        request("/read/0", "Content-Length: 100000", method="POST") + bytes(1000),
+        request("/read/0.01", "Transfer-Encoding: chunked", method="POST") + b"5\r\nhel",
+        request("/", "Content-Length: 100000", method="POST"),
+        request("/0.01") * 20,
+    ]
+    with watched(loop) as watch:
+        server = watch.server
+        for wave in range(5):
+            clients = [server.client() for _ in range(100)]
+            for number, client in enumerate(clients):
+                client.send(beginnings[number % len(beginnings)])
+            time.sleep(0.05 * wave)
+            watch.look()
+            for client in clients:
+                client.reset()
+        found = server.until(lambda now: now["states"]["exchange"] <= 50 and kernel_sockets(server.where) == 0, 10.0)
+        assert found["opened"] - watch.before["opened"] <= 500  # some may have left before they were accepted

@@ -1,0 +1,266 @@
+"""At any moment: connections opened = ends counted by reason + connections open by state, and the kernel knows as many.
+
+1. Clients of every kind come and go at once, for some seconds: they ask, pipeline, stay silent, stop within a head or body, send
+   rubbish, close, half-close, reset, do not read, say close, speak HTTP/1.0. Clocks are short, connections are few.
+2. Meanwhile a snapshot is taken again and again: its counters add up in each.
+3. When all have gone nothing is open, each has ended for one reason, and the reasons are those that their behaviour brings about.
+4. Histograms: each connection is counted once by the requests it carried; each gap between requests once.
+"""
+
+import contextlib
+import logging
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from tests.support.abuse import add_up, balanced, kernel_sockets
+from tests.support.apps import Message, Receive, Send, answer, echo, slow
+from tests.support.client import Client, request
+from tests.support.server import Serve
+
+SECONDS = 2.5
+SHORT = 0.3
+
+
+async def app(scope: Message, receive: Receive, send: Send) -> None:
+    match scope["path"]:
+        case "/echo":
+            await echo(scope, receive, send)
+        case "/close":
+            await answer(send, b"bye\n", fields=[(b"connection", b"close")])
+        case "/stream":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x"})
+        case "/large":
+            await answer(send, bytes(20_000_000))
+        case "/refuse":
+            await answer(send, b"", 413)
+        case _:
+            await slow(scope, receive, send)
+
+
+def asks(client: Client) -> None:
+    for _ in range(random.randrange(1, 6)):
+        client.get("/")
+        time.sleep(random.random() * 0.05)
+
+
+def pipelines(client: Client) -> None:
+    client.send(request("/") * 50)
+    for _ in range(50):
+        client.response()
+
+
+def says_close(client: Client) -> None:
+    client.get("/", "Connection: close")
+    client.ending()
+
+
+def is_told_to_close(client: Client) -> None:
+    client.get("/close")
+    client.ending()
+
+
+def speaks_http10(client: Client) -> None:
+    client.get("/stream", version="1.0")
+
+
+def stays_silent(client: Client) -> None:
+    client.ending()
+
+
+def stays_idle(client: Client) -> None:
+    client.get("/")
+    client.ending()
+
+
+def stops_within_a_head(client: Client) -> None:
+    client.send(b"GET / HTTP/1.1\r\nHo")
+    client.ending()
+
+
+def stops_within_a_body(client: Client) -> None:
+    client.send(request("/echo", "Content-Length: 10", method="POST") + b"half")
+    client.ending()
+
+
+def sends_too_much(client: Client) -> None:
+    client.ask("/refuse", "Content-Length: 1000000", method="POST")
+    client.response()
+    client.send(bytes(1000))
+    client.ending()
+
+
+def stops_within_an_unwanted_body(client: Client) -> None:
+    client.ask("/refuse", "Content-Length: 10", method="POST")
+    client.response()
+    client.ending()
+
+
+def sends_rubbish(client: Client) -> None:
+    client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
+    client.ending()
+
+
+def sends_bad_chunks(client: Client) -> None:
+    client.send(request("/echo", "Transfer-Encoding: chunked", method="POST") + b"xyz\r\n")
+    client.ending()
+
+
+def does_not_wait_for_100(client: Client) -> None:
+    client.ask("/refuse", "Content-Length: 10", "Expect: 100-continue", method="POST")
+    client.ending()
+
+
+def resets(client: Client) -> None:
+    client.send(random.choice([b"", b"GET", request("/"), request("/0.1"), request("/large")]))
+    client.reset()
+
+
+def half_closes(client: Client) -> None:
+    client.ask("/0.01")
+    client.half_close()
+    client.response()
+
+
+def leaves_within_a_body(client: Client) -> None:
+    client.send(request("/echo", "Content-Length: 10", method="POST") + b"half")
+
+
+def leaves_at_once(client: Client) -> None:
+    pass
+
+
+def does_not_read(client: Client) -> None:
+    client.ask("/large")
+    time.sleep(SHORT * 3)
+
+
+KINDS: list[Callable[[Client], None]] = [
+    asks,
+    pipelines,
+    says_close,
+    is_told_to_close,
+    speaks_http10,
+    stays_silent,
+    stays_idle,
+    stops_within_a_head,
+    stops_within_a_body,
+    sends_too_much,
+    stops_within_an_unwanted_body,
+    sends_rubbish,
+    sends_bad_chunks,
+    does_not_wait_for_100,
+    resets,
+    half_closes,
+    leaves_within_a_body,
+    leaves_at_once,
+    does_not_read,
+]
+
+EXPECTED = {
+    "client_close_option",
+    "client_http10",
+    "client_eof_unused",
+    "client_eof_idle",
+    "client_half_closed",
+    "client_incomplete",
+    "client_reset",
+    "head_rejected",
+    "body_rejected",
+    "expectation_unmet",
+    "request_unread",
+    "response_close_option",
+    "first_octet_timeout",
+    "head_timeout",
+    "body_timeout",
+    "send_timeout",
+    "idle_timeout",
+}
+
+
+def test_reasons_add_up(serve: Serve) -> None:
+    server = serve(
+        app,
+        limit_connections=60,
+        timeout_first_octet=SHORT,
+        timeout_head=SHORT,
+        timeout_body=SHORT,
+        timeout_send=SHORT,
+        timeout_idle=SHORT,
+        timeout_discard=SHORT,
+        timeout_linger=SHORT,
+        timeout_idle_least=SHORT / 2,
+    )
+    until = time.monotonic() + SECONDS
+    connected: Counter[str] = Counter()
+    failed: list[str] = []
+
+    def run(number: int) -> None:
+        turn = number
+        while time.monotonic() < until:
+            behave = KINDS[turn % len(KINDS)]
+            turn += 1
+            with Client(server.where, receive_buffer=65536) as client:
+                connected[behave.__name__] += 1
+                with contextlib.suppress(ConnectionError):
+                    try:
+                        behave(client)
+                    except TimeoutError:
+                        failed.append(behave.__name__)
+                    except Exception as error:  # an end where an answer was expected: the limit is small
+                        connected[repr(type(error))] += 1
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(KINDS) * 2)]
+    for thread in threads:
+        thread.start()
+    looks = 0
+    while any(thread.is_alive() for thread in threads):
+        snapshot = server.call(server.server.worker.snapshot)
+        assert add_up(snapshot), snapshot
+        looks += 1
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+    assert looks > 20
+    assert not failed
+    ends = server.ends()
+    assert kernel_sockets(server.where) == 0
+    snapshot = balanced(server)
+    assert not sum(snapshot["states"].values())
+    assert sum(ends.values()) == snapshot["opened"] == sum(connected[kind.__name__] for kind in KINDS)
+    assert set(ends) >= EXPECTED, EXPECTED - set(ends)
+    assert sum(snapshot["requests_per_connection"].values()) == snapshot["opened"]
+    assert "internal_error" not in ends
+    for warning in server.log.messages(
+        logging.WARNING
+    ):  # of a limit that is small, and of requests that crossed an end
+        server.log.expect(re.escape(warning))
+
+
+def test_histograms(serve: Serve) -> None:
+    server = serve(slow)
+    for count in (1, 1, 2, 3, 8):
+        with server.client() as client:
+            for _ in range(count):
+                client.get("/")
+    server.ends()
+    with server.client() as client:
+        client.get("/")
+        time.sleep(0.3)
+        client.get("/")
+        client.send(request("/") * 3)
+        for _ in range(3):
+            client.response()
+    server.ends()
+    snapshot = balanced(server)
+    assert snapshot["requests"] == 20
+    assert sum(snapshot["requests_per_connection"].values()) == 6
+    # keys are upper bounds, exclusive: 1 and 1; 2 and 3; 5; 8
+    assert snapshot["requests_per_connection"] == {2: 2, 4: 2, 8: 1, 16: 1}
+    gaps = snapshot["idle_gaps_ms"]
+    assert sum(count for bound, count in gaps.items() if bound > 256) == 1
+    assert sum(gaps.values()) <= 14  # 20 requests, 6 of them first ones; pipelined ones have no gap

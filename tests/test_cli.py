@@ -1,0 +1,205 @@
+"""The command line: what it says, and what it ends with."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bide.cli import main
+from bide.config import about, options
+from tests.support.program import APPS, Launch, Program, launch as launch, serving
+
+
+def bide(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, env=env)
+
+
+def failed(program: Program) -> str:
+    """Wait for its end with status 1 and return the one line that says why."""
+    assert program.wait() == 1
+    (line,) = program.errors
+    assert line.startswith("bide: ")
+    assert program.output == []
+    return line
+
+
+def test_version() -> None:
+    result = bide("--version")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"bide \d+\.\d+\.\d+\S* \((uvloop \S+|asyncio), CPython 3\.\d+\.\d+\S*\)\n", result.output)
+
+
+def test_help() -> None:
+    for arguments in (["--help"], ["-h"]):
+        result = bide(*arguments)
+        assert result.exit_code == 0
+        assert "serve" in result.output
+
+
+def test_no_command() -> None:
+    assert "Usage: " in bide().output
+
+
+def test_help_names_every_option_in_its_group() -> None:
+    result = bide("serve", "--help")
+    assert result.exit_code == 0
+    groups = [about(option).group for option in options()]
+    headings = re.findall(r"^([A-Z].*):$", result.output, re.MULTILINE)
+    assert [heading for heading in headings if heading in groups] == list(dict.fromkeys(groups))
+    section = ""
+    found: dict[str, str] = {}
+    for line in result.output.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            section = line[:-1]
+        elif match := re.match(r"  (--[a-z0-9-]+)", line):
+            found[match[1]] = section
+    for option in options():
+        assert found[f"--{option.name.replace('_', '-')}"] == about(option).group
+
+
+def test_help_shows_defaults_and_other_names() -> None:
+    text = " ".join(bide("serve", "--help").output.split())
+    assert "[default: 8000]" in text
+    assert "--timeout-idle, --timeout-keep-alive" in text
+    assert "--access-log / --no-access-log" in text
+    assert "BIDE_PORT" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serve"], "APP"),
+        (["serve", "x:y", "--port", "many"], "many"),
+        (["serve", "x:y", "--loop", "trio"], "trio"),
+        (["serve", "x:y", "--no-such-option"], "no-such-option"),
+        (["serve", "x:y", "z"], "z"),
+        (["dance"], "dance"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str) -> None:
+    result = bide(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "-1"], "port is -1"),
+        (["--port", "70000"], "port"),
+        (["--timeout-idle", "0"], "timeout_idle is 0"),
+        (["--uds", "/x", "--fd", "3"], "uds and fd"),
+        (["--limit-head", "1000", "--limit-target", "2000"], "limit_target"),
+        (["--close-for", "nonsense"], "nonsense"),
+        (["--close-for", "peer:nonsense"], "nonsense"),
+    ],
+)
+def test_impossible_values(launch: Launch, arguments: list[str], message: str) -> None:
+    assert message in failed(launch("serve", "apps:hello", "--app-dir", str(APPS), "--port", "0", *arguments))
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        ("no_such_module:app", "there is no module 'no_such_module'"),
+        ("apps:no_such_app", "no attribute 'no_such_app'"),
+        ("apps:not_callable", "cannot be called"),
+        ("apps", "no attribute 'app'"),
+    ],
+)
+def test_application_that_cannot_be_had(launch: Launch, app: str, message: str) -> None:
+    assert message in failed(launch("serve", app, "--app-dir", str(APPS), "--port", "0"))
+
+
+def test_module_that_fails(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('half\\nway')\n")
+    line = failed(launch("serve", "broken:app", "--app-dir", str(tmp_path), "--port", "0"))
+    assert "RuntimeError" in line
+
+
+def test_factory(launch: Launch) -> None:
+    program = launch(*serving("auto", "apps:make_hello"), "--factory")
+    with program.client() as client:
+        assert client.get().content == b"hello\n"
+    assert "no disk" in failed(launch(*serving("auto", "apps:failing_factory"), "--factory"))
+
+
+def test_python_m_and_script(launch: Launch) -> None:
+    for command in ([sys.executable, "-m", "bide"], [str(Path(sys.executable).parent / "bide")]):
+        done = subprocess.run([*command, "--version"], check=True, capture_output=True, text=True)
+        assert done.stdout.startswith("bide ")
+    done = subprocess.run([sys.executable, "-m", "bide", "serve", "-h"], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("Usage: bide serve"), "not __main__.py"
+
+
+def test_environment(launch: Launch) -> None:
+    env = {
+        "BIDE_APP": "apps:target",
+        "BIDE_APP_DIR": str(APPS),
+        "BIDE_PORT": "0",
+        "BIDE_LIFESPAN": "off",
+        "BIDE_ACCESS_LOG": "false",
+        "BIDE_ROOT_PATH": "/below",
+        "BIDE_LIMIT_REQUESTS": "2",
+    }
+    program = launch("serve", env=env)
+    with program.client() as client:
+        response = client.get("/x")
+        assert response.content == b"/below/x"
+        assert not response.says_close
+        assert client.get("/x").says_close
+    program.signal()
+    assert program.wait() == 0
+    assert program.output == []
+
+
+def test_command_line_wins_over_the_environment(launch: Launch) -> None:
+    program = launch(*serving("asyncio"), env={"BIDE_PORT": "1", "BIDE_LOOP": "nonsense", "BIDE_LIFESPAN": "on"})
+    with program.client() as client:
+        assert client.get().status == 200
+
+
+def test_wrong_value_in_the_environment(launch: Launch) -> None:
+    program = launch("serve", "apps:hello", env={"BIDE_PORT": "many"})
+    assert program.wait() == 2
+    assert any("many" in line for line in program.errors)
+
+
+def test_root_path(launch: Launch) -> None:
+    program = launch(*serving("auto", "apps:target"), "--root-path", "/api")
+    with program.client() as client:
+        assert client.get("/x?y").content == b"/api/x?y"
+
+
+def test_repeated_option(launch: Launch) -> None:
+    program = launch(*serving("auto"), "--close-for", "path:/a*", "--close-for", "path:/b*")
+    with program.client() as client:
+        assert not client.get("/c").says_close
+        assert client.get("/b").says_close
+
+
+def test_levels_and_quiet(launch: Launch) -> None:
+    program = launch(
+        "serve", "apps:hello", "--app-dir", str(APPS), "--port", "0", "--log-level", "warning", "--no-access-log"
+    )
+    program.signal() if False else None
+    import time
+
+    time.sleep(1.0)
+    program.signal()
+    assert program.wait() == 0
+    assert program.output == []
+    assert program.errors == []
+
+
+def test_both_names_of_an_option(launch: Launch) -> None:
+    program = launch(*serving("auto"), "--timeout-keep-alive", "0.3", "--timeout-graceful-shutdown", "3")
+    with program.client() as client:
+        client.get()
+        assert client.ending().how == "fin"
+    assert program.process.poll() is None

@@ -1,0 +1,252 @@
+"""A server within a program of its own, and `bide.run`."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import bide
+from bide.config import ConfigError
+from bide.gateway.lifespan import LifespanError
+from bide.transport.listeners import ListenError
+from bide.worker.server import ApplicationError, load, loop_factory
+from tests.support.apps import Lifespan, hello
+from tests.support.client import Client
+from tests.support.server import sockets
+
+
+def read(url: str) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as response:
+        content: bytes = response.read()
+    return content
+
+
+def test_within_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    before = sockets()
+
+    async def program() -> None:
+        async with bide.Server(hello, port=0) as server:
+            assert server.url == server.urls[0]
+            assert await asyncio.to_thread(read, server.url) == b"hello\n"
+            assert server.worker.snapshot()["opened"] == 1
+
+    asyncio.run(program())
+    assert '"GET / HTTP/1.1" 200 6' in capsys.readouterr().out
+    assert sockets() - before == set()
+
+
+def test_two_in_one_program() -> None:
+    async def program() -> None:
+        async with bide.Server(hello, port=0, access_log=False) as one, bide.Server(hello, port=0, access_log=False) as two:
+            assert one.url != two.url
+            for server in (one, two):
+                assert await asyncio.to_thread(read, server.url) == b"hello\n"
+
+    asyncio.run(program())
+
+
+def test_one_after_another_on_the_same_port() -> None:
+    async def program() -> None:
+        port = 0
+        for _ in range(3):
+            async with bide.Server(hello, port=port, access_log=False) as server:
+                port = int(server.url.rpartition(":")[2])
+                assert await asyncio.to_thread(read, server.url) == b"hello\n"
+
+    asyncio.run(program())
+
+
+def test_error_within() -> None:
+    """What the program raises goes through; the server is stopped all the same."""
+    app = Lifespan()
+    before = sockets()
+
+    async def program() -> None:
+        async with bide.Server(app, port=0, access_log=False):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        asyncio.run(program())
+    assert app.seen == ["startup", "shutdown"]
+    assert sockets() - before == set()
+
+
+def test_cannot_start() -> None:
+    before = sockets()
+
+    async def program(server: bide.Server) -> None:
+        async with server:
+            raise AssertionError("it has started")
+
+    with pytest.raises(LifespanError, match="no luck today"):
+        asyncio.run(program(bide.Server(Lifespan("startup"), port=0)))
+    with pytest.raises(ListenError):
+        asyncio.run(program(bide.Server(hello, host="192.0.2.1", port=0)))
+    with pytest.raises(ConfigError):
+        bide.Server(hello, port=-1)
+    with pytest.raises(TypeError):
+        bide.Server(hello, color="red")
+    assert sockets() - before == set()
+
+
+def test_cancelled_program_stops_its_server() -> None:
+    app = Lifespan()
+
+    async def program() -> None:
+        async def within() -> None:
+            async with bide.Server(app, port=0, access_log=False):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(within())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(program())
+    assert app.seen == ["startup", "shutdown"]
+
+
+# -- bide.run ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["app", '"program:app"'])
+def test_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(f"""
+            import bide
+
+            async def app(scope, receive, send):
+                assert scope["type"] == "http"
+                await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}})
+                await send({{"type": "http.response.body", "body": b"ok"}})
+
+            if __name__ == "__main__":
+                bide.run({name}, uds={str(tmp_path / "x.sock")!r}, access_log=False)
+                print("after")
+        """)
+    )
+    process = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "x.sock").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.1)
+        with Client(str(tmp_path / "x.sock")) as client:
+            assert client.get().content == b"ok"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+        assert out == "after\n"
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_run_raises() -> None:
+    with pytest.raises(ApplicationError):
+        bide.run("no_such_module_here:app")
+    with pytest.raises(ConfigError):
+        bide.run(hello, port=-1)
+    with pytest.raises(ListenError):
+        bide.run(hello, host="192.0.2.1", lifespan="off")
+
+
+# -- Finding the application ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for modules; what they add to the interpreter is gone after the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    return tmp_path
+
+
+def test_load(folder: Path) -> None:
+    (folder / "some_module.py").write_text("class Some:\n    inner = print\napp = len\nother = repr\n")
+    assert load("some_module:app", factory=False, app_dir=str(folder)) is len
+    assert load("some_module", factory=False, app_dir=str(folder)) is len
+    assert load("some_module:other", factory=False, app_dir=str(folder)) is repr
+    assert load("some_module:Some.inner", factory=False, app_dir=str(folder)) is print
+
+
+def test_load_from_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "here_module.py").write_text("app = len\n")
+    monkeypatch.chdir(folder)
+    assert load("here_module:app", factory=False, app_dir="") is len
+
+
+def test_app_dir_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "here").mkdir()
+    (folder / "there").mkdir()
+    (folder / "here" / "twice_module.py").write_text("app = len\n")
+    (folder / "there" / "twice_module.py").write_text("app = repr\n")
+    monkeypatch.chdir(folder / "here")
+    assert load("twice_module:app", factory=False, app_dir=str(folder / "there")) is repr
+
+
+def test_load_from_a_package(folder: Path) -> None:
+    (folder / "some_package" / "inner").mkdir(parents=True)
+    (folder / "some_package" / "__init__.py").touch()
+    (folder / "some_package" / "inner" / "asgi.py").write_text("app = len\n")
+    assert load("some_package.inner.asgi:app", factory=False, app_dir=str(folder)) is len
+
+
+def test_factory(folder: Path) -> None:
+    (folder / "factory_module.py").write_text(
+        "def make():\n    return len\ndef fail():\n    raise OSError('no disk')\ndef wrong():\n    return 1\n"
+    )
+    assert load("factory_module:make", factory=True, app_dir=str(folder)) is len
+    with pytest.raises(ApplicationError, match=r"factory_module:fail.*OSError: no disk"):
+        load("factory_module:fail", factory=True, app_dir=str(folder))
+    with pytest.raises(ApplicationError, match="cannot be called"):
+        load("factory_module:wrong", factory=True, app_dir=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        (None, "absent_module:app", r"no module 'absent_module'.*--app-dir"),
+        (None, "absent_package.inner:app", "no module 'absent_package.inner'"),
+        ("", "broken_module:app", "no attribute 'app'.*module:attribute"),
+        ("", "broken_module:some.thing", "no attribute 'some'"),
+        ("app = 1", "broken_module:app", "cannot be called"),
+        ("import not_installed_here", "broken_module:app", "not_installed_here.*install"),
+        ("def (", "broken_module:app", "SyntaxError"),
+        ("raise ValueError('why')", "broken_module:app", "ValueError: why"),
+        ("", ":app", "module:attribute"),
+        ("", "", "module:attribute"),
+    ],
+)
+def test_cannot_load(folder: Path, text: str | None, name: str, message: str) -> None:
+    if text is not None:
+        (folder / "broken_module.py").write_text(text)
+    with pytest.raises(ApplicationError, match=message):
+        load(name, factory=False, app_dir=str(folder))
+
+
+# -- Loops ------------------------------------------------------------------------------------------------------------------
+
+
+def test_loops() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    assert loop_factory("asyncio") is None
+    assert loop_factory("auto") is uvloop.new_event_loop
+    assert loop_factory("uvloop") is uvloop.new_event_loop
+
+
+def test_loops_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory("auto") is None
+    with pytest.raises(ApplicationError, match="not installed"):
+        loop_factory("uvloop")

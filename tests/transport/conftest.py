@@ -1,0 +1,3 @@
+"""Wires are tried over real sockets, on each event loop."""
+
+from tests.support.server import log as log, loop as loop

@@ -1,0 +1,336 @@
+"""A wire over a real connection: what it reports, and how it ends."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bide.transport.aio import AioWire
+from bide.worker.server import loop_factory
+from tests.support.server import Log
+
+
+class Ear:
+    """Keeps what a wire reports, in order."""
+
+    def __init__(self, wire: Any) -> None:
+        self.wire: AioWire = wire
+        self.heard: list[str] = []
+        self.octets = b""
+        self.gone = asyncio.Event()
+
+    def octets_received(self, data: bytes) -> None:
+        assert isinstance(data, bytes)
+        self.octets += data
+
+    def eof_received(self) -> None:
+        self.heard.append("eof")
+
+    def output_stuck(self) -> None:
+        self.heard.append("stuck")
+
+    def output_flowing(self) -> None:
+        self.heard.append("flowing")
+
+    def flushed(self) -> None:
+        self.heard.append("flushed")
+
+    def lost(self, error: Exception | None) -> None:
+        self.heard.append("lost")
+        self.gone.set()
+
+
+class Peer:
+    """The other end: a plain socket, and what reads from it without blocking the loop."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.loop = asyncio.get_running_loop()
+
+    async def read(self, size: int) -> bytes:
+        octets = b""
+        while len(octets) < size:
+            more = await self.loop.sock_recv(self.sock, size - len(octets))
+            if not more:
+                break
+            octets += more
+        return octets
+
+    async def ending(self) -> str:
+        try:
+            while await self.loop.sock_recv(self.sock, 1 << 16):
+                pass
+        except ConnectionError:
+            return "reset"
+        return "fin"
+
+
+@contextlib.asynccontextmanager
+async def connected(receive_buffer: int | None = None) -> AsyncIterator[tuple[Ear, Peer]]:
+    loop = asyncio.get_running_loop()
+    ears: asyncio.Queue[Ear] = asyncio.Queue()
+
+    def accept(wire: Any) -> Any:
+        ear = Ear(wire)
+        ears.put_nowait(ear)
+        return ear
+
+    def make() -> Any:
+        return AioWire(accept)
+
+    server = await loop.create_server(make, "127.0.0.1", 0)
+    with socket.socket() as sock:
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, server.sockets[0].getsockname())
+        ear = await ears.get()
+        try:
+            yield ear, Peer(sock)
+        finally:
+            ear.wire.abort()
+            await asyncio.wait_for(ear.gone.wait(), 5)
+            server.close()
+            await server.wait_closed()
+            await asyncio.sleep(0)
+
+
+Scene = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def play(loop: str, log: Log) -> Callable[[Scene], None]:
+    """Run a scene on the event loop."""
+
+    async def within(scene: Scene) -> None:
+        async with asyncio.timeout(20):
+            await scene()
+
+    def run(scene: Scene) -> None:
+        with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+            runner.run(within(scene))
+
+    return run
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+Play = Callable[[Scene], None]
+
+
+def test_octets_both_ways(play: Play) -> None:
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            peer.sock.send(b"to the server")
+            await until(lambda: ear.octets == b"to the server")
+            ear.wire.write(b"to the ")
+            ear.wire.write(b"client")
+            assert await peer.read(13) == b"to the client"
+            assert ear.wire.peer() == peer.sock.getsockname()
+            assert ear.wire.local() == peer.sock.getpeername()
+            assert ear.heard == []
+
+    play(scene)
+
+
+def test_eof_leaves_it_open(play: Play) -> None:
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            peer.sock.shutdown(socket.SHUT_WR)
+            await until(lambda: ear.heard == ["eof"])
+            ear.wire.write(b"answer")
+            assert await peer.read(6) == b"answer"
+            ear.wire.release()
+            assert await peer.ending() == "fin"
+            await until(lambda: ear.heard == ["eof", "lost"])
+
+    play(scene)
+
+
+def test_release_flushes(play: Play) -> None:
+    async def scene() -> None:
+        async with connected(receive_buffer=4096) as (ear, peer):
+            ear.wire.write(bytes(3_000_000))
+            ear.wire.release()
+            assert len(await peer.read(3_000_000)) == 3_000_000
+            assert await peer.ending() == "fin"
+            await ear.gone.wait()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("size", [0, 10, 3_000_000])
+def test_half_close_flushes_and_goes_on_reading(play: Play, size: int) -> None:
+    async def scene() -> None:
+        async with connected(receive_buffer=4096) as (ear, peer):
+            if size:
+                ear.wire.write(bytes(size))
+            ear.wire.half_close()
+            assert len(await peer.read(size)) == size
+            assert await peer.ending() == "fin"
+            await until(lambda: "flushed" in ear.heard)
+            assert ear.heard.count("flushed") == 1
+            peer.sock.send(b"still heard")
+            await until(lambda: ear.octets == b"still heard")
+            assert "lost" not in ear.heard
+            peer.sock.close()
+            await until(lambda: "eof" in ear.heard)
+
+    play(scene)
+
+
+def test_abort_resets(play: Play) -> None:
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            ear.wire.write(b"half")
+            assert await peer.read(4) == b"half"
+            ear.wire.abort()
+            assert await peer.ending() == "reset"
+            await ear.gone.wait()
+            assert ear.heard == ["lost"]
+
+    play(scene)
+
+
+def test_pausing(play: Play) -> None:
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            ear.wire.pause_reading()
+            peer.sock.send(b"later")
+            await asyncio.sleep(0.1)
+            assert ear.octets == b""
+            assert ear.wire.octets_waiting()
+            ear.wire.resume_reading()
+            await until(lambda: ear.octets == b"later")
+            assert not ear.wire.octets_waiting()
+
+    play(scene)
+
+
+def test_stuck_and_flowing(play: Play) -> None:
+    async def scene() -> None:
+        async with connected(receive_buffer=4096) as (ear, peer):
+            written = 0
+            while "stuck" not in ear.heard:
+                ear.wire.write(bytes(1 << 16))
+                written += 1 << 16
+                await asyncio.sleep(0)
+                assert written < 50_000_000
+            assert ear.wire.unsent() > 0
+            before = ear.wire.unsent()
+            await peer.read(written // 2)
+            await until(lambda: ear.wire.unsent() < before)
+            await peer.read(written - written // 2)
+            await until(lambda: "flowing" in ear.heard)
+            await until(lambda: ear.wire.unsent() == 0)
+
+    play(scene)
+
+
+def test_peer_that_resets(play: Play) -> None:
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.sock.close()
+            await ear.gone.wait()
+            assert ear.heard == ["lost"]
+
+    play(scene)
+
+
+def test_peer_that_resets_unheard(play: Play) -> None:
+    """Nothing is read: the loop does not say so, but the kernel knows."""
+
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            assert not ear.wire.broken()
+            ear.wire.pause_reading()
+            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.sock.close()
+            await until(lambda: ear.gone.is_set() or ear.wire.broken())
+
+    play(scene)
+
+
+def test_orders_to_a_wire_that_is_no_more(play: Play) -> None:
+    """None of them raises or logs, in whatever state the wire is."""
+
+    async def scene() -> None:
+        for end in ("reset", "abort", "release"):
+            async with connected() as (ear, peer):
+                wire = ear.wire
+                if end == "reset":
+                    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    peer.sock.close()
+                elif end == "abort":
+                    wire.abort()
+                else:
+                    wire.release()
+                for _ in range(3):  # before the loop has noticed, and after
+                    for _ in range(10):
+                        wire.write(b"into the void")
+                    wire.pause_reading()
+                    wire.resume_reading()
+                    wire.half_close()
+                    wire.unsent()
+                    wire.octets_waiting()
+                    wire.broken()
+                    wire.peer()
+                    wire.local()
+                    wire.release()
+                    wire.abort()
+                    await asyncio.sleep(0.02)
+                await ear.gone.wait()
+                assert ear.heard.count("lost") == 1
+
+    play(scene)
+
+
+def test_half_close_that_meets_a_reset(play: Play) -> None:
+    """The reset is in, but was not reported yet."""
+
+    async def scene() -> None:
+        for size in (0, 2_000_000):
+            async with connected(receive_buffer=4096) as (ear, peer):
+                if size:
+                    ear.wire.write(bytes(size))
+                peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.sock.close()
+                ear.wire.half_close()
+                await ear.gone.wait()
+
+    play(scene)
+
+
+def test_broken_pipe_of_a_unix_socket(play: Play) -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ears: list[Ear] = []
+
+        def accept(wire: Any) -> Any:
+            ears.append(Ear(wire))
+            return ears[0]
+
+        def make() -> Any:
+            return AioWire(accept)
+
+        transport, _ = await loop.create_connection(make, sock=ours)
+        (ear,) = ears
+        assert ear.wire.peer() is None
+        assert ear.wire.local() is None
+        theirs.close()
+        await until(lambda: ear.heard)
+        ear.wire.abort()
+        await ear.gone.wait()
+        transport.close()
+
+    play(scene)
