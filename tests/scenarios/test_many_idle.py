@@ -38,7 +38,7 @@ def test_many_idle_connections(loop: str) -> None:
     connections = room(WANTED)
     if connections < ENOUGH:
         pytest.skip(f"the descriptor limit allows only {connections} connections: raise it (ulimit -n)")
-    with Child(loop, backlog=4096, timeout_idle=30.0, timeout_linger=0.5) as server:
+    with Child(loop, backlog=4096, timeout_idle_least=75.0) as server:
         with crowd(server.where, 200):
             pass
         before = server.empty()
@@ -65,7 +65,10 @@ def test_they_end_together(loop: str) -> None:
     connections = min(4_000, room(4_000))
     if connections < ENOUGH:
         pytest.skip(f"the descriptor limit allows only {connections} connections: raise it (ulimit -n)")
-    with Child(loop, backlog=4096, timeout_idle=2.0) as server, crowd(server.where, connections):
+    with (
+        Child(loop, backlog=4096, timeout_idle=2.0, timeout_idle_least=2.0) as server,
+        crowd(server.where, connections),
+    ):
         with server.client() as busy:
             _, longest = slowest(busy, 4.0)
             assert longest < 1.5

@@ -130,13 +130,14 @@ def balanced(server: Served) -> Snapshot:
 
 
 def room(wanted: int) -> int:
-    """Return how many connections, of those wanted, the descriptor limit allows to us and to a server that keeps a reserve.
+    """Return how many connections, of those wanted, the descriptor limit allows to us and to a server that
+    keeps a reserve and announces no close for want of it.
 
     Our own soft limit is raised to the hard one.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard * 9 // 10 - 500)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard * 8 // 10 - 500)
 
 
 @contextlib.contextmanager

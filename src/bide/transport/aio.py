@@ -29,19 +29,23 @@ _NO_OCTETS: Final = struct.pack("i", 0)
 class AioWire:
     """One accepted connection: an asyncio protocol above, a `bide.wire.Wire` below."""
 
-    __slots__ = ("_accept", "_flushing", "_receiver", "_transport")
+    __slots__ = ("_accept", "_fd", "_flushing", "_receiver", "_transport")
 
     def __init__(self, accept: Accept) -> None:
         self._accept: Accept | None = accept
         self._transport: asyncio.Transport
         self._receiver: Receiver
         self._flushing = False
+        self._fd = -1
 
     # -- What asyncio reports -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Take the transport."""
         self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self._fd = sock.fileno()
         accept = self._accept
         assert accept is not None
         self._accept = None
@@ -70,7 +74,8 @@ class AioWire:
             self._receiver.output_flowing()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The socket is closed."""
+        """The socket is about to be closed: until here, its descriptor is nobody else's."""
+        self._fd = -1
         self._receiver.lost(error)
 
     # -- Orders ---------------------------------------------------------------------------------------------------------
@@ -107,7 +112,7 @@ class AioWire:
     def half_close_if_quiet(self) -> bool:
         """Look and shut."""
         transport = self._transport
-        fd = self._fileno()
+        fd = self._fd
         if fd < 0 or transport.is_closing() or transport.get_write_buffer_size():
             return False
         twin = socket.socket(fileno=fd)
@@ -139,7 +144,7 @@ class AioWire:
     def unsent(self) -> int:
         """Octets in the write buffer, and in the kernel's."""
         unsent = self._transport.get_write_buffer_size()
-        fd = self._fileno()
+        fd = self._fd
         if fd >= 0:
             try:
                 (held,) = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, _NO_OCTETS))
@@ -150,7 +155,7 @@ class AioWire:
 
     def octets_waiting(self) -> bool:
         """Whether the kernel holds octets that were not read."""
-        fd = self._fileno()
+        fd = self._fd
         if fd < 0:
             return False
         try:
@@ -160,7 +165,7 @@ class AioWire:
 
     def broken(self) -> bool:
         """Whether the kernel reports an error or that both directions are shut."""
-        fd = self._fileno()
+        fd = self._fd
         if fd < 0:
             return True
         poll = select.poll()
@@ -179,7 +184,7 @@ class AioWire:
 
     def descriptor(self) -> int:
         """The file descriptor's number."""
-        return self._fileno()
+        return self._fd
 
     def peer(self) -> Address | None:
         """The peer's address."""
@@ -188,10 +193,6 @@ class AioWire:
     def local(self) -> Address | None:
         """Our address."""
         return _address(self._transport.get_extra_info("sockname"))
-
-    def _fileno(self) -> int:
-        sock = self._transport.get_extra_info("socket")
-        return -1 if sock is None else int(sock.fileno())
 
 
 def _address(name: object) -> Address | None:

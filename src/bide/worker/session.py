@@ -616,7 +616,7 @@ class Session:
             self.deadline = self._exchange.body_deadline()
         elif clock is _SEND:
             self._sending = Progress(monotonic())
-            self._unsent = self._wire.unsent()
+            self._unsent = 0  # the next sweep looks
             self._shared.register.stuck.add(self)
             self.deadline = self._send_deadline(self._sending)
         else:
