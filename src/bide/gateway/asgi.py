@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -45,6 +46,8 @@ class AsgiGateway:
         self._root_path = root_path
         self._raw_root_path = root_path.encode()
         self._state = state
+        # A request may be started from within another one's task, and must not see the variables that are set there.
+        self._context = contextvars.copy_context()
         self.running: set[_Cycle] = set()
 
     def start(self, exchange: Exchange) -> None:
@@ -60,7 +63,7 @@ class AsgiGateway:
             "type": "http",
             "asgi": _VERSION.copy(),
             "http_version": _HTTP[request.minor],
-            "method": request.method,
+            "method": request.method.upper(),  # the specification asks for it
             "scheme": info.scheme,
             "path": self._root_path + (unquote(text) if "%" in text else text),
             "raw_path": self._raw_root_path + path,
@@ -77,9 +80,17 @@ class AsgiGateway:
         self.running.add(cycle)
         # The name is given because asyncio would otherwise count and format one for each task.
         if _EAGER:
-            cycle.task = _Task(self._run(cycle, scope), loop=self._loop, name="bide-request", eager_start=True)
+            cycle.task = _Task(
+                self._run(cycle, scope),
+                loop=self._loop,
+                name="bide-request",
+                context=self._context.copy(),
+                eager_start=True,
+            )
         else:
-            cycle.task = _Task(self._run(cycle, scope), loop=self._loop, name="bide-request")
+            cycle.task = _Task(
+                self._run(cycle, scope), loop=self._loop, name="bide-request", context=self._context.copy()
+            )
 
     async def _run(self, cycle: _Cycle, scope: Scope) -> None:
         """Run the application. Each run is a task of its own, so context variables stay its own."""

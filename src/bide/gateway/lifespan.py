@@ -54,6 +54,11 @@ class Lifespan:
             await self._stopped
         await asyncio.wait([self._task])
 
+    def cancel(self) -> None:
+        """Wait for the application no longer."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def _run(self) -> None:
         assert self._started is not None
         assert self._stopped is not None

@@ -93,6 +93,7 @@ _WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
 
 _CR: Final = 0x0D
 _CRLF: Final = b"\r\n"
+_CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -614,6 +615,8 @@ class Connection:
             self._require_no_content(content, length)
         elif request.method == "HEAD":
             framing = _BODILESS
+            if length < 0 and request.minor:  # RFC 9110, 9.3.2: the fields are those of the answer to a GET
+                self._head += _CHUNKED_FIELD
         elif length >= 0:
             framing = _LENGTH
             if more or length != len(content):
@@ -634,7 +637,7 @@ class Connection:
             facts |= INPUT_ENDED
         head = self._head
         if framing == _CHUNKED:
-            head += b"Transfer-Encoding: chunked\r\n"
+            head += _CHUNKED_FIELD
         stamp = self._stamp
         if facts:
             self._facts = facts
@@ -648,6 +651,7 @@ class Connection:
         head += _CRLF if said & SAYS_DATE else stamp.date_end  # RFC 9110, 6.6.1
         if self.output:
             head = self.output + head
+        self._head = b""
         self._framing = framing
         self.progress = STARTED
         if framing == _LENGTH or framing == _CLOSE_DELIMITED:  # noqa: SIM109  # no tuple is made

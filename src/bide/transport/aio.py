@@ -8,6 +8,7 @@ import fcntl
 import select
 import socket
 import struct
+import sys
 import termios
 from typing import Final, final
 
@@ -69,7 +70,7 @@ class AioWire:
         """The write buffer is below its low-water mark."""
         if self._flushing:
             self._flushing = False
-            self._receiver.flushed()
+            self._shut()
         else:
             self._receiver.output_flowing()
 
@@ -82,7 +83,8 @@ class AioWire:
 
     def write(self, data: bytes) -> None:
         """Send octets."""
-        self._transport.write(data)
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def pause_reading(self) -> None:
         """Stop reading."""
@@ -99,29 +101,32 @@ class AioWire:
         transport = self._transport
         if transport.is_closing():
             return
-        if self.half_close_if_quiet():
-            self._receiver.flushed()
-        elif transport.get_write_buffer_size():
+        if transport.get_write_buffer_size():
             self._flushing = True
             transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
-            transport.write_eof()
         else:
-            transport.write_eof()
-            self._receiver.flushed()
+            self._shut()
 
     def half_close_if_quiet(self) -> bool:
         """Look and shut."""
         transport = self._transport
-        fd = self._fd
-        if fd < 0 or transport.is_closing() or transport.get_write_buffer_size():
+        if transport.is_closing() or transport.get_write_buffer_size() or self.octets_waiting():
             return False
-        twin = socket.socket(fileno=fd)
+        return self._shut_down()
+
+    def _shut(self) -> None:
+        if self._shut_down():
+            self._receiver.flushed()
+
+    def _shut_down(self) -> bool:
+        """Send FIN at once. The event loops would in a later pass: a long time for a request to arrive in."""
+        if self._fd < 0:
+            return False
+        twin = socket.socket(fileno=self._fd)
         try:
-            if fcntl.ioctl(fd, termios.FIONREAD, _NO_OCTETS) != _NO_OCTETS:
-                return False
-            # The event loops would shut it in a later pass, and that is a long time for a request to arrive in.
             twin.shutdown(socket.SHUT_WR)
-        except OSError:  # the peer has reset it: the loop is about to say so
+        except OSError:  # the peer has reset it
+            self._transport.abort()
             return False
         finally:
             twin.detach()
@@ -198,7 +203,7 @@ class AioWire:
 def _address(name: object) -> Address | None:
     """Return an address as ASGI and logs want it: of IPv6 the first two parts; a Unix socket's path without a port."""
     if isinstance(name, tuple) and len(name) >= 2:
-        return (str(name[0]), int(name[1]))
+        return (sys.intern(str(name[0])), int(name[1]))  # many connections come from one host
     if isinstance(name, str) and name:
         return (name, None)
     return None

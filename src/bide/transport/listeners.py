@@ -147,7 +147,7 @@ def _cannot_listen(where: str, error: OSError) -> str:
 class Listener:
     """One listening socket. Pausing closes only a duplicate of it, so that the kernel goes on to queue newcomers."""
 
-    __slots__ = ("_accept", "_accepting", "_backlog", "_loop", "_room", "_server", "_socket", "_tasks")
+    __slots__ = ("_accept", "_accepting", "_backlog", "_loop", "_ours", "_room", "_server", "_socket", "_tasks")
 
     def __init__(
         self,
@@ -156,13 +156,16 @@ class Listener:
         backlog: int,
         accept: Accept,
         room: Callable[[], int],
+        *,
+        ours: bool,
     ) -> None:
-        """`room`: how many connections may be accepted now."""
+        """`room`: how many connections may be accepted now. `ours`: nobody else listens on this socket, now or later."""
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
         self._accept = accept
         self._room = room
+        self._ours = ours
         self._server: asyncio.AbstractServer | None = None
         self._accepting = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -214,7 +217,8 @@ class Listener:
         kept out of the queue first: their SYN is dropped, and comes again when this socket is gone. Elsewhere, what arrives in
         the last moment can still be reset.
         """
-        _keep_newcomers_out(self._socket)
+        if self._ours:
+            _keep_newcomers_out(self._socket)
         await self.accept()
         quiet = 0
         while quiet < _QUIET_LOOKS:
@@ -234,7 +238,7 @@ class Listener:
     def close(self) -> None:
         """Listen no more."""
         self.pause()
-        path = self._socket.getsockname() if self._socket.family == socket.AF_UNIX else None
+        path = self._socket.getsockname() if self._ours and self._socket.family == socket.AF_UNIX else None
         self._socket.close()
         if path:
             with contextlib.suppress(OSError):  # it was removed before

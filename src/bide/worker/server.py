@@ -86,7 +86,16 @@ async def serve(config: Config, app: Application) -> None:
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, signalled)
-    await worker.start()
+    starting = asyncio.ensure_future(worker.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        _log.info("stopped before the application had started")
+        starting.cancel()
+        await asyncio.wait((starting,))
+        return
+    stopping.cancel()
+    await starting
     _log.info("serving on %s (process %d)", ", ".join(worker.urls), os.getpid())
     await stop.wait()
     _log.info("stopping: every response now says close; a second signal stops at once")
@@ -97,9 +106,11 @@ async def serve(config: Config, app: Application) -> None:
 def load(name: str, factory: bool, app_dir: str) -> Application:
     """Import the application `name`, "module:attribute"; the attribute is "app" if not given. Raises ApplicationError."""
     module_name, _, attributes = name.partition(":")
-    for folder in (app_dir, ""):
-        if (folder or "") not in sys.path:
-            sys.path.insert(0, os.path.abspath(folder) if folder else "")  # noqa: PTH100
+    if not module_name:
+        raise ApplicationError(f"{name!r} names no module; name the application as module:attribute")
+    for folder in ("", os.path.abspath(app_dir) if app_dir else ""):  # noqa: PTH100  # the one that was asked for comes first
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

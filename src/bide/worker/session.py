@@ -218,7 +218,8 @@ class Session:
         now = monotonic()
         self._shared = shared
         self._wire = wire
-        self._retires = now + shared.durations.age()
+        age = shared.durations.age()
+        self._retires = FOREVER if age == FOREVER else now + age
         self._requests = shared.durations.requests()
         self.connection = Connection(shared.limits, shared.stamp, shared.standing)
         self.info = ConnectionInfo(wire.peer(), wire.local(), "http")

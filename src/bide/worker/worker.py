@@ -91,8 +91,9 @@ class Worker:
         """Start the application, then listen. Raises LifespanError or ListenError, and then nothing is left open."""
         loop = asyncio.get_running_loop()
         self._hurried = asyncio.Event()
+        ours = self._sockets is None and self._config.fd is None
         self._listeners = [
-            Listener(loop, sock, self._config.backlog, self._accept, self._room) for sock in self._open()
+            Listener(loop, sock, self._config.backlog, self._accept, self._room, ours=ours) for sock in self._open()
         ]
         try:
             await self._lifespan.startup()
@@ -119,7 +120,7 @@ class Worker:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self._cancel_applications()
-        await self._lifespan.shutdown()
+        await self._stop_application(deadline + _LAST_FLUSH)
         if self._journal is not None:
             self._journal.flush()
 
@@ -197,6 +198,21 @@ class Worker:
             if not len(self._shared.register):
                 break
             await asyncio.sleep(0)
+
+    async def _stop_application(self, deadline: float) -> None:
+        """Tell the application to clean up, and wait for that until the deadline, or until `hurry`."""
+        cleaning = asyncio.ensure_future(self._lifespan.shutdown())
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        await asyncio.wait(
+            (cleaning, hurried),
+            timeout=max(_LAST_FLUSH, deadline - time.monotonic()),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        hurried.cancel()
+        if not cleaning.done():
+            _log.error("the application was not done cleaning up in its lifespan: it is cancelled")
+            cleaning.cancel()
+            self._lifespan.cancel()
 
     async def _cancel_applications(self) -> None:
         """Cancel the applications that still run, and wait for them as long as for the last octets."""
