@@ -44,7 +44,10 @@ def test_within_a_program(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_two_in_one_program() -> None:
     async def program() -> None:
-        async with bide.Server(hello, port=0, access_log=False) as one, bide.Server(hello, port=0, access_log=False) as two:
+        async with (
+            bide.Server(hello, port=0, access_log=False) as one,
+            bide.Server(hello, port=0, access_log=False) as two,
+        ):
             assert one.url != two.url
             for server in (one, two):
                 assert await asyncio.to_thread(read, server.url) == b"hello\n"
@@ -172,18 +175,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def loaded(name: str, *, factory: bool, app_dir: str) -> object:
+    return load(name, factory, app_dir)
+
+
 def test_load(folder: Path) -> None:
     (folder / "some_module.py").write_text("class Some:\n    inner = print\napp = len\nother = repr\n")
-    assert load("some_module:app", factory=False, app_dir=str(folder)) is len
-    assert load("some_module", factory=False, app_dir=str(folder)) is len
-    assert load("some_module:other", factory=False, app_dir=str(folder)) is repr
-    assert load("some_module:Some.inner", factory=False, app_dir=str(folder)) is print
+    assert loaded("some_module:app", factory=False, app_dir=str(folder)) is len
+    assert loaded("some_module", factory=False, app_dir=str(folder)) is len
+    assert loaded("some_module:other", factory=False, app_dir=str(folder)) is repr
+    assert loaded("some_module:Some.inner", factory=False, app_dir=str(folder)) is print
 
 
 def test_load_from_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "here_module.py").write_text("app = len\n")
     monkeypatch.chdir(folder)
-    assert load("here_module:app", factory=False, app_dir="") is len
+    assert loaded("here_module:app", factory=False, app_dir="") is len
 
 
 def test_app_dir_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,21 +199,21 @@ def test_app_dir_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (folder / "here" / "twice_module.py").write_text("app = len\n")
     (folder / "there" / "twice_module.py").write_text("app = repr\n")
     monkeypatch.chdir(folder / "here")
-    assert load("twice_module:app", factory=False, app_dir=str(folder / "there")) is repr
+    assert loaded("twice_module:app", factory=False, app_dir=str(folder / "there")) is repr
 
 
 def test_load_from_a_package(folder: Path) -> None:
     (folder / "some_package" / "inner").mkdir(parents=True)
     (folder / "some_package" / "__init__.py").touch()
     (folder / "some_package" / "inner" / "asgi.py").write_text("app = len\n")
-    assert load("some_package.inner.asgi:app", factory=False, app_dir=str(folder)) is len
+    assert loaded("some_package.inner.asgi:app", factory=False, app_dir=str(folder)) is len
 
 
 def test_factory(folder: Path) -> None:
     (folder / "factory_module.py").write_text(
         "def make():\n    return len\ndef fail():\n    raise OSError('no disk')\ndef wrong():\n    return 1\n"
     )
-    assert load("factory_module:make", factory=True, app_dir=str(folder)) is len
+    assert loaded("factory_module:make", factory=True, app_dir=str(folder)) is len
     with pytest.raises(ApplicationError, match=r"factory_module:fail.*OSError: no disk"):
         load("factory_module:fail", factory=True, app_dir=str(folder))
     with pytest.raises(ApplicationError, match="cannot be called"):

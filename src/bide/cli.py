@@ -15,6 +15,7 @@ import click
 
 from bide.config import Config, ConfigError, about, options
 from bide.gateway.lifespan import LifespanError
+from bide.http1 import connection
 from bide.observe import logs
 from bide.transport.listeners import ListenError
 from bide.worker.server import ApplicationError, load, loop_factory, serve as serve_application
@@ -79,7 +80,10 @@ def _version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> No
     from importlib.metadata import version
 
     loop = f"uvloop {version('uvloop')}" if importlib.util.find_spec("uvloop") else "asyncio"
-    click.echo(f"bide {version('bide')} ({loop}, {platform.python_implementation()} {platform.python_version()})")
+    made = "interpreted" if (connection.__file__ or "").endswith(".py") else "compiled"
+    click.echo(
+        f"bide {version('bide')} ({made}, {loop}, {platform.python_implementation()} {platform.python_version()})"
+    )
     ctx.exit()
 
 

@@ -75,13 +75,13 @@ class Exchange(Protocol):
     def take(self) -> bytes:
         """Return the request content that has arrived and was not taken yet; b"" where there is none."""
 
-    async def changed(self) -> None:
+    def changed(self) -> Awaitable[None]:
         """Wait until content arrives, the body completes, or the exchange is over."""
 
-    def inform(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         """Send an interim response (RFC 9110, 15.2)."""
 
-    def respond(self, status: int, fields: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
+    def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool) -> None:
         """Begin the final response; its head leaves with the first content."""
 
     def send(self, content: bytes, more: bool) -> Awaitable[None]:
@@ -90,7 +90,7 @@ class Exchange(Protocol):
         Raises DisconnectedError, at once or when awaited, where the client is gone.
         """
 
-    def send_trailers(self, fields: Iterable[tuple[bytes, bytes]], more: bool) -> None:
+    def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         """Send trailer fields; `more`: others follow."""
 
     def finished(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.fuzz import targets
 
 HERE = Path(__file__).parent
-SECONDS = 6
+SECONDS = 5
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
     "connection": (targets.connection, targets.seeds),
     "chunked": (targets.chunked, targets.chunked_seeds),

@@ -1,4 +1,6 @@
 """Applications are served over real sockets; see `tests.support`."""
 
-from tests.support.program import launch as launch
-from tests.support.server import log as log, loop as loop, serve as serve
+from tests.support.program import launch
+from tests.support.server import log, loop, serve
+
+__all__ = ["launch", "log", "loop", "serve"]

@@ -195,7 +195,9 @@ def test_scopes_are_nobody_elses(serve: Serve) -> None:
     seen: list[Any] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        seen.append((scope.get("mine"), scope["asgi"].get("mine"), scope["extensions"].get("mine"), len(scope["headers"])))
+        seen.append(
+            (scope.get("mine"), scope["asgi"].get("mine"), scope["extensions"].get("mine"), len(scope["headers"]))
+        )
         for place in (scope, scope["asgi"], scope["extensions"]):
             place["mine"] = True
         scope["headers"].append((b"mine", b"1"))
@@ -222,7 +224,7 @@ def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
 
 def test_unix_peer_with_a_name(serve: Serve, tmp_path: Path) -> None:
     app = Witness()
-    server = serve(app, uds=str(tmp_path / "bide.sock"))
+    serve(app, uds=str(tmp_path / "bide.sock"))
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "client.sock"))
         sock.connect(str(tmp_path / "bide.sock"))
@@ -333,8 +335,7 @@ def test_receive_that_is_cancelled(serve: Serve) -> None:
         time.sleep(0.3)
         client.send(b"body")
         assert client.response().content == b"body"
-        assert client.get("/", "Content-Length: 0", method="POST").status == 500 or True
-    server.log.asked_for.extend(["application failed"] if server.log.messages(40) else [])
+    assert server.ends() == {"client_eof_idle": 1}
 
 
 def test_receive_between_sends(serve: Serve) -> None:
@@ -385,7 +386,9 @@ def test_nothing_is_sent_before_the_first_content(serve: Serve) -> None:
         server.call(go.set)
         before = time.monotonic()
         client.head()
-        assert time.monotonic() - before < 0.2, "an empty piece sends the head: a stream's client wants to know it began"
+        assert time.monotonic() - before < 0.2, (
+            "an empty piece sends the head: a stream's client wants to know it began"
+        )
         assert (client.line(), client.line()) == (b"1", b"x")
 
 
@@ -518,7 +521,9 @@ def test_send_from_a_task_group(serve: Serve) -> None:
 
 async def with_trailers(scope: Message, receive: Receive, send: Send) -> None:
     trailers = "http.response.trailers" in scope["extensions"]
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"trailer", b"digest")], "trailers": trailers})
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"trailer", b"digest")], "trailers": trailers}
+    )
     await send({"type": "http.response.body", "body": b"content", "more_body": False})
     if trailers:
         await send({"type": "http.response.trailers", "headers": [(b"digest", b"one")], "more_trailers": True})

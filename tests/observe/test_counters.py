@@ -2,11 +2,10 @@
 
 import logging
 
-import pytest
-
 from bide.observe.counters import Counters
 from bide.observe.snapshot import snapshot
 from bide.terms import CloseReason, State
+from tests.support.server import logged
 
 
 def test_ends_by_reason() -> None:
@@ -49,11 +48,11 @@ def test_snapshot() -> None:
     assert (shown["pressure"], shown["effective_idle_timeout"], shown["accepting"]) == (0.25, 30.0, False)
 
 
-def test_lost_race_is_warned_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+def test_lost_race_is_warned_of_now_and_then() -> None:
     counters = Counters()
-    with caplog.at_level(logging.WARNING, "bide"):
+    with logged() as log:
         for _ in range(100):
             counters.lost_race()
     assert counters.race_lost == 100
-    assert len(caplog.records) == 1
-    assert "--timeout-idle" in caplog.text
+    (message,) = log.messages(logging.WARNING)
+    assert "--timeout-idle" in message

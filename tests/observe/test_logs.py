@@ -62,5 +62,7 @@ def test_logs_are_silent_where_nobody_set_them_up() -> None:
     """A program that embeds the server decides: importing bide adds no handler."""
     import subprocess
 
-    code = "import logging, bide; assert not logging.getLogger('bide').handlers; assert not logging.getLogger().handlers"
+    code = (
+        "import logging, bide; assert not logging.getLogger('bide').handlers; assert not logging.getLogger().handlers"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,12 +7,11 @@
 """
 
 import contextlib
-import threading
 import time
 
 import pytest
 
-from tests.support.apps import Message, Receive, Send, answer, read_body, slow, target
+from tests.support.apps import Message, Receive, Send, answer, read_body, slow
 from tests.support.client import Client, request
 from tests.support.server import NOISE, Serve
 

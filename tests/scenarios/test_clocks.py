@@ -154,11 +154,11 @@ def test_send_below_its_rate(serve: Serve) -> None:
     with server.client(receive_buffer=4096) as client:
         client.ask()
         started = time.monotonic()
-        with pytest.raises(ConnectionError):
+        with contextlib.suppress(ConnectionError):
             while time.monotonic() < started + 5.0:
                 client.sock.recv(2000)
                 time.sleep(0.01)
-        assert time.monotonic() - started >= CLOCK - EARLY
+        assert CLOCK - EARLY <= time.monotonic() - started <= CLOCK + NOISE
     assert server.ends() == {"send_timeout": 1}
 
 
@@ -241,7 +241,12 @@ def test_linger_in_all(serve: Serve) -> None:
 def test_all_at_once(serve: Serve) -> None:
     """Twenty clients of each kind, on one server: each ends for its own reason."""
     server = serve(
-        echo, timeout_first_octet=CLOCK, timeout_head=CLOCK, timeout_body=CLOCK, timeout_idle=CLOCK, timeout_linger=CLOCK
+        echo,
+        timeout_first_octet=CLOCK,
+        timeout_head=CLOCK,
+        timeout_body=CLOCK,
+        timeout_idle=CLOCK,
+        timeout_linger=CLOCK,
     )
     beginnings = {
         "first_octet_timeout": b"",

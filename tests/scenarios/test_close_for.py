@@ -8,14 +8,13 @@
 """
 
 import contextlib
-import socket
 
 import pytest
 
-from tests.support.abuse import balanced
+from tests.support.abuse import balanced, client_at
 from tests.support.apps import hello
-from tests.support.client import Client, request
-from tests.support.server import Serve, Served
+from tests.support.client import request
+from tests.support.server import Serve
 
 RULES = (
     "agent:kube-probe/*",
@@ -25,15 +24,6 @@ RULES = (
     "peer:127.0.0.8/32",
     "peer:::1",
 )
-
-
-def at(server: Served, source: str) -> Client:
-    """Connect from that address."""
-    client = Client.__new__(Client)
-    client.buffer = bytearray()
-    assert not isinstance(server.where, str)
-    client.sock = socket.create_connection(server.where, timeout=10, source_address=(source, 0))
-    return client
 
 
 @pytest.mark.parametrize(
@@ -56,7 +46,7 @@ def at(server: Served, source: str) -> Client:
 )
 def test_rules(serve: Serve, target: str, agent: str, source: str, closes: bool) -> None:
     server = serve(hello, close_for=RULES)
-    with at(server, source) as client:
+    with client_at(source, server.where) as client:
         response = client.get(target, f"User-Agent: {agent}")
         assert response.status == 200
         assert response.says_close is closes
@@ -85,7 +75,7 @@ def test_those_that_never_reuse_are_ended_first(serve: Serve) -> None:
     """127.0.0.7 asks once per connection; 127.0.0.1 comes back. Room is made at the cost of the first, idle for less long."""
     server = serve(hello, limit_connections=12)
     for _ in range(6):
-        with at(server, "127.0.0.7") as client:
+        with client_at("127.0.0.7", server.where) as client:
             client.get()
         with server.client() as client:
             for _ in range(3):
@@ -95,7 +85,7 @@ def test_those_that_never_reuse_are_ended_first(serve: Serve) -> None:
         faithful = [stack.enter_context(server.client()) for _ in range(6)]
         for client in faithful:
             client.get()
-        fickle = [stack.enter_context(at(server, "127.0.0.7")) for _ in range(5)]
+        fickle = [stack.enter_context(client_at("127.0.0.7", server.where)) for _ in range(5)]
         for client in fickle:
             client.get()
         for count in range(1, 5):

@@ -16,6 +16,9 @@ from tests.support.server import Serve
 
 Curl = Callable[..., str]
 
+# To a HEAD the answer is complete with its head: the client may leave before the application has ended.
+IDLE_OR_NOT_YET = {"client_eof_idle", "client_half_closed"}
+
 
 @pytest.fixture
 def curl(system_tool: Callable[..., str]) -> Curl:
@@ -36,7 +39,9 @@ def curl(system_tool: Callable[..., str]) -> Curl:
 
 def test_one_connection_for_many_urls(serve: Serve, curl: Curl) -> None:
     server = serve(target)
-    output = curl("--write-out", " %{num_connects} %{local_port}\n", *(f"{server.url}/{number}" for number in range(20)))
+    output = curl(
+        "--write-out", " %{num_connects} %{local_port}\n", *(f"{server.url}/{number}" for number in range(20))
+    )
     rows = [line.split() for line in output.splitlines()]
     assert [row[0] for row in rows] == [f"/{number}" for number in range(20)]
     assert [row[1] for row in rows] == ["1"] + ["0"] * 19
@@ -88,14 +93,18 @@ def test_head_and_streams(serve: Serve, curl: Curl) -> None:
     assert "transfer-encoding: chunked" in curl("--head", f"{server.url}/3/0").lower()
     assert curl(f"{server.url}/3/0.01", f"{server.url}/1/0") == "line 0\nline 1\nline 2\nline 0\n"
     assert curl("--http1.0", f"{server.url}/3/0.01") == "line 0\nline 1\nline 2\n"
-    assert server.ends() == {"client_eof_idle": 2, "close_delimited": 1}
+    ends = server.ends()
+    assert ends.pop("close_delimited") == 1
+    assert sum(ends.values()) == 2
+    assert set(ends) <= IDLE_OR_NOT_YET
 
 
 def test_head_of_a_stream_keeps_the_connection(serve: Serve, curl: Curl) -> None:
     server = serve(stream)
     output = curl("--head", "--write-out", "%{num_connects}\n", f"{server.url}/3/0", f"{server.url}/3/0")
     assert output.splitlines()[-1] == "0"
-    assert server.ends() == {"client_eof_idle": 1}
+    assert set(server.ends()) <= IDLE_OR_NOT_YET
+    assert server.counters.opened == 1
 
 
 def test_unix_socket(serve: Serve, curl: Curl, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_application_that_waits_for_the_end(serve: Serve, how: str) -> None:
         time.sleep(0.1)
         assert not told.is_set()
         server.server.worker.hurry()
-        server.loop.call_soon_threadsafe(server._stop.set)
+        server.drain()
         assert told.wait(5)
         server.log.expect("cut")
 
@@ -216,7 +216,7 @@ def test_cancelled_by_the_end_of_the_server(serve: Serve) -> None:
     with server.client() as client:
         client.ask()
         time.sleep(0.1)
-        server.loop.call_soon_threadsafe(server._stop.set)
+        server.drain()
         response = client.response()
         assert response.status == 503
         assert response.says_close

@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from tests.support.client import Client, IncompleteError, request
+from tests.support.apps import slow
+from tests.support.client import Client
 from tests.support.program import Launch, serving
 from tests.support.server import NOISE, Serve
-from tests.support.apps import hello, slow
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -109,7 +109,7 @@ def test_drain_within_a_program(serve: Serve) -> None:
         busy.ask("/0.5")
         server.until(lambda: server.counters.opened == 3)
         time.sleep(0.1)
-        server.loop.call_soon_threadsafe(server._stop.set)
+        server.drain()
         assert busy.response().says_close
         assert busy.ending().how == "fin"
         assert idle.ending().how == "fin"

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from bide.transport.aio import AioWire
 from tests.support.apps import Message, Receive, Send, answer, hello, read_body
 from tests.support.client import Client, request
 from tests.support.server import Serve, Served
@@ -39,6 +40,7 @@ def held(server: Served) -> int:
     def count() -> int:
         (session,) = server.server.worker.shared.register
         connection = session.connection
+        assert isinstance(session._wire, AioWire)
         return (
             session._wire._transport.get_write_buffer_size()
             + connection._content_size

@@ -178,7 +178,9 @@ def django_app() -> App:
     answers: Any = importlib.import_module("django.http")
 
     async def hello(request: Any) -> Any:
-        return answers.HttpResponse(f"{request.method} {request.path} {request.GET.get('q')} {request.META['SERVER_PORT']}")
+        return answers.HttpResponse(
+            f"{request.method} {request.path} {request.GET.get('q')} {request.META['SERVER_PORT']}"
+        )
 
     def blocking(request: Any) -> Any:
         time.sleep(0.05)

@@ -25,7 +25,7 @@ def test_health_check(serve: Serve) -> None:
         assert client.get("/healthz?verbose").status == 200
         assert client.get("/healthz/").content == b"hello\n"
         assert asked == ["/healthz/"]
-        server.loop.call_soon_threadsafe(server._stop.set)
+        server.drain()
         time.sleep(0.1)
         with server.client() as probe:
             response = probe.get("/healthz")

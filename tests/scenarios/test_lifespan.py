@@ -135,7 +135,7 @@ def test_requests_end_before_the_application_stops(serve: Serve) -> None:
         client.ask()
         server.until(lambda: server.counters.opened)
         time.sleep(0.05)
-        server.loop.call_soon_threadsafe(server._stop.set)
+        server.drain()
         assert client.response().content == b"hello\n"
     server.stop()
     assert events == ["lifespan.startup", "request", "lifespan.shutdown"]

@@ -12,14 +12,13 @@
 
 import contextlib
 import logging
-import socket
 import threading
 import time
 from collections import Counter
 
 import pytest
 
-from tests.support.abuse import Child, balanced, ended, kernel_sockets, queued
+from tests.support.abuse import Child, balanced, client_at, ended, kernel_sockets, queued
 from tests.support.apps import hello, slow
 from tests.support.client import Client, Where
 from tests.support.server import Serve
@@ -42,10 +41,11 @@ def held(stack: contextlib.ExitStack, where: Where, count: int) -> list[Client]:
 def test_ten_newcomers_where_every_slot_is_idle(serve: Serve) -> None:
     server = serve(hello, limit_connections=LIMIT)
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(server.client()) for _ in range(LIMIT - 1)]
+        used = stack.enter_context(client_at("127.0.0.3", server.where))
+        used.get()
+        clients = [stack.enter_context(server.client()) for _ in range(LIMIT - 2)]
         for client in clients:
             client.get()
-        used = clients.pop(0)
         for _ in range(NEWCOMERS):
             used.get()  # never the longest idle
             newcomer = stack.enter_context(server.client())
@@ -119,7 +119,7 @@ def test_burst_beyond_the_limit_while_the_loop_is_blocked(serve: Serve) -> None:
 
 def test_overflow_is_refused_politely(serve: Serve) -> None:
     """4 are served, 3 are told that there is no room, the next waits for one that leaves."""
-    server = serve(slow, limit_connections=4, limit_overflow=3, timeout_idle_least=4.2)
+    server = serve(slow, limit_connections=4, limit_overflow=3)
     server.log.expect(FULL)
     with contextlib.ExitStack() as stack:
         busy = []
@@ -138,7 +138,6 @@ def test_overflow_is_refused_politely(serve: Serve) -> None:
             assert client.response().status == 200
         for client in refused:
             client.close()
-        server.until(lambda: server.server.worker.snapshot()["accepting"])
         late = stack.enter_context(server.client())
         assert late.get().status == 200
     ends = server.ends()
@@ -148,17 +147,9 @@ def test_overflow_is_refused_politely(serve: Serve) -> None:
 def test_limit_per_peer(serve: Serve) -> None:
     """Of one address 3 may be busy, a fourth is refused; idle ones of that address make room first; others are not concerned."""
     server = serve(slow, limit_connections_per_peer=3)
-    assert not isinstance(server.where, str)
-
-    def other() -> Client:
-        client = Client.__new__(Client)
-        client.buffer = bytearray()
-        client.sock = socket.create_connection(server.where, timeout=10, source_address=("127.0.0.9", 0))  # type: ignore[arg-type]
-        return client
-
     with contextlib.ExitStack() as stack:
         first = [stack.enter_context(server.client()) for _ in range(3)]
-        elsewhere = stack.enter_context(other())
+        elsewhere = stack.enter_context(client_at("127.0.0.9", server.where))
         assert elsewhere.get().status == 200
         for client in first:
             assert client.get().status == 200
@@ -172,7 +163,7 @@ def test_limit_per_peer(serve: Serve) -> None:
         response = fifth.get()
         assert response.status == 503
         assert "retry-after" in response
-        assert stack.enter_context(other()).get().status == 200
+        assert stack.enter_context(client_at("127.0.0.9", server.where)).get().status == 200
         assert elsewhere.get().status == 200
         for client in (*first[1:], fourth):
             assert client.response().status == 200

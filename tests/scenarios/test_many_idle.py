@@ -18,8 +18,8 @@ from tests.support.client import Client
 WANTED = 20_000
 #: Fewer prove nothing.
 ENOUGH = 2_000
-#: Octets for each. uvloop holds about 1,300 of them, asyncio's own transport about 2,800.
-MOST = {"uvloop": 2_600, "asyncio": 5_000}
+#: Octets for each, a tenth above what they are to be. Half of it is the event loop's.
+MOST = {"uvloop": 2_250, "asyncio": 2_800}
 
 
 def slowest(client: Client, seconds: float) -> tuple[float, float]:
@@ -55,9 +55,6 @@ def test_many_idle_connections(loop: str) -> None:
         after = server.empty()
         assert ended(after) == {"client_eof_idle": connections + 201}
         assert after["descriptors"] == before["descriptors"]
-        assert after["memory"] - before["memory"] < 0.7 * connections * MOST[loop], (
-            "an allocator keeps some, but not all"
-        )
 
 
 def test_they_end_together(loop: str) -> None:
@@ -66,11 +63,22 @@ def test_they_end_together(loop: str) -> None:
     if connections < ENOUGH:
         pytest.skip(f"the descriptor limit allows only {connections} connections: raise it (ulimit -n)")
     with (
-        Child(loop, backlog=4096, timeout_idle=2.0, timeout_idle_least=2.0) as server,
+        Child(loop, backlog=4096, timeout_idle=1.5, timeout_idle_least=1.5) as server,
         crowd(server.where, connections),
     ):
         with server.client() as busy:
-            _, longest = slowest(busy, 4.0)
+            _, longest = slowest(busy, 2.5)
             assert longest < 1.5
         server.until(lambda now: ended(now).get("idle_timeout") == connections)
         assert server.ask()["race_lost"] == 0
+
+
+def test_what_one_crowd_leaves_the_next_one_takes(loop: str) -> None:
+    """Memory that was given back inside the process may stay with it, but it is used again."""
+    with Child(loop, backlog=4096) as server:
+        held = []
+        for _ in range(5):
+            with crowd(server.where, 1_000):
+                pass
+            held.append(server.empty()["memory"])
+        assert held[-1] - held[1] < 1_000_000

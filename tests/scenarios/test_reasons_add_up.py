@@ -65,7 +65,7 @@ def is_told_to_close(client: Client) -> None:
 
 
 def speaks_http10(client: Client) -> None:
-    client.get("/stream", version="1.0")
+    client.get(random.choice(["/", "/stream"]), version="1.0")
 
 
 def stays_silent(client: Client) -> None:
@@ -174,6 +174,7 @@ EXPECTED = {
     "expectation_unmet",
     "request_unread",
     "response_close_option",
+    "close_delimited",
     "first_octet_timeout",
     "head_timeout",
     "body_timeout",

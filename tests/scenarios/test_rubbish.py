@@ -93,7 +93,17 @@ def test_each_bad_beginning(serve: Serve, octets: bytes) -> None:
                     assert ending.how == "fin", "no answer is lost to a reset"
                     for line in ending.rest.split(b"\r\n"):
                         if line.startswith(b"HTTP/"):
-                            assert line.split()[1] in (b"200", b"400", b"408", b"413", b"414", b"417", b"431", b"501", b"505")
+                            assert line.split()[1] in (
+                                b"200",
+                                b"400",
+                                b"408",
+                                b"413",
+                                b"414",
+                                b"417",
+                                b"431",
+                                b"501",
+                                b"505",
+                            )
     everybody_is_still_served(server)
     server.ends()
 

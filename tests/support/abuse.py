@@ -140,6 +140,15 @@ def room(wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard * 8 // 10 - 500)
 
 
+def client_at(source: str, where: Where) -> Client:
+    """Connect from that address, 127.0.0.x."""
+    assert not isinstance(where, str)
+    client = Client.__new__(Client)
+    client.buffer = bytearray()
+    client.sock = socket.create_connection(where, timeout=10, source_address=(source, 0))
+    return client
+
+
 @contextlib.contextmanager
 def crowd(where: Where, count: int) -> Iterator[list[socket.socket]]:
     """Open so many connections, from several addresses, each with one request answered, and close them at the end."""

@@ -55,7 +55,7 @@ class Program:
     def _reader(stream: IO[str], lines: list[str]) -> threading.Thread:
         def read() -> None:
             for line in stream:
-                lines.append(line.rstrip("\n"))  # noqa: PERF402, RUF100  # line by line, as they come
+                lines.append(line.rstrip("\n"))  # noqa: PERF401  # each is there as soon as it came
 
         thread = threading.Thread(target=read, daemon=True)
         thread.start()

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -176,11 +177,8 @@ class Served:
 
     def explained(self) -> list[tuple[int, str]]:
         """Return (requests, reason) of each connection that the log tells the end of."""
-        found = []
-        for message in self.log.messages(name="bide.connection"):
-            if match := re.search(r"requests=(\d+) close=(\w+)", message):
-                found.append((int(match[1]), match[2]))
-        return sorted(found)
+        matches = (re.search(r"requests=(\d+) close=(\w+)", line) for line in self.log.messages(name="bide.connection"))
+        return sorted((int(match[1]), match[2]) for match in matches if match)
 
     # -- Running --------------------------------------------------------------------------------------------------------
 
@@ -226,10 +224,15 @@ class Served:
             self._thread.join()
             raise self._error
 
+    def drain(self) -> None:
+        """Tell it to stop, and do not wait for it."""
+        with contextlib.suppress(RuntimeError):  # it has stopped
+            self.loop.call_soon_threadsafe(self._stop.set)
+
     def stop(self) -> None:
         """Stop it, and check what must hold."""
         if self._thread.is_alive():
-            self.loop.call_soon_threadsafe(self._stop.set)
+            self.drain()
             self._thread.join(30)
         assert not self._thread.is_alive(), "the server does not stop"
         self._raise()
@@ -258,9 +261,9 @@ def sockets() -> set[str]:
     """Return the sockets that this process has open."""
     found = set()
     with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):
+        for entry in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(OSError):
-                link = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
+                link = os.readlink(entry)  # noqa: PTH115  # what it names is no path
                 if link.startswith("socket:"):
                     found.add(link)
     return found

@@ -92,10 +92,10 @@ async def connected(receive_buffer: int | None = None) -> AsyncIterator[tuple[Ea
         try:
             yield ear, Peer(sock)
         finally:
+            server.close()  # whatever the wire does: uvloop does not end with a server open
+            await server.wait_closed()
             ear.wire.abort()
             await asyncio.wait_for(ear.gone.wait(), 5)
-            server.close()
-            await server.wait_closed()
             await asyncio.sleep(0)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, final
 from urllib.parse import unquote
 
 from bide.exchange import DONE, Exchange
+from bide.gateway.calls import receive, run
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -48,7 +49,7 @@ class AsgiGateway:
         self._state = state
         # A request may be started from within another one's task, and must not see the variables that are set there.
         self._context = contextvars.copy_context()
-        self.running: set[_Cycle] = set()
+        self.running: set[Cycle] = set()
 
     def start(self, exchange: Exchange) -> None:
         """Begin to serve `exchange`."""
@@ -76,12 +77,12 @@ class AsgiGateway:
         }
         if self._state is not None:
             scope["state"] = self._state.copy()
-        cycle = _Cycle(exchange)
+        cycle = Cycle(exchange)
         self.running.add(cycle)
         # The name is given because asyncio would otherwise count and format one for each task.
         if _EAGER:
             cycle.task = _Task(
-                self._run(cycle, scope),
+                run(self._app, cycle, scope, self.running),
                 loop=self._loop,
                 name="bide-request",
                 context=self._context.copy(),
@@ -89,64 +90,27 @@ class AsgiGateway:
             )
         else:
             cycle.task = _Task(
-                self._run(cycle, scope), loop=self._loop, name="bide-request", context=self._context.copy()
+                run(self._app, cycle, scope, self.running),
+                loop=self._loop,
+                name="bide-request",
+                context=self._context.copy(),
             )
-
-    async def _run(self, cycle: _Cycle, scope: Scope) -> None:
-        """Run the application. Each run is a task of its own, so context variables stay its own."""
-        exchange = cycle.exchange
-        try:
-            await self._app(scope, cycle.receive, cycle.send)
-        except asyncio.CancelledError:
-            if not exchange.over:
-                _log.warning("%s %s: cancelled before its response was complete", scope["method"], scope["path"])
-        except BaseException as error:
-            if exchange.over and not exchange.complete:
-                # What an application raises when its client has left is its way to end; the traceback is for those who look.
-                _log.info(
-                    "%s %s: ended by %r after its client had left",
-                    scope["method"],
-                    scope["path"],
-                    error,
-                    exc_info=_log.isEnabledFor(logging.DEBUG),
-                )
-            else:
-                _log.exception("%s %s: the application failed", scope["method"], scope["path"])
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
-        else:
-            if not exchange.over:
-                _log.error(
-                    "%s %s: the application returned before its response was complete", scope["method"], scope["path"]
-                )
-        finally:
-            exchange.finished()
-            self.running.discard(cycle)
 
 
 @final
-class _Cycle:
+class Cycle:
     """What the application holds of one exchange: `receive` and `send`."""
 
-    __slots__ = ("_body_given", "exchange", "task")
+    __slots__ = ("body_given", "exchange", "task")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.task: asyncio.Task[None] | None = None
-        self._body_given = False
+        self.body_given = False
 
-    async def receive(self) -> Message:
+    def receive(self) -> Awaitable[Message]:
         """Return the next `http.request`, or `http.disconnect` once the exchange is over."""
-        exchange = self.exchange
-        while not exchange.over:
-            if not self._body_given:
-                body = exchange.take()
-                complete = exchange.body_complete
-                if body or complete:
-                    self._body_given = complete
-                    return {"type": "http.request", "body": body, "more_body": not complete}
-            await exchange.changed()
-        return {"type": "http.disconnect"}
+        return receive(self)
 
     def send(self, message: Message) -> Awaitable[None]:
         """Take an `http.response.*` event."""

@@ -315,7 +315,7 @@ class Connection:
         self.crowded = self._is_crowded()
         return content[0] if len(content) == 1 else b"".join(content)
 
-    def respond(self, status: int, fields: Iterable[tuple[bytes, bytes]], trailers: bool = False) -> None:
+    def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool = False) -> None:
         """Take the head of the final response. It is held until the first content.
 
         status: 200 to 999. fields: (name, value) in order. trailers: a trailer section will follow the content.
@@ -334,7 +334,7 @@ class Connection:
         self._trailers = trailers
         self.progress = HELD
 
-    def inform(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         """Take an interim response, such as 103 (RFC 9110, 15.2). An HTTP/1.0 client, which knows none, gets none."""
         if self.progress > HELD:
             raise Misuse("an interim response cannot follow the final one")
@@ -369,7 +369,7 @@ class Connection:
                 self.progress = COMPLETE
                 self._settle()
 
-    def send_trailers(self, fields: Iterable[tuple[bytes, bytes]], more: bool) -> None:
+    def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         """Take trailer fields (7.1.2). They are written where the response is chunked, and dropped elsewhere."""
         if self.progress != TRAILERS:
             raise Misuse("trailers before the end of the content, or unannounced")

@@ -119,7 +119,7 @@ def _kind(name: bytes) -> int:
     return kind
 
 
-def field_lines(first: bytes, fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, int, int]:
+def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes, int, int]:
     """Return (`first` and the field lines with their CRLFs, declared content length or UNDECLARED, bits of what they say).
 
     Fields about the connection and the transfer coding are read and left out of the lines.
@@ -179,7 +179,7 @@ def _remember(name: bytes, value: bytes, line: bytes) -> None:
         _known_lines[(name, value)] = line
 
 
-def trailer_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+def trailer_lines(fields: Iterable[Iterable[bytes]]) -> bytes:
     """Return trailer field lines with their CRLFs. Raises as `field_lines`, and Misuse for a field that is about the
     connection or the framing, which cannot be a trailer (RFC 9110, 6.5.1).
     """

@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import termios
+from collections.abc import Iterator
 from typing import Final, final
 
 from bide.terms import Address
@@ -122,14 +123,12 @@ class AioWire:
         """Send FIN at once. The event loops would in a later pass: a long time for a request to arrive in."""
         if self._fd < 0:
             return False
-        twin = socket.socket(fileno=self._fd)
         try:
-            twin.shutdown(socket.SHUT_WR)
+            with _socket(self._fd) as sock:
+                sock.shutdown(socket.SHUT_WR)
         except OSError:  # the peer has reset it
             self._transport.abort()
             return False
-        finally:
-            twin.detach()
         return True
 
     def release(self) -> None:
@@ -138,11 +137,10 @@ class AioWire:
 
     def abort(self) -> None:
         """Close with RST."""
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):  # if the socket is gone already, so is the need
+        if self._fd >= 0:
+            with _socket(self._fd) as sock, contextlib.suppress(OSError):  # a Unix socket knows no RST
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
+            self._transport.abort()
 
     # -- Questions ------------------------------------------------------------------------------------------------------
 
@@ -179,9 +177,8 @@ class AioWire:
 
     def watch_peer(self) -> None:
         """Turn TCP keep-alive on."""
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):
+        if self._fd >= 0:
+            with _socket(self._fd) as sock, contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
                     if hasattr(socket, name):
@@ -198,6 +195,16 @@ class AioWire:
     def local(self) -> Address | None:
         """Our address."""
         return _address(self._transport.get_extra_info("sockname"))
+
+
+@contextlib.contextmanager
+def _socket(fd: int) -> Iterator[socket.socket]:
+    """Lend a socket object for a descriptor that the event loop owns: its own objects refuse some calls."""
+    sock = socket.socket(fileno=fd)
+    try:
+        yield sock
+    finally:
+        sock.detach()
 
 
 def _address(name: object) -> Address | None:

@@ -22,6 +22,7 @@ from bide.policy.clocks import CLOCKS, FOREVER, running
 from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Clock, CloseMode, CloseReason
 from bide.wire import Wire
 from bide.worker.shared import BodyProgress, Durations, Progress, Shared
+from bide.worker.waiting import changed, flowing
 
 _log = logging.getLogger("bide.connection")
 
@@ -52,13 +53,13 @@ _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIME
 class ServedExchange:
     """One request and its response: see `bide.exchange.Exchange`."""
 
-    __slots__ = ("_body", "_sent", "_session", "_waiters", "begun", "complete", "info", "over", "request")
+    __slots__ = ("_sent", "_waiters", "begun", "body", "complete", "info", "over", "request", "session")
 
     def __init__(self, session: Session, request: Request, begun: float) -> None:
-        self._session = session
+        self.session = session
         self._waiters: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since others had their turn
-        self._body: BodyProgress | None = None  # of the request body, once the application has waited for it
+        self.body: BodyProgress | None = None  # of the request body, once the application has waited for it
         self.request = request
         self.info = session.info
         self.begun = begun
@@ -67,67 +68,53 @@ class ServedExchange:
 
     @property
     def body_complete(self) -> bool:
-        return self._session.connection.body_complete
+        return self.session.connection.body_complete
 
     def take(self) -> bytes:
-        return b"" if self.over else self._session.take_content()
+        return b"" if self.over else self.session.take_content()
 
-    async def changed(self) -> None:
+    def changed(self) -> Awaitable[None]:
+        return changed(self)
+
+    def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
+        self.require_open()
+        self.session.connection.inform(status, fields)
+        self.session.settle()
+
+    def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool) -> None:
         if self.over:
-            return
-        session = self._session
-        if session.connection.body_complete:
-            await self._wait()
-        elif not session.connection.has_content:
-            self._await_body()
-            try:
-                await self._wait()
-            finally:
-                if not self.over:
-                    session.body_awaited = False
-                    if self._body is not None:
-                        self._body.left_off = monotonic()
-                    session.settle()
-
-    def inform(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
-        self._require_open()
-        self._session.connection.inform(status, fields)
-        self._session.settle()
-
-    def respond(self, status: int, fields: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
-        if self.over:
-            self._require_open()
-        self._session.connection.respond(status, fields, trailers)
+            self.require_open()
+        self.session.connection.respond(status, fields, trailers)
 
     def send(self, content: bytes, more: bool) -> Awaitable[None]:
         if self.over:
-            self._require_open()
-        session = self._session
+            self.require_open()
+        session = self.session
         session.connection.send(content, more)
         session.answered()
         if more:
             self._sent += len(content)
             if session.stuck or self._sent > _FAIR_OCTETS:
                 self._sent = 0
-                return self._flowing()
+                return flowing(self)
         return DONE
 
-    def send_trailers(self, fields: Iterable[tuple[bytes, bytes]], more: bool) -> None:
-        self._require_open()
-        self._session.connection.send_trailers(fields, more)
-        self._session.answered()
+    def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
+        self.require_open()
+        self.session.connection.send_trailers(fields, more)
+        self.session.answered()
 
     def finished(self) -> None:
         if not self.over:
-            self._session.connection.fail()
-            self._session.answered()
+            self.session.connection.fail()
+            self.session.answered()
 
     # -- For the session ------------------------------------------------------------------------------------------------
 
     def content_came(self, octets: int) -> float:
         """Let the application look, and return the new deadline for the body."""
         self.wake()
-        body = self._body
+        body = self.body
         if body is None:
             return FOREVER
         body.advance(monotonic(), octets)
@@ -135,8 +122,8 @@ class ServedExchange:
 
     def body_deadline(self) -> float:
         """Return the instant by which more of the body must come."""
-        durations = self._session.durations
-        body = self._body
+        durations = self.session.durations
+        body = self.body
         assert body is not None
         return body.deadline(durations.by_clock[_BODY], durations.grace, durations.body_rate)
 
@@ -151,34 +138,29 @@ class ServedExchange:
 
     # -- Within ---------------------------------------------------------------------------------------------------------
 
-    def _await_body(self) -> None:
+    def await_body(self) -> None:
         """Start the body clock, which runs only while the application waits; 100 (Continue) is due now or never."""
-        session = self._session
+        session = self.session
         session.connection.want_content()
         now = monotonic()
-        if self._body is None:
-            self._body = BodyProgress(now)
+        if self.body is None:
+            self.body = BodyProgress(now)
         else:
-            self._body.exclude(now - self._body.left_off)
+            self.body.exclude(now - self.body.left_off)
         session.body_awaited = True
         session.settle()
 
-    async def _flowing(self) -> None:
-        """Give others their turn, or wait until the client takes what was written."""
-        await asyncio.sleep(0)
-        while self._session.stuck and not self.over:
-            await self._wait()
-        self._require_open()
-
-    async def _wait(self) -> None:
-        waiter = self._session.new_waiter()
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done when there is reason to look again."""
+        waiter = self.session.new_waiter()
         if self._waiters is None:
             self._waiters = [waiter]
         else:
             self._waiters.append(waiter)
-        await waiter
+        return waiter
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Raise where nothing can be sent any more: Misuse after the whole response, DisconnectedError otherwise."""
         if self.complete:
             raise Misuse("the response is complete")
         if self.over:

@@ -1,0 +1,61 @@
+"""What the ASGI gateway awaits: the application's run, and its `receive`.
+
+Coroutines stay interpreted, here and in `bide.worker.waiting`: mypyc's hand exceptions on in a form that Python 3.12 deprecates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bide.gateway.asgi import Application, Cycle, Message, Scope
+
+_log = logging.getLogger("bide.error")
+
+
+async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle]) -> None:
+    """Run the application. Each run is a task of its own, so context variables stay its own."""
+    exchange = cycle.exchange
+    try:
+        await app(scope, cycle.receive, cycle.send)
+    except asyncio.CancelledError:
+        if not exchange.over:
+            _log.warning("%s %s: cancelled before its response was complete", scope["method"], scope["path"])
+    except BaseException as error:
+        if exchange.over and not exchange.complete:
+            # What an application raises when its client has left is its way to end; the traceback is for those who look.
+            _log.info(
+                "%s %s: ended by %r after its client had left",
+                scope["method"],
+                scope["path"],
+                error,
+                exc_info=_log.isEnabledFor(logging.DEBUG),
+            )
+        else:
+            _log.exception("%s %s: the application failed", scope["method"], scope["path"])
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+    else:
+        if not exchange.over:
+            _log.error(
+                "%s %s: the application returned before its response was complete", scope["method"], scope["path"]
+            )
+    finally:
+        exchange.finished()
+        running.discard(cycle)
+
+
+async def receive(cycle: Cycle) -> Message:
+    """Return the next `http.request`, or `http.disconnect` once the exchange is over."""
+    exchange = cycle.exchange
+    while not exchange.over:
+        if not cycle.body_given:
+            body = exchange.take()
+            complete = exchange.body_complete
+            if body or complete:
+                cycle.body_given = complete
+                return {"type": "http.request", "body": body, "more_body": not complete}
+        await exchange.changed()
+    return {"type": "http.disconnect"}

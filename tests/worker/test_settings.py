@@ -1,0 +1,74 @@
+"""From the configuration to what the sessions work with."""
+
+import dataclasses
+
+import pytest
+
+from bide import Config
+from bide.policy.clocks import FOREVER
+from bide.terms import Clock
+from bide.worker.settings import durations, limits, tick
+from bide.worker.shared import Progress
+
+
+def test_limits_are_passed_on() -> None:
+    config = Config(
+        limit_head=1001,
+        limit_target=1002 - 2,
+        limit_fields=1003,
+        limit_chunk_line=1004,
+        limit_trailer=1005,
+        limit_discard=1006,
+        limit_buffer=1107,
+    )
+    found = limits(config)
+    for name in ("head", "target", "fields", "chunk_line", "trailer", "discard", "buffer"):
+        assert getattr(found, name) == getattr(config, f"limit_{name}"), name
+
+
+def test_every_clock_has_its_own_option() -> None:
+    names = [option.name for option in dataclasses.fields(Config) if option.name.startswith("timeout_")]
+    values = {name: float(index + 10) for index, name in enumerate(names)}
+    found = durations(dataclasses.replace(Config(), **values))
+    assert set(found.by_clock) == set(Clock)
+    for clock, seconds in found.by_clock.items():
+        assert seconds == values[f"timeout_{clock.value}"]
+    assert found.linger_total == values["timeout_linger_total"]
+
+
+def test_ages_are_spread() -> None:
+    draw = durations(Config(limit_age=100)).age
+    ages = [draw() for _ in range(200)]
+    assert min(ages) >= 90
+    assert max(ages) <= 110
+    assert max(ages) - min(ages) > 5
+    assert durations(Config()).age() == FOREVER
+
+
+def test_limits_of_requests_are_spread_if_large() -> None:
+    assert {durations(Config(limit_requests=3)).requests() for _ in range(50)} == {3}
+    draw = durations(Config(limit_requests=1000)).requests
+    drawn = [draw() for _ in range(200)]
+    assert min(drawn) >= 900
+    assert max(drawn) <= 1100
+    assert len(set(drawn)) > 10
+    assert durations(Config()).requests() == FOREVER
+
+
+@pytest.mark.parametrize(("shortest", "least", "most"), [(0.001, 0.01, 0.05), (1.0, 0.1, 0.3), (60.0, 0.4, 0.6)])
+def test_shorter_clocks_are_looked_at_more_often(shortest: float, least: float, most: float) -> None:
+    """Never so often that it costs much, never so seldom that a clock is late by more than a part of itself."""
+    config = Config(timeout_idle=shortest, timeout_linger=max(2.0, shortest))
+    assert least <= tick(config) <= most
+
+
+def test_progress() -> None:
+    progress = Progress(100.0)
+    assert progress.deadline(30.0, 5.0, 0.0) == 130.0
+    assert progress.deadline(30.0, 5.0, 240.0) == 105.0, "nothing within the grace"
+    progress.advance(104.0, 2400)
+    assert progress.deadline(30.0, 5.0, 0.0) == 134.0
+    assert progress.deadline(30.0, 5.0, 240.0) == 110.0, "2400 octets are good for ten seconds"
+    progress.exclude(50.0)
+    assert progress.deadline(30.0, 5.0, 240.0) == 160.0
+    assert progress.deadline(30.0, 5.0, 0.0) == 184.0
