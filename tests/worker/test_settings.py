@@ -1,6 +1,7 @@
 """From the configuration to what the sessions work with."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,8 @@ def test_limits_are_passed_on() -> None:
 def test_every_clock_has_its_own_option() -> None:
     names = [option.name for option in dataclasses.fields(Config) if option.name.startswith("timeout_")]
     values = {name: float(index + 10) for index, name in enumerate(names)}
-    found = durations(dataclasses.replace(Config(), **values))
+    options: dict[str, Any] = {**values}
+    found = durations(Config(**options))
     assert set(found.by_clock) == set(Clock)
     for clock, seconds in found.by_clock.items():
         assert seconds == values[f"timeout_{clock.value}"]
