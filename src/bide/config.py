@@ -19,18 +19,28 @@ LOGS: Final = "Logs"
 
 @dataclass(frozen=True)
 class About:
-    """What is known of an option. least: the smallest value allowed. also: a second name for the command line."""
+    """What is known of an option. least, most: the bounds of its values. also: a second name for the command line."""
 
     group: str
     help: str
     precedent: str = ""
     least: float | None = None
+    most: float | None = None
     also: str = ""
 
 
-def _option(default: T, group: str, help: str, precedent: str = "", *, least: float | None = None, also: str = "") -> T:  # noqa: A002
+def _option(
+    default: T,
+    group: str,
+    help: str,  # noqa: A002
+    precedent: str = "",
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    also: str = "",
+) -> T:
     """Declare an option; returns a dataclass field that passes for its default."""
-    value: T = field(default=default, metadata={"about": About(group, help, precedent, least, also)})
+    value: T = field(default=default, metadata={"about": About(group, help, precedent, least, most, also)})
     return value
 
 
@@ -39,7 +49,7 @@ class Config:
     """How a server is to behave. Raises ConfigError where values are impossible, alone or together."""
 
     host: str = _option("127.0.0.1", SERVING, "Address to listen on.", "uvicorn")
-    port: int = _option(8000, SERVING, "Port to listen on; 0 for any free one.", "uvicorn", least=0)
+    port: int = _option(8000, SERVING, "Port to listen on; 0 for any free one.", "uvicorn", least=0, most=65535)
     uds: str | None = _option(None, SERVING, "Path of a Unix socket to listen on, instead of host and port.")
     fd: int | None = _option(None, SERVING, "File descriptor of a listening socket to take over.", least=0)
     backlog: int = _option(
@@ -77,6 +87,13 @@ class Config:
         "nginx keepalive_timeout 75",
         least=0.001,
         also="timeout_keep_alive",
+    )
+    timeout_half_closed: float = _option(
+        1.0,
+        CLOCKS,
+        "A client that has sent its EOF may only have half-closed: before the application is told that it has left.",
+        "uvicorn 0",
+        least=0,
     )
     timeout_discard: float = _option(
         5.0, CLOCKS, "Reading off a body that nobody wants, to persist.", "gunicorn gthread 5", least=0.001
@@ -166,9 +183,13 @@ class Config:
         """Check the values."""
         for option in options():
             value = getattr(self, option.name)
-            least = about(option).least
-            if least is not None and value is not None and value < least:
-                raise ConfigError(f"{option.name} is {value}, but at least {least:g} is needed")
+            known = about(option)
+            if value is None or known.least is None:
+                continue
+            if not value >= known.least:  # NaN is not, either
+                raise ConfigError(f"{option.name} is {value}, but at least {known.least:g} is needed")
+            if known.most is not None and value > known.most:
+                raise ConfigError(f"{option.name} is {value}, but at most {known.most:g} is possible")
         if self.limit_head < self.limit_target:
             raise ConfigError("limit_head is smaller than limit_target, which is a part of it")
         if self.uds is not None and self.fd is not None:

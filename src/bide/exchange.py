@@ -69,6 +69,13 @@ class Exchange(Protocol):
         """Whether the response is complete."""
 
     @property
+    def client_left(self) -> bool:
+        """Whether the client has sent its EOF and then waited so long that it is more likely gone than half-closed.
+
+        An answer can still be sent.
+        """
+
+    @property
     def body_complete(self) -> bool:
         """Whether the whole request body has arrived."""
 
@@ -76,7 +83,7 @@ class Exchange(Protocol):
         """Return the request content that has arrived and was not taken yet; b"" where there is none."""
 
     def changed(self) -> Awaitable[None]:
-        """Wait until content arrives, the body completes, or the exchange is over."""
+        """Wait until content arrives, the body completes, the client leaves, or the exchange is over."""
 
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         """Send an interim response (RFC 9110, 15.2)."""
@@ -94,7 +101,9 @@ class Exchange(Protocol):
         """Send trailer fields; `more`: others follow."""
 
     def finished(self) -> None:
-        """Say that the application has ended: an incomplete response is then a broken one."""
+        """Say that the application has ended: an incomplete response is then a broken one, or, once the client has left,
+        one that nobody wants.
+        """
 
 
 class Gateway(Protocol):

@@ -68,6 +68,7 @@ class CloseReason(_Word):
     CLIENT_EOF_IDLE = "client_eof_idle"
     CLIENT_HALF_CLOSED = "client_half_closed"
     CLIENT_INCOMPLETE = "client_incomplete"
+    CLIENT_LEFT = "client_left"
     CLIENT_RESET = "client_reset"
     HEAD_REJECTED = "head_rejected"
     BODY_REJECTED = "body_rejected"
@@ -110,6 +111,9 @@ REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.CLIENT_EOF_IDLE: Reason(_CLIENT, "9.5", "The client closed the idle connection."),
     CloseReason.CLIENT_HALF_CLOSED: Reason(_CLIENT, "9.6", "The client sent its last octet and got its answer."),
     CloseReason.CLIENT_INCOMPLETE: Reason(_CLIENT, "8", "The client closed in the middle of a request."),
+    CloseReason.CLIENT_LEFT: Reason(
+        _CLIENT, "9.5", "The client closed before its answer was complete, and the application, told so, stopped."
+    ),
     CloseReason.CLIENT_RESET: Reason(_CLIENT, "9.5", "The client reset the connection."),
     CloseReason.HEAD_REJECTED: Reason(_CLIENT, "3", "A request head was malformed, ambiguous or too large."),
     CloseReason.BODY_REJECTED: Reason(_CLIENT, "7.1", "A chunked request body was malformed or over its bounds."),

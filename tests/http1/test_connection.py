@@ -1482,6 +1482,7 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.CLIENT_EOF_IDLE: lambda: after(idle(), Connection.receive_eof),
     CloseReason.CLIENT_HALF_CLOSED: lambda: reason_of(GET, eof=True),
     CloseReason.CLIENT_INCOMPLETE: lambda: after(connect(), lambda c: c.receive(GET[:5]), Connection.receive_eof),
+    CloseReason.CLIENT_LEFT: lambda: after(begun(), Connection.receive_eof, lambda c: c.fail(client_left=True)),
     CloseReason.CLIENT_RESET: lambda: after(begun(), Connection.lost),
     CloseReason.HEAD_REJECTED: lambda: after(connect(), lambda c: c.receive(b"\x16")),
     CloseReason.BODY_REJECTED: lambda: after(begun(CHUNKED_HEAD), lambda c: c.receive(b"x\r\n")),

@@ -18,6 +18,7 @@ QUIET = {
     CloseReason.CLIENT_EOF_IDLE: RELEASE,
     CloseReason.CLIENT_HALF_CLOSED: RELEASE,
     CloseReason.CLIENT_INCOMPLETE: RELEASE,
+    CloseReason.CLIENT_LEFT: RELEASE,
     # It may be sending at this moment, and would lose the answer to a reset.
     CloseReason.CLIENT_RESET: LINGER,
     CloseReason.HEAD_REJECTED: LINGER,

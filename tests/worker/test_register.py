@@ -19,7 +19,7 @@ class Stub:
     def watch_output(self, now: float) -> None:
         self.calls.append("output")
 
-    def watch_peer(self) -> None:
+    def watch_peer(self, now: float) -> None:
         self.calls.append("peer")
 
     def failed(self) -> None:

@@ -109,7 +109,7 @@ class Cycle:
         self.body_given = False
 
     def receive(self) -> Awaitable[Message]:
-        """Return the next `http.request`, or `http.disconnect` once the exchange is over."""
+        """Return the next `http.request`, or `http.disconnect` once the client has left or the exchange is over."""
         return receive(self)
 
     def send(self, message: Message) -> Awaitable[None]:

@@ -9,6 +9,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from bide.exchange import Exchange
+
 if TYPE_CHECKING:
     from bide.gateway.asgi import Application, Cycle, Message, Scope
 
@@ -21,10 +23,10 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
     try:
         await app(scope, cycle.receive, cycle.send)
     except asyncio.CancelledError:
-        if not exchange.over:
+        if not _given_up(exchange):
             _log.warning("%s %s: cancelled before its response was complete", scope["method"], scope["path"])
     except BaseException as error:
-        if exchange.over and not exchange.complete:
+        if _given_up(exchange) and not exchange.complete:
             # What an application raises when its client has left is its way to end; the traceback is for those who look.
             _log.info(
                 "%s %s: ended by %r after its client had left",
@@ -38,7 +40,7 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
     else:
-        if not exchange.over:
+        if not _given_up(exchange):
             _log.error(
                 "%s %s: the application returned before its response was complete", scope["method"], scope["path"]
             )
@@ -48,7 +50,7 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
 
 
 async def receive(cycle: Cycle) -> Message:
-    """Return the next `http.request`, or `http.disconnect` once the exchange is over."""
+    """Return the next `http.request`, or `http.disconnect` once the client has left or the exchange is over."""
     exchange = cycle.exchange
     while not exchange.over:
         if not cycle.body_given:
@@ -57,5 +59,12 @@ async def receive(cycle: Cycle) -> Message:
             if body or complete:
                 cycle.body_given = complete
                 return {"type": "http.request", "body": body, "more_body": not complete}
+        elif exchange.client_left:
+            break
         await exchange.changed()
     return {"type": "http.disconnect"}
+
+
+def _given_up(exchange: Exchange) -> bool:
+    """Whether nobody waits for the response any more: to stop is then no failure of the application."""
+    return exchange.over or exchange.client_left

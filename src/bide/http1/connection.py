@@ -235,7 +235,7 @@ class Connection:
         self.input_ended = True
         if self.state is not EXCHANGE:
             if not self._buffer:
-                self._client_left()
+                self._end_at_eof()
         elif not self.body_complete:  # 8: the message is incomplete for good
             self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
 
@@ -383,11 +383,13 @@ class Connection:
             self.progress = COMPLETE
             self._settle()
 
-    def fail(self) -> None:
-        """Take the news that the application ended before its response was complete."""
+    def fail(self, client_left: bool = False) -> None:
+        """Take the news that the application ended before its response was complete; `client_left`: as it should."""
         if self.state is not EXCHANGE:
             return
-        if self.progress <= HELD:
+        if client_left:
+            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
+        elif self.progress <= HELD:
             # 500, and the connection lives if the request is fully read: what follows it is then beyond doubt.
             if not self.body_complete:
                 self._facts |= BODY_UNREAD
@@ -423,7 +425,7 @@ class Connection:
             if request is not None:
                 return request
         if self.input_ended:
-            self._client_left()
+            self._end_at_eof()
         return None
 
     @property
@@ -597,7 +599,7 @@ class Connection:
         self._write_error(rejected.status, rejected.detail)
         self._end(_HEAD_REJECTED, CloseReason.HEAD_REJECTED)
 
-    def _client_left(self) -> None:
+    def _end_at_eof(self) -> None:
         """The client's EOF is in: where no answer is owed, the connection ends."""
         reason = _LEFT.get(self.state)
         if reason is not None:

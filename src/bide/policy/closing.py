@@ -15,6 +15,7 @@ _CLIENT_IS_DONE: Final = frozenset(
         CloseReason.CLIENT_EOF_IDLE,
         CloseReason.CLIENT_HALF_CLOSED,
         CloseReason.CLIENT_INCOMPLETE,
+        CloseReason.CLIENT_LEFT,
     }
 )
 

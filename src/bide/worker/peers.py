@@ -11,6 +11,8 @@ _MOST: Final = 4096
 _ENOUGH: Final = 4
 # Of old habits half is forgotten at so many, so that a changed peer is soon seen to have changed.
 _MANY: Final = 64
+# Requests per connection up to which persistence is wasted: above 1, or a single busy connection would count for ever.
+_LITTLE: Final = 1.1
 
 
 @final
@@ -34,6 +36,6 @@ class Peers:
             self._known.popitem(last=False)
 
     def gain_little(self, host: str) -> bool:
-        """Whether connections of `host` carry one request each, or none: persistence is wasted on it."""
+        """Whether connections of `host` hardly carry more than one request each: persistence is wasted on it."""
         connections, requests = self._known.get(host, (0.0, 0.0))
-        return connections >= _ENOUGH and requests <= connections
+        return connections >= _ENOUGH and requests <= connections * _LITTLE

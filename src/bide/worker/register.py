@@ -45,7 +45,7 @@ class Register:
     def sweep(self, now: float, idle_cut: float) -> None:
         """Let every clock that has run out at `now` have its effect; the idle clock runs `idle_cut` seconds shorter."""
         for session in list(self.unheard):
-            session.watch_peer()
+            session.watch_peer(now)
         for session in list(self.stuck):
             session.watch_output(now)
         horizon = now + idle_cut

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, final
@@ -115,12 +116,14 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise ApplicationError(f"importing {module_name!r} failed: {error}; install what it needs") from error
+            raise ApplicationError(
+                f"importing {module_name!r} failed: {_said(error)}; install what it needs"
+            ) from error
         raise ApplicationError(
             f"there is no module {module_name!r}; check its name, or give its folder as --app-dir"
         ) from error
     except Exception as error:
-        raise ApplicationError(f"importing {module_name!r} failed: {type(error).__name__}: {error}") from error
+        raise ApplicationError(f"importing {module_name!r} failed: {_said(error)}") from error
     for attribute in (attributes or "app").split("."):
         try:
             found = getattr(found, attribute)
@@ -132,11 +135,20 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
         try:
             found = found()
         except Exception as error:
-            raise ApplicationError(f"the factory {name!r} failed: {type(error).__name__}: {error}") from error
+            raise ApplicationError(f"the factory {name!r} failed: {_said(error)}") from error
     if not callable(found):
         raise ApplicationError(f"{name!r} is not an ASGI application: it cannot be called")
     application: Application = found
     return application
+
+
+def _said(error: Exception) -> str:
+    """Return an error on one line, with the line of the application's code that raised it."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:  # the former names its line itself
+        return text
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

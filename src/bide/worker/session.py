@@ -53,7 +53,19 @@ _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIME
 class ServedExchange:
     """One request and its response: see `bide.exchange.Exchange`."""
 
-    __slots__ = ("_sent", "_waiters", "begun", "body", "complete", "info", "over", "request", "session")
+    __slots__ = (
+        "_leaves",
+        "_sent",
+        "_waiters",
+        "begun",
+        "body",
+        "client_left",
+        "complete",
+        "info",
+        "over",
+        "request",
+        "session",
+    )
 
     def __init__(self, session: Session, request: Request, begun: float) -> None:
         self.session = session
@@ -63,6 +75,8 @@ class ServedExchange:
         self.request = request
         self.info = session.info
         self.begun = begun
+        self._leaves = FOREVER  # the instant at which a client that has sent its EOF is taken for gone
+        self.client_left = False
         self.over = False
         self.complete = False
 
@@ -106,7 +120,7 @@ class ServedExchange:
 
     def finished(self) -> None:
         if not self.over:
-            self.session.connection.fail()
+            self.session.connection.fail(self.client_left)
             self.session.answered()
 
     # -- For the session ------------------------------------------------------------------------------------------------
@@ -126,6 +140,14 @@ class ServedExchange:
         body = self.body
         assert body is not None
         return body.deadline(durations.by_clock[_BODY], durations.grace, durations.body_rate)
+
+    def watch_client(self, now: float) -> None:
+        """The client's EOF is in: wait a while for the response, then let the application know."""
+        if self._leaves == FOREVER:
+            self._leaves = now + self.session.durations.half_closed
+        if now >= self._leaves and not self.client_left:
+            self.client_left = True
+            self.wake()
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
@@ -271,6 +293,7 @@ class Session:
         ):  # it may only have half-closed: the answer is owed until it is known to be gone
             self._wire.watch_peer()
             self._shared.register.unheard.add(self)
+            self.watch_peer(monotonic())
         self.settle()
 
     def output_stuck(self) -> None:
@@ -386,10 +409,12 @@ class Session:
             self._slow = False
             self.settle()
 
-    def watch_peer(self) -> None:
+    def watch_peer(self, now: float) -> None:
         """Look whether a client from which nothing is read is still there."""
         if self._wire.broken():
             self._wire.abort()
+        elif self._exchange is not None and self.connection.input_ended:
+            self._exchange.watch_client(now)
 
     def refuse(self) -> None:
         """There is no room for this connection: what it asks is answered 503, and it ends."""

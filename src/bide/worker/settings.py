@@ -56,6 +56,7 @@ def durations(config: Config) -> Durations:
             Clock.DISCARD: config.timeout_discard,
             Clock.LINGER: config.timeout_linger,
         },
+        half_closed=config.timeout_half_closed,
         linger_total=config.timeout_linger_total,
         body_rate=config.body_rate,
         send_rate=config.send_rate,

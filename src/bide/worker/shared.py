@@ -22,16 +22,18 @@ from bide.worker.register import Register
 class Durations:
     """How long the clocks run, in seconds; rates in octets per second. `bide.config` describes each.
 
+    half_closed: from a client's EOF until it is taken for gone.
     age: draws the age, jitter included, at which a new connection is to retire; infinity for none.
     requests: draws likewise after how many requests.
     """
 
-    __slots__ = ("age", "body_rate", "by_clock", "grace", "linger_total", "requests", "send_rate")
+    __slots__ = ("age", "body_rate", "by_clock", "grace", "half_closed", "linger_total", "requests", "send_rate")
 
     def __init__(
         self,
         by_clock: dict[Clock, float],
         *,
+        half_closed: float,
         linger_total: float,
         body_rate: float,
         send_rate: float,
@@ -40,6 +42,7 @@ class Durations:
         requests: Callable[[], float],
     ) -> None:
         self.by_clock = by_clock
+        self.half_closed = half_closed
         self.linger_total = linger_total
         self.body_rate = body_rate
         self.send_rate = send_rate

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 async def changed(exchange: ServedExchange) -> None:
-    """Wait until content arrives, the body completes, or the exchange is over; the body clock runs meanwhile."""
+    """See `bide.exchange.Exchange.changed`; the body clock runs while the body is incomplete."""
     if exchange.over:
         return
     session = exchange.session
