@@ -17,7 +17,7 @@ from bide.http1.lifetime import step
 from bide.http1.response import Stamp, field_lines
 from bide.policy.persistence import persist
 from bide.terms import CLIENT_KEEP_ALIVE, HTTP_1_0, Address, Input, State
-from bide.wire import Receiver
+from bide.wire import Receiver, Wire
 from bide.worker.door import Door
 from bide.worker.reception import Reception
 from bide.worker.register import Register
@@ -49,7 +49,7 @@ def _browser(number: int) -> bytes:
 _BROWSER: Final = [_browser(number) for number in range(1, 257)]
 
 
-class _NoWire:
+class _NoWire(Wire):
     """A wire that takes everything and leads nowhere."""
 
     def __init__(self) -> None:
@@ -58,12 +58,24 @@ class _NoWire:
     def write(self, data: bytes) -> None:
         self.written += 1
 
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def half_close(self) -> None: ...
-    def release(self) -> None: ...
-    def abort(self) -> None: ...
-    def watch_peer(self) -> None: ...
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def half_close(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def watch_peer(self) -> None:
+        pass
+
     def half_close_if_quiet(self) -> bool:
         return True
 

@@ -2,79 +2,103 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
 
 from bide.terms import Address
 
 
-class Receiver(Protocol):
+class Receiver(ABC):
     """Hears the facts of one wire."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def octets_received(self, data: bytes) -> None:
         """Octets came from the peer."""
 
+    @abstractmethod
     def eof_received(self) -> None:
         """The peer sends no more."""
 
+    @abstractmethod
     def output_stuck(self) -> None:
         """More is written than the peer takes; wait for `output_flowing` before writing on."""
 
+    @abstractmethod
     def output_flowing(self) -> None:
         """The peer takes octets again."""
 
+    @abstractmethod
     def flushed(self) -> None:
         """After `half_close`: everything written is handed to the kernel, and the sending side shut."""
 
+    @abstractmethod
     def lost(self, error: Exception | None) -> None:
         """The wire is no more. Comes last, and exactly once."""
 
 
-class Wire(Protocol):
+class Wire(ABC):
     """Takes the orders. None of them raises, in whatever state the wire is."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Send octets, in order, after those written before."""
 
+    @abstractmethod
     def pause_reading(self) -> None:
         """Report no octets until `resume_reading`."""
 
+    @abstractmethod
     def resume_reading(self) -> None:
         """Report octets again."""
 
+    @abstractmethod
     def half_close(self) -> None:
         """Flush, shut the sending side, go on reading, and report `flushed`."""
 
+    @abstractmethod
     def half_close_if_quiet(self) -> bool:
         """Shut the sending side unless octets have arrived or are unsent; return whether it was done.
 
         Looking and shutting follow each other at once: what arrives between them is all that an idle close can lose.
         """
 
+    @abstractmethod
     def release(self) -> None:
         """Flush, then close with FIN, and report `lost`."""
 
+    @abstractmethod
     def abort(self) -> None:
         """Drop what is unsent, close with RST, and report `lost`."""
 
+    @abstractmethod
     def unsent(self) -> int:
         """Octets written that the peer has not acknowledged, or, where that cannot be known, that the kernel has not taken."""
 
+    @abstractmethod
     def octets_waiting(self) -> bool:
         """Whether octets have arrived that were not reported yet."""
 
+    @abstractmethod
     def broken(self) -> bool:
         """Whether the kernel knows that the peer is gone for good, reported or not."""
 
+    @abstractmethod
     def watch_peer(self) -> None:
         """Have the kernel find out by itself whether the peer is still there, so that `broken` can tell."""
 
+    @abstractmethod
     def descriptor(self) -> int:
         """The number of the socket's file descriptor; -1 where there is none."""
 
+    @abstractmethod
     def peer(self) -> Address | None:
         """The address of the peer, or None where it has none."""
 
+    @abstractmethod
     def local(self) -> Address | None:
         """The address that the peer connected to."""
 

@@ -26,7 +26,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, data in enumerate(inputs):
             Path(folder, f"seed-{number}").write_bytes(data)
-        options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=1024"]
+        # The limit counts what the process that started this one holds, too.
+        options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=8192"]
         atheris.Setup([sys.argv[0], *options, *corpus, folder], target)
         atheris.Fuzz()
 

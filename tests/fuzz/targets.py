@@ -197,7 +197,7 @@ class _Anarchy:
         if now.state is State.CLOSED:
             return
         if now.state is State.CLOSING and how < 8:
-            if now.close_mode(bool(how & 1)) is CloseMode.LINGER:
+            if now.close_mode() is CloseMode.LINGER:
                 now.half_closed()
             else:
                 now.lost()

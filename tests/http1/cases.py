@@ -40,7 +40,7 @@ def line(octets: bytes) -> bytes:
 
 
 SEEN: Final = Seen("GET", b"/", b"")
-REQUEST_LINE_LIMIT: Final = TARGET_LIMIT + 64  # with its CRLF
+METHOD_LIMIT: Final = 40
 
 
 def seen(target: bytes = b"/", method: str = "GET", body: bytes = b"") -> tuple[Seen, ...]:
@@ -73,7 +73,7 @@ REQUEST_LINES: Final = [
     ok("head", line(b"HEAD / HTTP/1.1"), seen(method="HEAD")),
     ok("unknown method", line(b"FROB / HTTP/1.1"), seen(method="FROB")),
     ok("method that begins like another", line(b"GETS / HTTP/1.1"), seen(method="GETS")),
-    ok("methods tell cases apart", line(b"get / HTTP/1.1"), seen(method="get")),
+    ok("methods of the registry's letters, and others", line(b"gets / HTTP/1.1"), seen(method="gets")),
     ok("method of odd tchar", line(b"!#$%&'*+-.^_`|~0 / HTTP/1.1"), seen(method="!#$%&'*+-.^_`|~0")),
     ok("query", line(b"GET /a%20b;c?d=e&f?g/h HTTP/1.1"), seen(b"/a%20b;c?d=e&f?g/h")),
     ok("two slashes", line(b"GET //a//b HTTP/1.1"), seen(b"//a//b")),
@@ -195,11 +195,14 @@ TARGETS: Final = [
     bad("target that has no end", b"GET /" + b"a" * 500, 414),
     ok(
         "longest request line",
-        line(b"M" * (REQUEST_LINE_LIMIT - 13) + b" / HTTP/1.1"),
-        seen(method="M" * (REQUEST_LINE_LIMIT - 13)),
+        line(b"M" * METHOD_LIMIT + b" /" + b"a" * (TARGET_LIMIT - 1) + b" HTTP/1.1"),
+        seen(b"/" + b"a" * (TARGET_LIMIT - 1), method="M" * METHOD_LIMIT),
     ),
-    bad("request line one octet too long", line(b"M" * (REQUEST_LINE_LIMIT - 12) + b" / HTTP/1.1"), 414),
-    bad("method without end", b"M" * 300, 414),
+    bad("method one octet too long", line(b"M" * (METHOD_LIMIT + 1) + b" / HTTP/1.1"), 501),
+    bad("method without end", b"M" * 300, 501),
+    *(bad(f"methods tell cases apart: {method!r}", line(method + b" / HTTP/1.1"), 501) for method in (b"get", b"Head")),
+    bad("not HTTP, though its first octet could be", b"SSH-2.0-OpenSSH_9.2\r\n", 400),
+    bad("no version", b"GET /\r\n", 400),
     bad("spaces without end", b"GET" + b" " * 300, 414),
 ]
 

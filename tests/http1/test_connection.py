@@ -68,7 +68,7 @@ def only(connection: Connection, method: str = "GET") -> Answer:
 
 def ended(connection: Connection) -> tuple[CloseReason | None, CloseMode]:
     assert at(connection) is State.CLOSING
-    return connection.reason, connection.close_mode(False)
+    return connection.reason, connection.close_mode()
 
 
 # Functions, because a type checker takes an attribute for what it was before the call in between.
@@ -583,7 +583,7 @@ def test_what_the_client_says(request_head: bytes, option: list[bytes], reason: 
         assert at(connection) is State.IDLE
         begun(request_head, connection)
     else:
-        assert ended(connection) == (reason, CloseMode.RELEASE)
+        assert ended(connection) == (reason, CloseMode.LINGER)
         assert connection.receive(GET) is None
         assert connection.next_request() is None
 
@@ -1307,7 +1307,6 @@ def test_the_end() -> None:
     connection.half_closed()
     assert at(connection) is State.LINGER
     assert connection.receive(GET) is None
-    connection.expire(Clock.LINGER)
     connection.stop()
     connection.receive_eof()
     assert at(connection) is State.LINGER
@@ -1319,22 +1318,18 @@ def test_the_end() -> None:
     assert len(read_answers(connection.take_output())) == 1
 
 
-@pytest.mark.parametrize(("waiting", "late"), [(False, False), (True, False), (False, True)])
-def test_a_client_that_sends_behind_its_last_request_is_lingered_for(waiting: bool, late: bool) -> None:
+def test_a_client_that_is_done_is_lingered_for_until_its_eof() -> None:
     connection = begun(GET_10)
     answer(connection, 200, *LENGTH_2)
-    if late:
-        connection.receive(b"x")
-    expected = CloseMode.LINGER if waiting or late else CloseMode.RELEASE
-    assert connection.close_mode(waiting) is expected
+    assert connection.close_mode() is CloseMode.LINGER
     connection.receive_eof()
-    assert connection.close_mode(waiting) is CloseMode.RELEASE
+    assert connection.close_mode() is CloseMode.RELEASE
 
 
 def test_how_to_end_is_asked_of_who_is_closing() -> None:
     for connection in (connect(), begun(), idle()):
         with pytest.raises(AssertionError):
-            connection.close_mode(False)
+            connection.close_mode()
 
 
 def test_lost_while_the_application_works() -> None:
@@ -1531,7 +1526,6 @@ def test_a_reason_is_given_once(reason: CloseReason) -> None:
         connection.break_down()
         connection.half_closed()
         connection.stop()
-        connection.expire(Clock.LINGER)
         connection.lost()
     assert at(connection) is State.CLOSED
     assert connection.reason is reason

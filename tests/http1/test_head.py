@@ -221,7 +221,7 @@ def test_refusals(refusal: Refusal) -> None:
 
 def test_the_request_line_is_judged_before_the_size_and_the_size_before_the_rest() -> None:
     """So that it does not matter in how many pieces a head comes."""
-    long_line, large = b"A" * 300, b"X: " + b"a" * HEAD_LIMIT
+    long_line, large = b"A /" + b"a" * 300, b"X: " + b"a" * HEAD_LIMIT
     assert refused(long_line, large, *[b"@"] * 100) == 414
     assert refused(b"@", large, *[b"@"] * 100) == 431
     assert refused(b"@", *[b"@"] * 100) == 431
@@ -279,10 +279,13 @@ def early(octets: bytes, size: int = 1 << 20) -> int | None:
         (b"G\nET", 400),
         (b"GET / HTTP/1.1\r\nHost: a\nX", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\n", 400),
-        (b"G" * (TARGET_LIMIT + 64), None),
-        (b"G" * (TARGET_LIMIT + 65), 414),
-        (b"G" * (TARGET_LIMIT + 62) + b"\r\n" + b"a" * 100, None),
-        (b"G" * (TARGET_LIMIT + 63) + b"\r\n" + b"a" * 100, 414),
+        (b"G" * 40, None),
+        (b"G" * 41, 501),
+        (b"GET " + b"/" * (TARGET_LIMIT + 48), None),
+        (b"GET " + b"/" * (TARGET_LIMIT + 49), 414),
+        (b"GET\r\n", 400),
+        (b"GET / HTTP/3.0\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r", 505),
         (b"GET / HTTP/1.1\r\n" + b"a" * (HEAD_LIMIT - 16), None),
         (b"GET / HTTP/1.1\r\n" + b"a" * (HEAD_LIMIT - 15), 431),
     ],

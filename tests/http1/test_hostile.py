@@ -251,9 +251,9 @@ class Hostile(RuleBasedStateMachine):
         self.connection.break_down()
 
     @precondition(lambda self: self.connection.state is State.CLOSING)
-    @rule(waiting=st.booleans())
-    def flushed(self, waiting: bool) -> None:
-        if self.connection.close_mode(waiting) is CloseMode.LINGER:
+    @rule()
+    def flushed(self) -> None:
+        if self.connection.close_mode() is CloseMode.LINGER:
             self.connection.half_closed()
         else:
             self.connection.lost()

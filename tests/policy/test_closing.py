@@ -9,17 +9,16 @@ from bide.terms import CloseMode, CloseReason
 
 LINGER, RELEASE, ABORT = CloseMode.LINGER, CloseMode.RELEASE, CloseMode.ABORT
 
-# Where the client's EOF is not in, and nothing of it is unread.
+# Where the client's EOF is not in.
 QUIET = {
-    # The client said, or showed, that it sends no more.
-    CloseReason.CLIENT_CLOSE_OPTION: RELEASE,
-    CloseReason.CLIENT_HTTP10: RELEASE,
-    CloseReason.CLIENT_EOF_UNUSED: RELEASE,
-    CloseReason.CLIENT_EOF_IDLE: RELEASE,
-    CloseReason.CLIENT_HALF_CLOSED: RELEASE,
-    CloseReason.CLIENT_INCOMPLETE: RELEASE,
-    CloseReason.CLIENT_LEFT: RELEASE,
-    # It may be sending at this moment, and would lose the answer to a reset.
+    # The client may be sending at this moment, and would lose the answer to a reset: also one whose last request this was.
+    CloseReason.CLIENT_CLOSE_OPTION: LINGER,
+    CloseReason.CLIENT_HTTP10: LINGER,
+    CloseReason.CLIENT_EOF_UNUSED: LINGER,
+    CloseReason.CLIENT_EOF_IDLE: LINGER,
+    CloseReason.CLIENT_HALF_CLOSED: LINGER,
+    CloseReason.CLIENT_INCOMPLETE: LINGER,
+    CloseReason.CLIENT_LEFT: LINGER,
     CloseReason.CLIENT_RESET: LINGER,
     CloseReason.HEAD_REJECTED: LINGER,
     CloseReason.BODY_REJECTED: LINGER,
@@ -54,29 +53,20 @@ def test_every_reason_has_a_row() -> None:
 
 @pytest.mark.parametrize("reason", CloseReason)
 def test_quiet(reason: CloseReason) -> None:
-    assert how(reason, deceptive=False, input_ended=False, unread=False) is QUIET[reason]
-
-
-@pytest.mark.parametrize(
-    "reason", [reason for reason in CloseReason if QUIET[reason] is not ABORT and reason is not CloseReason.SHED]
-)
-def test_unread_octets_ask_for_a_linger_whatever_the_reason(reason: CloseReason) -> None:
-    assert how(reason, deceptive=False, input_ended=False, unread=True) is LINGER
+    assert how(reason, deceptive=False, input_ended=False) is QUIET[reason]
 
 
 @pytest.mark.parametrize("reason", [reason for reason in CloseReason if QUIET[reason] is not ABORT])
-@pytest.mark.parametrize("unread", [False, True])
-def test_nothing_lingers_behind_the_clients_eof(reason: CloseReason, unread: bool) -> None:
-    assert how(reason, deceptive=False, input_ended=True, unread=unread) is RELEASE
+def test_nothing_lingers_behind_the_clients_eof(reason: CloseReason) -> None:
+    assert how(reason, deceptive=False, input_ended=True) is RELEASE
 
 
 @pytest.mark.parametrize("reason", CloseReason)
 def test_a_broken_response_never_looks_whole(reason: CloseReason) -> None:
-    for input_ended, unread in product((False, True), repeat=2):
-        assert how(reason, deceptive=True, input_ended=input_ended, unread=unread) is ABORT
+    for input_ended in (False, True):
+        assert how(reason, deceptive=True, input_ended=input_ended) is ABORT
 
 
 def test_who_does_not_read_is_not_waited_for() -> None:
-    for deceptive, input_ended, unread in product((False, True), repeat=3):
-        mode = how(CloseReason.SEND_TIMEOUT, deceptive=deceptive, input_ended=input_ended, unread=unread)
-        assert mode is ABORT
+    for deceptive, input_ended in product((False, True), repeat=2):
+        assert how(CloseReason.SEND_TIMEOUT, deceptive=deceptive, input_ended=input_ended) is ABORT

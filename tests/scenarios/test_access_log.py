@@ -8,6 +8,7 @@
 """
 
 import json
+import os
 import re
 import socket
 import time
@@ -131,11 +132,39 @@ def test_nobody_can_forge_a_line(serve: Serve) -> None:
     """What a client sends stays within its line and its quotes."""
     server = serve(target, access_log=True)
     with server.client() as client:
-        client.send(request('/"%0a%0d_200_0_0.0ms_#1'))
-        response = client.response()
+        assert client.get('/"%0a%0d\\_200_0_0.0ms').status == 200
     (line,) = server.access_log(1)
-    if response.status == 200:
-        assert "\n" not in line
+    assert '"GET /\\x22%0a%0d\\x5C_200_0_0.0ms HTTP/1.1"' in line
+
+
+def test_nobody_can_forge_an_error(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        raise RuntimeError("no")
+
+    server = serve(app)
+    server.log.expect("the application failed")
+    with server.client() as client:
+        assert client.get("/%0a2026-01-01T00:00:00Z%20ERROR%20forged%1b[31m").status == 500
+    assert not any("\n" in message or "\x1b" in message for message in server.log.messages())
+    assert any("/%0a2026-01-01T00:00:00Z%20ERROR%20forged%1b[31m" in message for message in server.log.messages())
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["head first", "in one segment"])
+def test_rejected_body(serve: Serve, split: bool) -> None:
+    """However it came, the request that was refused has its line."""
+    server = serve(hello, access_log=True)
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with server.client() as client:
+        client.send(request("/before"))
+        client.response()
+        client.send(head if split else head + b"zz\r\n")
+        if split:
+            client.send(b"zz\r\n")
+        client.ending()
+    _, line = map(parsed, server.access_log(2))
+    assert (line["method"], line["target"], line["number"]) == ("POST", "/echo", "2")
+    if not split:  # else the application may have answered first
+        assert (line["status"], line["close"]) == ("400", "body_rejected")
 
 
 def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
@@ -143,6 +172,21 @@ def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
     with server.client() as client:
         client.get()
     assert parsed(server.access_log(1)[0])["peer"] == "-"
+
+
+@pytest.mark.parametrize("name", [b"peer\nFORGED", b"peer\xff", "p\u00e9er".encode()])
+def test_unix_peer_of_any_name(serve: Serve, tmp_path: Path, name: bytes) -> None:
+    """A client chooses the path of its socket: its line stays one line, and can be written in any encoding."""
+    path = str(tmp_path / "bide.sock")
+    server = serve(hello, access_log=True, uds=path)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(os.fsencode(tmp_path) + b"/" + name)
+        sock.connect(path)
+        sock.sendall(request("/"))
+        sock.recv(1000)
+        line = server.access_log(1)[0]
+    assert line.isascii()
+    assert '"GET / HTTP/1.1" 200' in line
 
 
 def test_off(serve: Serve) -> None:

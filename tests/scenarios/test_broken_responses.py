@@ -5,6 +5,7 @@
 3. It breaks its own framing: an error to the application, and nothing of that on the wire.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -45,6 +46,25 @@ def test_failure_before_the_head(serve: Serve, path: str) -> None:
         assert response.status == 500
         assert client.get("/").content == b"hello\n"
     assert server.ends() == {"client_eof_idle": 1}
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_no_request_ends_the_server(serve: Serve, error: BaseException) -> None:
+    """Neither its own connection nor those of others, whose answers are owed."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/exit":
+            raise error
+        await asyncio.sleep(0.2)
+        await answer(send, b"done")
+
+    server = serve(app)
+    server.log.expect("the application failed")
+    with server.client() as other, server.client() as client:
+        other.ask("/")
+        assert client.get("/exit").status == 500
+        assert client.get("/").content == b"done"
+        assert other.response().content == b"done"
 
 
 def test_failure_with_an_unread_body(serve: Serve) -> None:

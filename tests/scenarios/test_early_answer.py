@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from tests.support.apps import Message, Receive, Send, answer, refuse
+from tests.support.apps import Message, Receive, Send, answer, hello, read_body, refuse
 from tests.support.client import Client, request
 from tests.support.relay import Relay
 from tests.support.server import Serve
@@ -68,15 +68,43 @@ def test_refused_upload_with_small_buffers(serve: Serve) -> None:
 
 
 def test_refused_chunked_upload(serve: Serve) -> None:
-    """How much follows cannot be known when the head leaves: the close may be unannounced."""
+    """How much follows cannot be known when the head leaves; who is refused is expected to have more."""
     server = serve(refuse)
     for _ in range(5):
         with server.client() as client:
             upload_chunked(client)
-            response = client.response()
-            assert (response.status, response.content) == (413, b"too large\n")
-            assert client.ending().how == "fin"
+            refused(client)
     assert server.ends() == {"request_unread": 5}
+
+
+def test_small_chunked_body_that_nobody_reads_keeps_the_connection(serve: Serve) -> None:
+    server = serve(hello)
+    with server.client() as client:
+        for _ in range(3):
+            client.ask("/", "Transfer-Encoding: chunked", method="POST")
+            assert not client.response().says_close
+            client.send(b"5\r\nhello\r\n0\r\n\r\n")
+        assert client.get().content == b"hello\n"
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_body_that_is_read_behind_the_head_of_the_answer(serve: Serve) -> None:
+    """An application that begins its answer first and then reads everything has left nothing unread."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"%d" % len(await read_body(receive))})
+
+    server = serve(app)
+    with server.client() as client:
+        for _ in range(2):
+            client.ask("/", "Content-Length: 1000000", method="POST")
+            client.send(bytes(1_000_000))
+            response = client.response()
+            assert response.content == b"begun 1000000"
+            assert not response.says_close
+    assert server.ends() == {"client_eof_idle": 1}
 
 
 def test_refused_upload_through_a_slow_network(serve: Serve) -> None:

@@ -41,6 +41,7 @@ def held(server: Served) -> int:
         (session,) = server.server.worker.shared.register
         connection = session.connection
         assert isinstance(session._wire, AioWire)
+        assert connection is not None
         return (
             session._wire._transport.get_write_buffer_size()
             + connection._content_size

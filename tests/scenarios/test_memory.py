@@ -13,6 +13,7 @@ before, the counters add up, and no traceback was logged.
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -120,6 +121,46 @@ def test_10000_requests_and_all_answers_read_later(loop: str) -> None:
             assert client.response().content == b"hello\n"
             read += 1
         watch.look()
+
+
+def test_requests_without_end_and_all_answers_read(loop: str) -> None:
+    """A client that always has more to ask than is answered: what it has sent and was not served waits in the kernel."""
+    octets = request("/", "X-Filler: " + "x" * 1000) * 100
+    with watched(loop, few=4 * MB) as watch, watch.server.client() as client:
+        client.sock.setblocking(False)
+        until = time.monotonic() + 1.5
+        read = 0
+        while time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                client.sock.send(octets)
+            with contextlib.suppress(BlockingIOError):
+                read += len(client.sock.recv(1 << 20))
+            watch.look()
+        assert read > 100_000, "it was served all the while"
+        client.reset()
+
+
+def test_large_answers_to_pipelined_requests(loop: str) -> None:
+    """They are not made before the ones in front of them have left."""
+    with watched(loop) as watch, watch.server.client(receive_buffer=4096) as client:
+        client.send(request("/whole/1000000") * 32)
+        watch.look_for(0.5)
+        client.reset()
+
+
+def test_body_in_tiny_segments(loop: str) -> None:
+    """Held until the application takes it, a body costs its size, not its number of pieces."""
+    with watched(loop, few=2 * MB) as watch, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(watch.server.client()) for _ in range(20)]
+        for client in clients:
+            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.ask("/5", "Content-Length: 100000", method="POST")
+        for _ in range(1500):
+            for client in clients:
+                client.send(b"xy")
+        watch.look()
+        for client in clients:
+            client.reset()
 
 
 def test_100_mb_behind_a_close(loop: str) -> None:

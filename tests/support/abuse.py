@@ -44,7 +44,7 @@ _LISTEN: Final = "0A"
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer `/large/OCTETS` with so many, in pieces; `/endless` with events without end; the rest as `apps.slow` does."""
+    """Answer `/large/OCTETS` with so many, in pieces; `/whole/OCTETS` in one; `/endless` with events without end; the rest as `apps.slow` does."""
     path = scope["path"]
     if path.startswith("/large/"):
         left = int(path.rpartition("/")[2])
@@ -54,6 +54,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             left -= PIECE
         await send({"type": "http.response.body", "body": bytes(left)})
+    elif path.startswith("/whole/"):
+        await answer(send, bytes(int(path.rpartition("/")[2])))
     elif path == "/endless":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         while True:

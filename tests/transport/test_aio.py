@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bide.transport.aio import AioWire
+from bide.transport.aio import AioWire, Entrance
 from bide.worker.server import loop_factory
 from tests.support.server import Log
 
@@ -80,7 +80,7 @@ async def connected(receive_buffer: int | None = None) -> AsyncIterator[tuple[Ea
         return ear
 
     def make() -> Any:
-        return AioWire(accept)
+        return AioWire(Entrance(accept))
 
     server = await loop.create_server(make, "127.0.0.1", 0)
     with socket.socket() as sock:
@@ -321,7 +321,7 @@ def test_broken_pipe_of_a_unix_socket(play: Play) -> None:
             return ears[0]
 
         def make() -> Any:
-            return AioWire(accept)
+            return AioWire(Entrance(accept))
 
         transport, _ = await loop.create_connection(make, sock=ours)
         (ear,) = ears

@@ -38,23 +38,30 @@ def test_every_clock_has_its_own_option() -> None:
     assert found.linger_total == values["timeout_linger_total"]
 
 
+def retirements(**options: Any) -> list[tuple[float, float]]:
+    draw = durations(Config(**options)).retirement
+    return [drawn for drawn in (draw() for _ in range(200)) if drawn is not None]
+
+
+def test_no_connection_retires_by_default() -> None:
+    assert retirements() == []
+
+
 def test_ages_are_spread() -> None:
-    draw = durations(Config(limit_age=100)).age
-    ages = [draw() for _ in range(200)]
+    ages, requests = zip(*retirements(limit_age=100), strict=True)
     assert min(ages) >= 90
     assert max(ages) <= 110
     assert max(ages) - min(ages) > 5
-    assert durations(Config()).age() == FOREVER
+    assert set(requests) == {FOREVER}
 
 
 def test_limits_of_requests_are_spread_if_large() -> None:
-    assert {durations(Config(limit_requests=3)).requests() for _ in range(50)} == {3}
-    draw = durations(Config(limit_requests=1000)).requests
-    drawn = [draw() for _ in range(200)]
-    assert min(drawn) >= 900
-    assert max(drawn) <= 1100
-    assert len(set(drawn)) > 10
-    assert durations(Config()).requests() == FOREVER
+    assert set(retirements(limit_requests=3)) == {(FOREVER, 3)}
+    ages, requests = zip(*retirements(limit_requests=1000), strict=True)
+    assert min(requests) >= 900
+    assert max(requests) <= 1100
+    assert len(set(requests)) > 10
+    assert set(ages) == {FOREVER}
 
 
 @pytest.mark.parametrize(("shortest", "least", "most"), [(0.001, 0.01, 0.05), (1.0, 0.1, 0.3), (60.0, 0.4, 0.6)])

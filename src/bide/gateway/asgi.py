@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, final
 from urllib.parse import unquote
 
-from bide.exchange import DONE, Exchange
+from bide.exchange import DONE, Exchange, Gateway
 from bide.gateway.calls import receive, run
 
 Scope = MutableMapping[str, Any]
@@ -23,7 +23,7 @@ _log = logging.getLogger("bide.error")
 
 # 2.4: `send` raises an OSError once the client is gone.
 _VERSION: Final = {"version": "3.0", "spec_version": "2.4"}
-_HTTP: Final = ("1.0", "1.1")
+_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.early_hint": {}}
 
 # The eager start spares a request that never waits a pass of the event loop.
 _EAGER: Final = sys.version_info >= (3, 12)
@@ -31,7 +31,7 @@ _Task: Final[Any] = asyncio.Task
 
 
 @final
-class AsgiGateway:
+class AsgiGateway(Gateway):
     """Starts a task of the application for each exchange. `running`: the applications that have not returned."""
 
     def __init__(
@@ -47,6 +47,22 @@ class AsgiGateway:
         self._root_path = root_path
         self._raw_root_path = root_path.encode()
         self._state = state
+        # What is filled in for each request. To copy it is the quickest way to a dictionary of this size.
+        self._scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _VERSION,
+            "http_version": "1.1",
+            "method": "",
+            "scheme": "",
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "root_path": root_path,
+            "headers": [],
+            "client": None,
+            "server": None,
+            "extensions": _EXTENSIONS,
+        }
         # A request may be started from within another one's task, and must not see the variables that are set there.
         self._context = contextvars.copy_context()
         self.running: set[Cycle] = set()
@@ -54,27 +70,26 @@ class AsgiGateway:
     def start(self, exchange: Exchange) -> None:
         """Begin to serve `exchange`."""
         request = exchange.request
-        info = exchange.info
         path = request.path
         text = path.decode("ascii")
-        extensions: dict[str, dict[str, Any]] = {"http.response.early_hint": {}} if request.minor else {}
+        scope = self._scope.copy()
+        scope["asgi"] = _VERSION.copy()
+        scope["method"] = request.method.upper()  # the specification asks for it
+        scope["scheme"] = exchange.scheme
+        scope["path"] = self._root_path + (unquote(text) if "%" in text else text)
+        scope["raw_path"] = self._raw_root_path + path
+        scope["query_string"] = request.query
+        scope["headers"] = request.fields
+        scope["client"] = exchange.peer
+        scope["server"] = exchange.local
+        if request.minor:
+            extensions = _EXTENSIONS.copy()
+        else:
+            scope["http_version"] = "1.0"
+            extensions = {}
         if request.accepts_trailers:
             extensions["http.response.trailers"] = {}
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": _VERSION.copy(),
-            "http_version": _HTTP[request.minor],
-            "method": request.method.upper(),  # the specification asks for it
-            "scheme": info.scheme,
-            "path": self._root_path + (unquote(text) if "%" in text else text),
-            "raw_path": self._raw_root_path + path,
-            "query_string": request.query,
-            "root_path": self._root_path,
-            "headers": request.fields,
-            "client": info.peer,
-            "server": info.local,
-            "extensions": extensions,
-        }
+        scope["extensions"] = extensions
         if self._state is not None:
             scope["state"] = self._state.copy()
         cycle = Cycle(exchange)
@@ -114,19 +129,20 @@ class Cycle:
 
     def send(self, message: Message) -> Awaitable[None]:
         """Take an `http.response.*` event."""
-        kind = message["type"]
+        event = message if isinstance(message, dict) else dict(message)
+        kind = event["type"]
         exchange = self.exchange
         if kind == "http.response.body":
-            body = message.get("body", b"")
+            body = event.get("body", b"")
             return exchange.send(
-                body if type(body) is bytes else bytes(memoryview(body)), message.get("more_body", False)
+                body if type(body) is bytes else bytes(memoryview(body)), event.get("more_body", False)
             )
         if kind == "http.response.start":
-            exchange.respond(message["status"], message.get("headers", ()), message.get("trailers", False))
+            exchange.respond(event["status"], event.get("headers", ()), event.get("trailers", False))
         elif kind == "http.response.trailers":
-            exchange.send_trailers(message.get("headers", ()), message.get("more_trailers", False))
+            exchange.send_trailers(event.get("headers", ()), event.get("more_trailers", False))
         elif kind == "http.response.early_hint":
-            exchange.inform(103, [(b"link", link) for link in message.get("links", ())])
+            exchange.inform(103, [(b"link", link) for link in event.get("links", ())])
         else:
             raise ValueError(f"{kind!r} is not an event of an HTTP response")
         return DONE

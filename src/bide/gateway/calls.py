@@ -24,25 +24,23 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
         await app(scope, cycle.receive, cycle.send)
     except asyncio.CancelledError:
         if not _given_up(exchange):
-            _log.warning("%s %s: cancelled before its response was complete", scope["method"], scope["path"])
+            _log.warning("%s %s: cancelled before its response was complete", scope["method"], _target(scope))
     except BaseException as error:
         if _given_up(exchange) and not exchange.complete:
             # What an application raises when its client has left is its way to end; the traceback is for those who look.
             _log.info(
                 "%s %s: ended by %r after its client had left",
                 scope["method"],
-                scope["path"],
+                _target(scope),
                 error,
                 exc_info=_log.isEnabledFor(logging.DEBUG),
             )
         else:
-            _log.exception("%s %s: the application failed", scope["method"], scope["path"])
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            raise
+            _log.exception("%s %s: the application failed", scope["method"], _target(scope))
     else:
         if not _given_up(exchange):
             _log.error(
-                "%s %s: the application returned before its response was complete", scope["method"], scope["path"]
+                "%s %s: the application returned before its response was complete", scope["method"], _target(scope)
             )
     finally:
         exchange.finished()
@@ -63,6 +61,12 @@ async def receive(cycle: Cycle) -> Message:
             break
         await exchange.changed()
     return {"type": "http.disconnect"}
+
+
+def _target(scope: Scope) -> str:
+    """Return the path for the log: as sent, since what is decoded may hold line breaks."""
+    path: bytes = scope["raw_path"]
+    return path.decode("ascii")
 
 
 def _given_up(exchange: Exchange) -> bool:

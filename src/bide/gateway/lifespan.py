@@ -70,8 +70,6 @@ class Lifespan:
                 self._without(error)
             elif not isinstance(error, asyncio.CancelledError):
                 _log.exception("the application failed in its lifespan")
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
         finally:
             for waiting in (self._started, self._stopped):
                 if not waiting.done():
@@ -82,7 +80,10 @@ class Lifespan:
         assert self._started is not None
         self.state = None
         if self._mode == "auto" and isinstance(error, Exception):
-            _log.debug("the application has no lifespan: %r", error)
+            if self._told.empty():  # the application had taken the startup event, so it knows lifespans
+                _log.warning("the application failed at startup, and is served without a lifespan: %r", error)
+            else:
+                _log.debug("the application has no lifespan: %r", error)
             self._started.set_result(None)
         else:
             failed = LifespanError(f"the application failed at startup: {error!r}")

@@ -91,6 +91,9 @@ _NO_CONTENT: Final = frozenset({204, 205, 304})
 # What reading an application's fields raises where they are not pairs of bytes.
 _WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
 
+# Pieces in which content is held: each costs some 40 octets besides what is in it.
+_MOST_PIECES: Final = 64
+
 _CR: Final = 0x0D
 _CRLF: Final = b"\r\n"
 _CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
@@ -114,6 +117,7 @@ class Connection:
     crowded: whether enough is held; reading should pause, so that memory stays bounded.
     pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
+    unserved: a request that was answered before it was handed out, since what is there of its body is wrong; for the log.
     """
 
     __slots__ = (
@@ -127,7 +131,6 @@ class Connection:
         "_framing",
         "_head",
         "_held",
-        "_late",
         "_left",
         "_limits",
         "_position",
@@ -150,25 +153,24 @@ class Connection:
         "served",
         "state",
         "status",
+        "unserved",
     )
 
     def __init__(self, limits: Limits, stamp: Stamp, standing: int = 0) -> None:
         """`standing`: facts that hold for every exchange of this connection."""
         self._limits = limits
         self._stamp = stamp
-        self._standing = standing
-        self.state: State = NEW
+        self.begin(standing, 0)
         self.reason: CloseReason | None = None
         self.announced: CloseReason | None = None  # of an announced close the connection ends: no need to reset it
-        self.served = 0
         self.detail = ""
+        self.unserved: Request | None = None
         self.output = b""
         # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`. Where nothing is unread,
         # `_buffer` is empty.
         self._buffer = b""
         self._position = 0
         self._held: bytearray | None = None
-        self._late = False  # octets came when the end was decided
         self._deceptive = False  # a clean end would make a broken response look whole
         self.input_ended = False
         self.crowded = False
@@ -191,6 +193,12 @@ class Connection:
         self._framing = _BODILESS
         self._remaining = 0  # octets of content declared and not yet handed over, or UNDECLARED
         self._trailers = False
+
+    def begin(self, standing: int, served: int) -> None:
+        """Stand for a connection that has served so many requests and is at rest. Only one at rest may come to stand for another."""
+        self.state: State = IDLE if served else NEW
+        self.served = served
+        self._standing = standing
 
     # -- What the wire reports ------------------------------------------------------------------------------------------
 
@@ -226,9 +234,7 @@ class Connection:
             self._position = 0
             self._read_body()
             return self._discard()
-        else:  # nothing received later is processed (9.6)
-            self._late = True
-        return None
+        return None  # of what comes when the end is decided, nothing is processed (9.6)
 
     def receive_eof(self) -> None:
         """Take the client's EOF: it sends nothing more, but may still read."""
@@ -290,12 +296,11 @@ class Connection:
         """Take the news that everything is flushed and the sending side is shut."""
         self._end(_HALF_CLOSED, CloseReason.INTERNAL_ERROR)  # the reason was given before
 
-    def close_mode(self, waiting: bool) -> CloseMode:
-        """Return how to end this connection, which is closing. `waiting`: octets wait unread in the socket."""
+    def close_mode(self) -> CloseMode:
+        """Return how to end this connection, which is closing."""
         assert self.state is CLOSING
         assert self.reason is not None
-        unread = waiting or self._late or not self.body_complete or self._has_unread()
-        return how(self.reason, deceptive=self._deceptive, input_ended=self.input_ended, unread=unread)
+        return how(self.reason, deceptive=self._deceptive, input_ended=self.input_ended)
 
     # -- What the application does --------------------------------------------------------------------------------------
 
@@ -417,16 +422,21 @@ class Connection:
         """Return a request among the octets that were received behind the last one, if there is a whole head."""
         if self.state is not IDLE:
             return None
-        self.crowded = False
         if self._buffer:
             if self._held:
                 self._merge()
             request = self._read(self._buffer, self._position)
             if request is not None:
                 return request
+        self.crowded = False  # what is held now is the beginning of a head, which has bounds of its own
         if self.input_ended:
             self._end_at_eof()
         return None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the connection is idle and holds nothing: of its past only `served` matters, and of its facts those for all."""
+        return self.state is IDLE and not self._buffer and not self._held and not self.input_ended
 
     @property
     def has_content(self) -> bool:
@@ -522,8 +532,7 @@ class Connection:
         self.progress = OWED
         if request.length:
             return self._begin_body(request)
-        if self._buffer:
-            self.crowded = self._is_crowded()
+        self.crowded = self._buffer != b"" and self._is_crowded()
         return request
 
     def _begin_body(self, request: Request) -> Request | None:
@@ -536,7 +545,10 @@ class Connection:
         self._read_body()
         if self.input_ended and self.state is EXCHANGE and not self.body_complete:
             self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
-        return request if self.state is EXCHANGE else None
+        if self.state is EXCHANGE:
+            return request
+        self.unserved = request
+        return None
 
     def _read_body(self) -> None:
         """Read the request body from the buffer, as far as it is there."""
@@ -575,6 +587,8 @@ class Connection:
         if len(content) - before > 1:  # many small pieces take far more memory than one
             content[before:] = [b"".join(content[before:])]
         size = len(content[-1]) if len(content) > before else 0
+        if len(content) > _MOST_PIECES:
+            content[:] = [b"".join(content)]
         if self.state is EXCHANGE:
             self._content = content
             self._content_size += size
@@ -633,8 +647,8 @@ class Connection:
             facts |= NOT_SELF_DELIMITED
         if said & SAYS_CLOSE:
             facts |= RESPONSE_CLOSE
-        if not self.body_complete and self._left > self._limits.discard:
-            facts |= BODY_UNREAD  # of a chunked body the length is unknown: it is discarded as far as that goes
+        if not more and not self.body_complete and self._is_body_too_much():
+            facts |= BODY_UNREAD
         if self.input_ended and not self._has_unread():
             facts |= INPUT_ENDED
         head = self._head
@@ -664,6 +678,15 @@ class Connection:
             self.output = head
             if framing == _CHUNKED:
                 self._write_chunk(content, more)
+
+    def _is_body_too_much(self) -> bool:
+        """Whether more of the body is outstanding than is worth discarding, as far as can be told before it has come.
+
+        Of a chunked body the length is unknown: a client that is told off is expected to have much more of it, others little.
+        """
+        if self._left == CHUNKED:
+            return self.status >= 400 or self.crowded
+        return self._left > self._limits.discard
 
     def _require_no_content(self, content: bytes, length: int) -> None:
         """Raise Misuse if a response that has no content was given some (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
@@ -723,6 +746,8 @@ class Connection:
         facts = self._facts
         if self.input_ended and not self._has_unread():
             facts |= INPUT_ENDED
+        if not self.body_complete and self._left > self._limits.discard:
+            facts |= BODY_UNREAD
         # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
         reason = self.announced
         if reason is None and facts & MUST:
@@ -737,10 +762,10 @@ class Connection:
         else:
             self.state = step(self.state, _UNREAD)
         self._request = None
-        self.crowded = False
         if self._content is not None:
             self._content = None
             self._content_size = 0
+        self.crowded = self.state is IDLE and self.pipelined and self._is_crowded()
 
     def _cut(self) -> None:
         """The response will not be completed."""

@@ -31,13 +31,23 @@ _LITERAL: Final = only(_HOST_OCTETS + b":")
 # A content length that needs more digits than this is no length; 2**63 - 1 has 19.
 _MOST_LENGTH_DIGITS: Final = 19
 
-# What a request line may hold beside its target before it is taken for too long: method, version, spaces.
-_LINE_ROOM: Final = 64
+# The longest method of the registry has 17 octets.
+_LONGEST_METHOD: Final = 40
+# What a request line may hold beside its target before it is taken for too long.
+_LINE_ROOM: Final = _LONGEST_METHOD + len(b"  HTTP/1.1\r\n")
+
+_SLASH: Final = 0x2F
 
 _HOST: Final = b"host"
 _MOST_HOSTS: Final = 256
 _LONGEST_HOST_LINE: Final = 255 + len(b"host: :65535")  # a domain name has at most 255 octets (RFC 1035, 2.3.4)
 _hosts: Final[dict[bytes, tuple[bytes, bytes]]] = {}  # field lines of Host that were found valid before
+
+# Request lines of HTTP/1.1 in origin-form that were found valid before. Lines with a query are likely to be new each time, and may
+# hold what should not be kept.
+_MOST_LINES: Final = 256
+_LONGEST_LINE: Final = 128
+_request_lines: Final[dict[bytes, tuple[str, bytes]]] = {}  # line -> (method, target)
 
 # Names that are read in full each time because they decide on framing, persistence or routing.
 _DECISIVE: Final = frozenset({b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding"})
@@ -49,23 +59,19 @@ def read_head(head: bytes, limits: Limits) -> Request:
     Raises Rejected with the status that is exact: 400, 414, 417, 431, 501 or 505.
     """
     lines = head.split(b"\r\n")
-    request_line = lines[0]
-    del lines[0]
+    request_line = lines.pop(0)
     if len(head) >= limits.small:
         _require_bounds(head, request_line, limits)
     if len(lines) > limits.fields:
         raise Rejected(431, "too many field lines")
 
-    parts = request_line.split(b" ")
-    if len(parts) != 3:
-        raise Rejected(400, "malformed request line")
-    name, target, version = parts
-    minor = 1 if version == b"HTTP/1.1" else _minor_version(version)
-    method = _METHODS.get(name)
-    if method is None:
-        method = _uncommon_method(name)
-    if not target or target.translate(_TARGET) != target:
-        raise Rejected(400, "malformed request target")
+    known = _request_lines.get(request_line)
+    if known is not None:
+        method, target = known
+        path, query = target, b""
+        minor = 1
+    else:
+        method, target, path, query, minor = _read_request_line(request_line)
 
     fields: list[tuple[bytes, bytes]] = []
     host: tuple[bytes, bytes] | None = None
@@ -118,15 +124,37 @@ def read_head(head: bytes, limits: Limits) -> Request:
         octets = CHUNKED
     if not octets and facts:
         facts &= ~EXPECTATION_OPEN  # there is nothing to wait with
-    path, _, query = target.partition(b"?")
-    if target[0] != 0x2F:  # not origin-form, by far the most common (3.2.1)
+    if known is None and target[0] != _SLASH:  # not origin-form, by far the most common (3.2.1)
         path = _other_form(method, target, path, fields)
     return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers)
 
 
+def _read_request_line(line: bytes) -> tuple[str, bytes, bytes, bytes, int]:
+    """Return (method, target, path, query, minor version)."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise Rejected(400, "malformed request line")
+    name, target, version = parts
+    minor = 1 if version == b"HTTP/1.1" else _minor_version(version)
+    method = _METHODS.get(name)
+    if method is None:
+        method = _uncommon_method(name)
+    if not target or target.translate(_TARGET) != target:
+        raise Rejected(400, "malformed request target")
+    path, _, query = target.partition(b"?")
+    if len(path) == len(target) and minor and target[0] == _SLASH and len(line) <= _LONGEST_LINE:
+        if len(_request_lines) >= _MOST_LINES:
+            _request_lines.clear()
+        _request_lines[line] = (method, target)
+    return method, target, path, query, minor
+
+
 def _require_bounds(head: bytes, request_line: bytes, limits: Limits) -> None:
     """Raise Rejected where a head, which is not small, is too large."""
-    target = request_line.partition(b" ")[2].partition(b" ")[0]
+    method, _, rest = request_line.partition(b" ")
+    if len(method) > _LONGEST_METHOD:
+        raise Rejected(501, "unknown method")
+    target = rest.partition(b" ")[0]
     if len(request_line) + 2 > limits.target + _LINE_ROOM or len(target) > limits.target:
         raise Rejected(414, "request target too long")
     if len(head) + 4 > limits.head:
@@ -147,6 +175,8 @@ def _minor_version(version: bytes) -> int:
 def _uncommon_method(octets: bytes) -> str:
     if not is_token(octets):
         raise Rejected(400, "malformed method")
+    if len(octets) > _LONGEST_METHOD or octets.upper() in _METHODS:
+        raise Rejected(501, "unknown method")  # 3; and methods are case-sensitive (RFC 9110, 9.1): `head` is not HEAD
     if octets == b"CONNECT":
         raise Rejected(501, "CONNECT is not supported")  # RFC 9110, 9.3.6: this is no proxy
     return octets.decode("ascii")
@@ -154,6 +184,8 @@ def _uncommon_method(octets: bytes) -> str:
 
 def _connection_options(value: bytes) -> int:
     """Return the facts that a Connection field value states (9.3, 9.6): any case, any place in the list."""
+    if value == b"keep-alive":  # by far the most common
+        return CLIENT_KEEP_ALIVE
     facts = 0
     for option in members(value):
         if option == b"close":
@@ -238,7 +270,14 @@ def rejected_early(octets: bytearray, limits: Limits, scanned: int) -> Rejected 
     while position >= 0:
         if octets[position - 1] != 0x0D:
             return Rejected(400, "bare LF")  # 2.2
+        if octets.find(b"\n", 0, position) < 0:
+            try:
+                _read_request_line(bytes(octets[: position - 1]))
+            except Rejected as rejected:
+                return rejected
         position = octets.find(b"\n", position + 1)
+    if len(octets) > _LONGEST_METHOD and octets.find(b" ", 0, _LONGEST_METHOD + 1) < 0:
+        return Rejected(501, "unknown method")
     line = limits.target + _LINE_ROOM
     if len(octets) > line and octets.find(b"\r\n", 0, line) < 0:
         return Rejected(414, "request target too long")

@@ -75,11 +75,11 @@ _KINDS: Final[dict[bytes, int]] = {
     b"x-frame-options": _REPEATED,
 }
 
-# Names as applications write them -> kind; and whole lines of REPEATED ones. Bounds as in `fields`.
+# Names as applications write them -> kind; and REPEATED fields -> their lines. Bounds as in `fields`.
 _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 256
 _kinds: Final[dict[bytes, int]] = {}
-_known_lines: Final[dict[tuple[bytes, bytes], bytes]] = {}
+_known_lines: Final[dict[tuple[bytes, ...], bytes]] = {}
 
 
 @final
@@ -129,17 +129,18 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
     lines = [first]
     length = UNDECLARED
     said = 0
-    for name, value in fields:
+    for pair in fields:
+        field = pair if isinstance(pair, tuple) else tuple(pair)
+        known = _known_lines.get(field)
+        if known is not None:
+            lines.append(known)
+            continue
+        name, value = field
         try:
             kind = _kinds[name]
         except KeyError:
             kind = _kind(name)
-        if kind == _REPEATED:
-            known = _known_lines.get((name, value))
-            if known is not None:
-                lines.append(known)
-                continue
-        elif kind == _LENGTH:
+        if kind == _LENGTH:
             declared = int(value) if value.isdigit() else UNDECLARED
             if declared < 0 or length != UNDECLARED:
                 raise Misuse(f"malformed or repeated Content-Length {value!r}")
@@ -162,21 +163,18 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
             continue
         elif kind == _DATE:
             said |= SAYS_DATE
-        line = name + b": " + value + b"\r\n"
-        if kind == _REPEATED:
-            _remember(name, value, line)
-        lines.append(line)
+        elif kind == _REPEATED and len(name) + len(value) <= _LONGEST_REMEMBERED:
+            _remember(field)
+        lines += (name, b": ", value, b"\r\n")
     return b"".join(lines), length, said
 
 
-def _remember(name: bytes, value: bytes, line: bytes) -> None:
-    """Check a line that is likely to come again, and keep it if it is not too long."""
-    if not is_value(value):
-        raise Misuse(f"control octet in the value of {name!r}: {value!r}")
-    if len(line) <= _LONGEST_REMEMBERED:
-        if len(_known_lines) >= _MOST_REMEMBERED:
-            _known_lines.clear()
-        _known_lines[(name, value)] = line
+def _remember(field: tuple[bytes, ...]) -> None:
+    """Keep the line of a valid field that is likely to come again."""
+    if len(_known_lines) >= _MOST_REMEMBERED:
+        _known_lines.clear()
+    name, value = field
+    _known_lines[field] = name + b": " + value + b"\r\n"
 
 
 def trailer_lines(fields: Iterable[Iterable[bytes]]) -> bytes:

@@ -17,7 +17,8 @@ def peer_name(peer: Address | None) -> str:
     """Return an address as text: host and port, or a Unix socket's path, or "-"."""
     if peer is None:
         return "-"
-    return peer[0] if peer[1] is None else f"{peer[0]}:{peer[1]}"
+    # A client chooses the path of its Unix socket: whatever that holds, it must stay on one line.
+    return ascii(peer[0])[1:-1] if peer[1] is None else f"{peer[0]}:{peer[1]}"
 
 
 @final
@@ -47,8 +48,11 @@ class Journal:
     ) -> None:
         """Record a request as a line for people."""
         end = "" if reason is None else f" close={reason.value}"
+        text = target.decode("latin-1")
+        if '"' in text or "\\" in text:
+            text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
         self._add(
-            f'{self._now()} {peer_name(peer)} "{method} {target.decode("latin-1")} HTTP/1.{minor}"'
+            f'{self._now()} {peer_name(peer)} "{method} {text} HTTP/1.{minor}"'
             f" {status} {octets} {seconds * 1000.0:.1f}ms #{number}{end}\n"
         )
 

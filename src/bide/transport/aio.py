@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final, final
 
 from bide.terms import Address
-from bide.wire import Accept, Receiver
+from bide.wire import Accept, Receiver, Wire
 
 # SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -28,13 +28,27 @@ _NO_OCTETS: Final = struct.pack("i", 0)
 
 
 @final
-class AioWire:
+class Entrance:
+    """What the connections of one listening socket have in common.
+
+    accept: who is told of them. local: the address that they come to; None where each has to be asked.
+    """
+
+    __slots__ = ("accept", "local")
+
+    def __init__(self, accept: Accept, local: Address | None = None) -> None:
+        self.accept = accept
+        self.local = local
+
+
+@final
+class AioWire(Wire):
     """One accepted connection: an asyncio protocol above, a `bide.wire.Wire` below."""
 
-    __slots__ = ("_accept", "_fd", "_flushing", "_receiver", "_transport")
+    __slots__ = ("_entrance", "_fd", "_flushing", "_receiver", "_transport")
 
-    def __init__(self, accept: Accept) -> None:
-        self._accept: Accept | None = accept
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
         self._transport: asyncio.Transport
         self._receiver: Receiver
         self._flushing = False
@@ -48,10 +62,7 @@ class AioWire:
         sock = transport.get_extra_info("socket")
         if sock is not None:
             self._fd = sock.fileno()
-        accept = self._accept
-        assert accept is not None
-        self._accept = None
-        self._receiver = accept(self)
+        self._receiver = self._entrance.accept(self)
 
     def data_received(self, data: bytes) -> None:
         """Octets came."""
@@ -190,11 +201,11 @@ class AioWire:
 
     def peer(self) -> Address | None:
         """The peer's address."""
-        return _address(self._transport.get_extra_info("peername"))
+        return address(self._transport.get_extra_info("peername"))
 
     def local(self) -> Address | None:
         """Our address."""
-        return _address(self._transport.get_extra_info("sockname"))
+        return self._entrance.local or address(self._transport.get_extra_info("sockname"))
 
 
 @contextlib.contextmanager
@@ -207,7 +218,7 @@ def _socket(fd: int) -> Iterator[socket.socket]:
         sock.detach()
 
 
-def _address(name: object) -> Address | None:
+def address(name: object) -> Address | None:
     """Return an address as ASGI and logs want it: of IPv6 the first two parts; a Unix socket's path without a port."""
     if isinstance(name, tuple) and len(name) >= 2:
         return (sys.intern(str(name[0])), int(name[1]))  # many connections come from one host

@@ -15,10 +15,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, cast, final
 
-from bide.transport.aio import AioWire
+from bide.terms import Address
+from bide.transport.aio import AioWire, Entrance, address
 from bide.wire import Accept
 
 _log = logging.getLogger("bide")
+
+# Addresses that stand for all addresses of the machine (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2).
+_ALL: Final = ("0.0.0.0", "::")  # noqa: S104
 
 # Connections accepted in one go where the event loop does not do it: others get their turn in between.
 _BATCH: Final = 16
@@ -99,6 +103,12 @@ def inherited(fd: int) -> socket.socket:
     return sock
 
 
+def _local(sock: socket.socket) -> Address | None:
+    """Return the address that every connection to `sock` comes to; None where it listens on more than one."""
+    name = sock.getsockname()
+    return None if name[0] in _ALL else address(name)
+
+
 def _accepts_by_itself(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether the loop's own server can be stopped between one connection and the next: uvloop's can, and is fast."""
     return type(loop).__module__.startswith("uvloop")
@@ -147,7 +157,7 @@ def _cannot_listen(where: str, error: OSError) -> str:
 class Listener:
     """One listening socket. Pausing closes only a duplicate of it, so that the kernel goes on to queue newcomers."""
 
-    __slots__ = ("_accept", "_accepting", "_backlog", "_loop", "_ours", "_room", "_server", "_socket", "_tasks")
+    __slots__ = ("_accepting", "_backlog", "_entrance", "_loop", "_ours", "_room", "_server", "_socket", "_tasks")
 
     def __init__(
         self,
@@ -163,7 +173,7 @@ class Listener:
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        self._accept = accept
+        self._entrance = Entrance(accept, _local(sock))
         self._room = room
         self._ours = ours
         self._server: asyncio.AbstractServer | None = None
@@ -267,4 +277,4 @@ class Listener:
 
     def _make(self) -> asyncio.BaseProtocol:
         # Event loops look only at the methods: a protocol need not be derived from theirs.
-        return cast(asyncio.BaseProtocol, AioWire(self._accept))
+        return cast(asyncio.BaseProtocol, AioWire(self._entrance))

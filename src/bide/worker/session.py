@@ -13,15 +13,15 @@ from time import monotonic
 from typing import Final, final
 
 from bide.errors import DisconnectedError, Misuse
-from bide.exchange import DONE, ConnectionInfo
+from bide.exchange import DONE, Exchange
 from bide.http1.connection import COMPLETE, Connection
 from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW
 from bide.message import Request
 from bide.observe.journal import peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, running
-from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Clock, CloseMode, CloseReason
-from bide.wire import Wire
-from bide.worker.shared import BodyProgress, Durations, Progress, Shared
+from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Address, Clock, CloseMode, CloseReason, State
+from bide.wire import Receiver, Wire
+from bide.worker.shared import BodyProgress, Durations, SendProgress, Shared
 from bide.worker.waiting import changed, flowing
 
 _log = logging.getLogger("bide.connection")
@@ -29,6 +29,9 @@ _log = logging.getLogger("bide.connection")
 # Pipelined requests answered in one go before others get their turn, and octets sent likewise: about a millisecond's work.
 _FAIR_REQUESTS: Final = 32
 _FAIR_OCTETS: Final = 1 << 20
+
+# Answers to pipelined requests leave in one write, but no more than so many octets of them: asyncio's high-water mark.
+_GATHERED: Final = 1 << 16
 
 # Members of an Enum are found slowly through its class, and at once by a name of the module.
 _FIRST_OCTET: Final = Clock.FIRST_OCTET
@@ -50,30 +53,21 @@ _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIME
 
 
 @final
-class ServedExchange:
-    """One request and its response: see `bide.exchange.Exchange`."""
+class ServedExchange(Exchange):
+    """See `bide.exchange.Exchange`. `connection` stands for the connection until the exchange is over, and not longer."""
 
-    __slots__ = (
-        "_leaves",
-        "_sent",
-        "_waiters",
-        "begun",
-        "body",
-        "client_left",
-        "complete",
-        "info",
-        "over",
-        "request",
-        "session",
-    )
+    __slots__ = ("_leaves", "_sent", "_waiters", "begun", "body", "connection", "session")
 
-    def __init__(self, session: Session, request: Request, begun: float) -> None:
+    def __init__(self, session: Session, connection: Connection, request: Request, begun: float) -> None:
         self.session = session
+        self.connection = connection
         self._waiters: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since others had their turn
         self.body: BodyProgress | None = None  # of the request body, once the application has waited for it
         self.request = request
-        self.info = session.info
+        self.peer = session.peer
+        self.local = session.local
+        self.scheme = "http"
         self.begun = begun
         self._leaves = FOREVER  # the instant at which a client that has sent its EOF is taken for gone
         self.client_left = False
@@ -82,30 +76,35 @@ class ServedExchange:
 
     @property
     def body_complete(self) -> bool:
-        return self.session.connection.body_complete
+        return self.connection.body_complete
 
     def take(self) -> bytes:
-        return b"" if self.over else self.session.take_content()
+        if self.over:
+            return b""
+        content = self.connection.take_content()
+        if not self.session.reading:
+            self.session.settle()
+        return content
 
     def changed(self) -> Awaitable[None]:
         return changed(self)
 
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         self.require_open()
-        self.session.connection.inform(status, fields)
+        self.connection.inform(status, fields)
         self.session.settle()
 
     def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool) -> None:
         if self.over:
             self.require_open()
-        self.session.connection.respond(status, fields, trailers)
+        self.connection.respond(status, fields, trailers)
 
     def send(self, content: bytes, more: bool) -> Awaitable[None]:
         if self.over:
             self.require_open()
         session = self.session
-        session.connection.send(content, more)
-        session.answered()
+        self.connection.send(content, more)
+        session.answered(self)
         if more:
             self._sent += len(content)
             if session.stuck or self._sent > _FAIR_OCTETS:
@@ -115,13 +114,13 @@ class ServedExchange:
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         self.require_open()
-        self.session.connection.send_trailers(fields, more)
-        self.session.answered()
+        self.connection.send_trailers(fields, more)
+        self.session.answered(self)
 
     def finished(self) -> None:
         if not self.over:
-            self.session.connection.fail(self.client_left)
-            self.session.answered()
+            self.connection.fail(self.client_left)
+            self.session.answered(self)
 
     # -- For the session ------------------------------------------------------------------------------------------------
 
@@ -163,7 +162,7 @@ class ServedExchange:
     def await_body(self) -> None:
         """Start the body clock, which runs only while the application waits; 100 (Continue) is due now or never."""
         session = self.session
-        session.connection.want_content()
+        self.connection.want_content()
         now = monotonic()
         if self.body is None:
             self.body = BodyProgress(now)
@@ -190,8 +189,14 @@ class ServedExchange:
 
 
 @final
-class Session:
-    """See the module. `deadline`: the instant at which the running clock ends."""
+class Session(Receiver):
+    """See the module.
+
+    connection: what stands for the connection, or None while it is at rest: idle, and nothing held. Most connections are idle most
+        of the time, and then they should be small.
+    served: requests that were served before it was at rest.
+    deadline: the instant at which the running clock ends.
+    """
 
     __slots__ = (
         "_clock",
@@ -199,37 +204,37 @@ class Session:
         "_late",
         "_linger_until",
         "_mode",
-        "_reading",
         "_refused",
         "_reprieved",
-        "_requests",
         "_retires",
         "_sending",
         "_serving",
         "_shared",
         "_slow",
-        "_unsent",
         "_wire",
         "body_awaited",
         "connection",
         "deadline",
-        "info",
+        "local",
+        "peer",
+        "reading",
+        "served",
         "shed_before",
         "stuck",
     )
 
     def __init__(self, shared: Shared, wire: Wire) -> None:
-        now = monotonic()
         self._shared = shared
         self._wire = wire
-        age = shared.durations.age()
-        self._retires = FOREVER if age == FOREVER else now + age
-        self._requests = shared.durations.requests()
-        self.connection = Connection(shared.limits, shared.stamp, shared.standing)
-        self.info = ConnectionInfo(wire.peer(), wire.local(), "http")
+        retirement = shared.durations.retirement()
+        self._retires = None if retirement is None else (monotonic() + retirement[0], retirement[1])
+        self.connection: Connection | None = None
+        self.served = 0
+        self.peer: Address | None = wire.peer()
+        self.local: Address | None = wire.local()
         self._exchange: ServedExchange | None = None
         self._serving = False  # within `_serve`, which writes what was answered when it is through
-        self._reading = True
+        self.reading = True
         self._mode: CloseMode | None = None  # how the end was ordered, once it was
         self._linger_until = FOREVER
         self._late = False  # octets came after the end
@@ -239,8 +244,7 @@ class Session:
         self.stuck = False
         self._slow = False
         self.body_awaited = False  # the application waits for content that has not arrived
-        self._sending: Progress | None = None
-        self._unsent = 0
+        self._sending: SendProgress | None = None
         self._clock: Clock | None = None
         self._reprieved = False
         self.deadline = FOREVER
@@ -249,6 +253,13 @@ class Session:
         shared.counters.opened += 1
         shared.door.entered(self, wire.descriptor())
 
+    def _roused(self) -> Connection:
+        """Return what stands for the connection, which may have been at rest."""
+        connection = self.connection
+        if connection is None:
+            connection = self.connection = self._shared.lend(self.served)
+        return connection
+
     @property
     def durations(self) -> Durations:
         return self._shared.durations
@@ -256,16 +267,19 @@ class Session:
     # -- What the wire reports ------------------------------------------------------------------------------------------
 
     def octets_received(self, data: bytes) -> None:
+        connection = self.connection
+        if connection is None:
+            connection = self.connection = self._shared.lend(self.served)
         try:
-            request = self.connection.receive(data)
+            request = connection.receive(data)
             if request is not None:
-                self._serve(request)
+                self._serve(connection, request)
             else:
-                self._took(data)
+                self._took(connection, data)
         except Exception:
             self.break_down()
 
-    def _took(self, data: bytes) -> None:
+    def _took(self, connection: Connection, data: bytes) -> None:
         """Octets came that did not complete a request's head."""
         exchange = self._exchange
         if exchange is not None:
@@ -273,8 +287,8 @@ class Session:
             if self._clock is _BODY:
                 self.deadline = deadline
                 self._reprieved = False
-        elif self.connection.state is LINGER:
-            self._lingered()
+        elif connection.state is LINGER:
+            self._lingered(connection)
         self.settle()
 
     def eof_received(self) -> None:
@@ -284,7 +298,7 @@ class Session:
             self.break_down()
 
     def _took_eof(self) -> None:
-        connection = self.connection
+        connection = self._roused()
         connection.receive_eof()
         if connection.state is LINGER:
             self._wire.release()
@@ -310,14 +324,15 @@ class Session:
 
     def flushed(self) -> None:
         self.stuck = False
-        if self.connection.state is CLOSING:
-            self.connection.half_closed()
-            if self.connection.input_ended:
+        connection = self._roused()
+        if connection.state is CLOSING:
+            connection.half_closed()
+            if connection.input_ended:
                 self._wire.release()
         self.settle()
 
     def lost(self, error: Exception | None) -> None:
-        connection = self.connection
+        connection = self._roused()
         shared = self._shared
         shared.register.remove(self)
         connection.lost()
@@ -331,33 +346,25 @@ class Session:
         if _log.isEnabledFor(logging.DEBUG):
             detail = f" ({connection.detail})" if connection.detail else ""
             _log.debug(
-                "%s: ended, requests=%d close=%s%s", peer_name(self.info.peer), connection.served, reason.value, detail
+                "%s: ended, requests=%d close=%s%s", peer_name(self.peer), connection.served, reason.value, detail
             )
 
     # -- What the application does, through its exchange ----------------------------------------------------------------
 
-    def answered(self) -> None:
+    def answered(self, exchange: ServedExchange) -> None:
         """Octets of a response are ready to be written; it may be complete."""
-        connection = self.connection
+        connection = exchange.connection
         if connection.state is EXCHANGE:
             self.settle()
             return
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.complete = connection.progress == COMPLETE
-            self._conclude(exchange)
+        exchange.complete = connection.progress == COMPLETE
+        self._conclude(exchange)
         if self._serving:
             return
         if connection.pipelined:
             self._go_on()
         else:
             self.settle()
-
-    def take_content(self) -> bytes:
-        content = self.connection.take_content()
-        if not self._reading:
-            self.settle()
-        return content
 
     def new_waiter(self) -> asyncio.Future[None]:
         return self._shared.loop.create_future()
@@ -368,13 +375,21 @@ class Session:
         """The running clock has run out. Octets that have arrived count, read or not: they get a sweep's time to be read."""
         clock = self._clock
         assert clock is not None
-        state = self.connection.state
+        connection = self._roused()
+        state = connection.state
         if state is LINGER:
+            if (
+                self._wire.unsent() and now < self._linger_until
+            ):  # the answer is still on its way: a reset could destroy it
+                self._linger_on(now)
+                return
+            connection.expire(clock)
             self._wire.release()
             self.deadline = FOREVER
             return
         if state is CLOSING:
-            self._give_up()
+            connection.expire(clock)
+            self._give_up(connection)
             return
         if clock is not _SEND:
             if clock is not _IDLE and not self._reprieved and self._wire.octets_waiting():
@@ -390,9 +405,9 @@ class Session:
                 elif not self._reprieved:
                     self._reprieved = True
                     return
-        self.connection.expire(clock)
+        connection.expire(clock)
         if self._mode is _HALF_CLOSE:
-            self.connection.half_closed()
+            connection.half_closed()
         self.settle()
 
     def watch_output(self, now: float) -> None:
@@ -401,9 +416,7 @@ class Session:
         if sending is None:
             return
         unsent = self._wire.unsent()
-        if unsent < self._unsent:
-            sending.advance(now, self._unsent - unsent)
-        self._unsent = unsent
+        sending.look(now, unsent)
         self.deadline = self._send_deadline(sending)
         if self._slow and not unsent:
             self._slow = False
@@ -413,33 +426,34 @@ class Session:
         """Look whether a client from which nothing is read is still there."""
         if self._wire.broken():
             self._wire.abort()
-        elif self._exchange is not None and self.connection.input_ended:
+        elif self._exchange is not None and self._exchange.connection.input_ended:
             self._exchange.watch_client(now)
 
     def refuse(self) -> None:
         """There is no room for this connection: what it asks is answered 503, and it ends."""
         self._refused = True
         self._shared.attentive = True
-        self.connection.note(TURNED_AWAY)
+        self._roused().note(TURNED_AWAY)
 
     def shed(self) -> bool:
         """End an idle connection to make room, unless it has just asked something; return whether it was done."""
         if self._wire.octets_waiting():
             return False
         self.shed_before = True
-        self.connection.shed()
+        self._roused().shed()
         self.settle()
         return True
 
     def break_down(self) -> None:
         """Something of ours failed: say so in the log, and end this connection only."""
-        _log.exception("%s: bide failed; please report this", peer_name(self.info.peer))
-        self.connection.break_down()
+        _log.exception("%s: bide failed; please report this", peer_name(self.peer))
+        self._roused().break_down()
         self._wire.abort()
 
     def announce(self) -> None:
         """The worker is stopping: announce close on every response."""
-        self.connection.note(DRAINING)
+        if self.connection is not None:  # one at rest will see it when it is roused
+            self.connection.note(DRAINING)
 
     def drain(self, idle_until: float) -> None:
         """Wait for another request no longer than that."""
@@ -448,14 +462,22 @@ class Session:
 
     def stop(self) -> None:
         """End now, finished or not."""
-        state = self.connection.state
-        if state is LINGER:
+        connection = self._roused()
+        if connection.state is LINGER:
             self._wire.release()
-        elif state is CLOSING:
-            self._give_up()
         else:
-            self.connection.stop()
-            self.settle()
+            connection.stop()
+            if self._mode is None:
+                self.settle()
+            else:
+                self._give_up(connection)
+
+    @property
+    def state(self) -> State:
+        """Where the connection is in its life."""
+        if self.connection is not None:
+            return self.connection.state
+        return IDLE if self.served else NEW
 
     @property
     def is_idle(self) -> bool:
@@ -465,7 +487,7 @@ class Session:
     @property
     def is_waiting(self) -> bool:
         """Whether nothing is owed to the client, and no part of a request is there."""
-        return self.connection.state is IDLE or self.connection.state is NEW
+        return self.state is IDLE or self.state is NEW
 
     @property
     def idle_since(self) -> float:
@@ -476,33 +498,34 @@ class Session:
     @property
     def host(self) -> str:
         """The peer's address, without its port."""
-        return self.info.peer[0] if self.info.peer is not None else ""
+        return self.peer[0] if self.peer is not None else ""
 
     def may_be_shed(self, now: float, newcomer: float) -> bool:
         """Whether the connection is waiting, and not new by less than `newcomer` seconds."""
-        state = self.connection.state
+        state = self.state
         return state is IDLE or (state is NEW and now - self.idle_since >= newcomer)
 
     # -- Within ---------------------------------------------------------------------------------------------------------
 
-    def _give_up(self) -> None:
+    def _give_up(self, connection: Connection) -> None:
         """Wait no longer for the client to take the last octets."""
-        self.connection.stop()
         self.deadline = FOREVER
-        self._end()
+        self._end(connection)
 
     def settle(self) -> None:
         """Bring the wire, the exchange and the clock in line with the connection's state."""
         connection = self.connection
+        if connection is None:
+            return
         if self._exchange is not None and connection.state is not EXCHANGE:
             self._conclude(self._exchange)
         if connection.output and connection.state is not CLOSED:
             self._wire.write(connection.take_output())
         if connection.state is CLOSING and self._mode is None:
-            self._end()
-        if connection.crowded == self._reading:
-            self._reading = not connection.crowded
-            if self._reading:
+            self._end(connection)
+        if connection.crowded == self.reading:
+            self.reading = not connection.crowded
+            if self.reading:
                 self._wire.resume_reading()
                 if not connection.input_ended:
                     self._shared.register.unheard.discard(self)
@@ -514,12 +537,15 @@ class Session:
             clock = running(connection.state, self.body_awaited, self.stuck or self._slow)
         if clock is not self._clock:
             self._start_clock(clock)
+        if clock is _IDLE and connection.at_rest:
+            self.served = connection.served
+            self.connection = None
+            self._shared.give_back(connection)
 
-    def _serve(self, request: Request | None) -> None:
+    def _serve(self, connection: Connection, request: Request | None) -> None:
         """Serve a request, and those pipelined behind it as far as they are answered at once."""
         self._serving = True
         shared = self._shared
-        connection = self.connection
         turns = 0
         while request is not None:
             now = monotonic()
@@ -529,15 +555,17 @@ class Session:
                 self._start_clock(None)
             self._clock = None  # the application's time is its own
             self.deadline = FOREVER
-            self._exchange = exchange = ServedExchange(self, request, now)
+            self._exchange = exchange = ServedExchange(self, connection, request, now)
             if not shared.attentive or not self._attended(exchange):
                 shared.gateway.start(exchange)
             if not exchange.over:
                 self._serving = False
-                if connection.output or connection.crowded == self._reading or self._slow:
+                if connection.output or connection.crowded == self.reading or self._slow:
                     self.settle()
                 return
             turns += 1
+            if len(connection.output) > _GATHERED:
+                self._wire.write(connection.take_output())
             if self.stuck:
                 break
             if turns == _FAIR_REQUESTS:
@@ -550,13 +578,14 @@ class Session:
     def _attended(self, exchange: ServedExchange) -> bool:
         """Note what the server itself has to say to a request; return whether it has answered it."""
         shared = self._shared
-        connection = self.connection
-        if exchange.begun >= self._retires:
-            connection.note(OLD)
-        if connection.served >= self._requests:
-            connection.note(LIMIT_REACHED)
+        connection = exchange.connection
+        if self._retires is not None:
+            if exchange.begun >= self._retires[0]:
+                connection.note(OLD)
+            if connection.served >= self._retires[1]:
+                connection.note(LIMIT_REACHED)
         reception = shared.reception
-        connection.note(reception.facts(self.info.peer, exchange.request))
+        connection.note(reception.facts(self.peer, exchange.request))
         answer = reception.answer(exchange.request, shared.standing, self._refused)
         if answer is None:
             return False
@@ -566,8 +595,8 @@ class Session:
 
     def _go_on(self) -> None:
         """Serve what was pipelined behind the last request, unless the client does not take its answers."""
-        if self._exchange is None and not self.stuck:
-            self._serve(self.connection.next_request())
+        if self._exchange is None and self.connection is not None and not self.stuck:
+            self._serve(self.connection, self.connection.next_request())
         else:
             self.settle()
 
@@ -580,10 +609,10 @@ class Session:
         exchange.wake()
         record = self._shared.record
         if record is not None:
-            connection = self.connection
+            connection = exchange.connection
             request = exchange.request
             record(
-                self.info.peer,
+                self.peer,
                 request.method,
                 request.target,
                 request.minor,
@@ -594,14 +623,26 @@ class Session:
                 connection.reason,
             )
 
-    def _end(self) -> None:
+    def _end(self, connection: Connection) -> None:
         """Give the order to end."""
-        connection = self.connection
         record = self._shared.record
-        if record is not None and self._mode is None and connection.reason in _NO_REQUEST and connection.status:
-            sent = connection.sent
-            record(self.info.peer, "-", b"-", 1, connection.status, sent, 0.0, connection.served + 1, connection.reason)
-        mode = connection.close_mode(self._wire.octets_waiting())
+        if record is not None and self._mode is None and connection.status:
+            sent, request = connection.sent, connection.unserved
+            if request is not None:
+                record(
+                    self.peer,
+                    request.method,
+                    request.target,
+                    request.minor,
+                    connection.status,
+                    sent,
+                    0.0,
+                    connection.served,
+                    connection.reason,
+                )
+            elif connection.reason in _NO_REQUEST:
+                record(self.peer, "-", b"-", 1, connection.status, sent, 0.0, connection.served + 1, connection.reason)
+        mode = connection.close_mode()
         self._mode = mode
         if mode is _HALF_CLOSE:
             self._wire.half_close()
@@ -623,8 +664,7 @@ class Session:
             assert self._exchange is not None
             self.deadline = self._exchange.body_deadline()
         elif clock is _SEND:
-            self._sending = Progress(monotonic())
-            self._unsent = 0  # the next sweep looks
+            self._sending = SendProgress(monotonic())
             self._shared.register.stuck.add(self)
             self.deadline = self._send_deadline(self._sending)
         else:
@@ -632,17 +672,19 @@ class Session:
             self.deadline = now + durations.by_clock[clock]
             if clock is _LINGER:
                 self._linger_until = now + durations.linger_total
-                if self.connection.reason in _UNANNOUNCED:  # nothing was owed: listen just for requests that were lost
+                if self._roused().reason in _UNANNOUNCED:  # nothing was owed: listen just for requests that were lost
                     self.deadline = min(self.deadline, now + _LISTEN)
 
-    def _send_deadline(self, sending: Progress) -> float:
+    def _send_deadline(self, sending: SendProgress) -> float:
         durations = self._shared.durations
         return sending.deadline(durations.by_clock[_SEND], durations.grace, durations.send_rate)
 
-    def _lingered(self) -> None:
+    def _linger_on(self, now: float) -> None:
+        self.deadline = min(now + self._shared.durations.by_clock[_LINGER], self._linger_until)
+
+    def _lingered(self, connection: Connection) -> None:
         """Octets came after the end: they are dropped, and counted where they may be a request that was lost."""
-        self.deadline = min(monotonic() + self._shared.durations.by_clock[_LINGER], self._linger_until)
-        connection = self.connection
+        self._linger_on(monotonic())
         if connection.announced is None and connection.reason in _UNANNOUNCED and not self._late:
             self._late = True
             self._shared.counters.lost_race()

@@ -39,12 +39,13 @@ def limits(config: Config) -> Limits:
 def durations(config: Config) -> Durations:
     """Return how long the clocks run."""
 
-    def age() -> float:
-        return config.limit_age * random.uniform(1 - JITTER, 1 + JITTER) if config.limit_age else FOREVER
-
-    def requests() -> float:
+    def retirement() -> tuple[float, float] | None:
         most = config.limit_requests
-        return max(1.0, most * random.uniform(1 - JITTER, 1 + JITTER)) if most >= _JITTERED_FROM else most or FOREVER
+        if not config.limit_age and not most:
+            return None
+        spread = random.uniform(1 - JITTER, 1 + JITTER)
+        requests = max(1.0, most * spread) if most >= _JITTERED_FROM else most or FOREVER
+        return config.limit_age * spread or FOREVER, requests
 
     return Durations(
         {
@@ -61,8 +62,7 @@ def durations(config: Config) -> Durations:
         body_rate=config.body_rate,
         send_rate=config.send_rate,
         grace=config.rate_grace,
-        age=age,
-        requests=requests,
+        retirement=retirement,
     )
 
 

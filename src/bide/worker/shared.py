@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from bide.exchange import Gateway
+from bide.http1.connection import Connection
 from bide.http1.limits import Limits
 from bide.http1.response import Stamp
 from bide.observe.counters import Counters
@@ -17,17 +18,19 @@ from bide.worker.door import Door
 from bide.worker.reception import Reception
 from bide.worker.register import Register
 
+# Kept for the next ones: as many as are likely to be at work in one pass of the event loop.
+_MOST_SPARE: Final = 256
+
 
 @final
 class Durations:
     """How long the clocks run, in seconds; rates in octets per second. `bide.config` describes each.
 
     half_closed: from a client's EOF until it is taken for gone.
-    age: draws the age, jitter included, at which a new connection is to retire; infinity for none.
-    requests: draws likewise after how many requests.
+    retirement: draws the age and the number of requests, jitter included, at which a new connection is to retire; None for never.
     """
 
-    __slots__ = ("age", "body_rate", "by_clock", "grace", "half_closed", "linger_total", "requests", "send_rate")
+    __slots__ = ("body_rate", "by_clock", "grace", "half_closed", "linger_total", "retirement", "send_rate")
 
     def __init__(
         self,
@@ -38,8 +41,7 @@ class Durations:
         body_rate: float,
         send_rate: float,
         grace: float,
-        age: Callable[[], float],
-        requests: Callable[[], float],
+        retirement: Callable[[], tuple[float, float] | None],
     ) -> None:
         self.by_clock = by_clock
         self.half_closed = half_closed
@@ -47,8 +49,7 @@ class Durations:
         self.body_rate = body_rate
         self.send_rate = send_rate
         self.grace = grace
-        self.age = age
-        self.requests = requests
+        self.retirement = retirement
 
 
 class Progress:
@@ -77,6 +78,23 @@ class Progress:
 
 
 @final
+class SendProgress(Progress):
+    """Of what was written. unsent: octets of it that the client had not taken when it was last looked at."""
+
+    __slots__ = ("unsent",)
+
+    def __init__(self, now: float) -> None:
+        super().__init__(now)
+        self.unsent = 0  # the next sweep looks
+
+    def look(self, now: float, unsent: int) -> None:
+        """So many are left."""
+        if unsent < self.unsent:
+            self.advance(now, self.unsent - unsent)
+        self.unsent = unsent
+
+
+@final
 class BodyProgress(Progress):
     """Of a request body, for which the application waits at times only. left_off: the instant when it last stopped waiting."""
 
@@ -89,8 +107,10 @@ class BodyProgress(Progress):
 
 @final
 class Shared:
-    """See the module. `standing`: fact bits that hold for every new connection. `attentive`: whether the server may have
-    something of its own to say to a request.
+    """See the module.
+
+    standing: fact bits that hold for every connection, new ones included.
+    attentive: whether the server may have something of its own to say to a request.
     """
 
     __slots__ = (
@@ -104,6 +124,7 @@ class Shared:
         "reception",
         "record",
         "register",
+        "spare",
         "stamp",
         "standing",
     )
@@ -132,3 +153,15 @@ class Shared:
         self.attentive = False
         self.counters = Counters()
         self.stamp = Stamp()
+        self.spare: list[Connection] = []
+
+    def lend(self, served: int) -> Connection:
+        """Return what stands for a connection that was at rest, after so many requests."""
+        connection = self.spare.pop() if self.spare else Connection(self.limits, self.stamp)
+        connection.begin(self.standing, served)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Take back what stood for a connection that is at rest again."""
+        if len(self.spare) < _MOST_SPARE:
+            self.spare.append(connection)

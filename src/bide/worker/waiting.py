@@ -15,9 +15,9 @@ async def changed(exchange: ServedExchange) -> None:
     if exchange.over:
         return
     session = exchange.session
-    if session.connection.body_complete:
+    if exchange.body_complete:
         await exchange.news()
-    elif not session.connection.has_content:
+    elif not exchange.connection.has_content:
         exchange.await_body()
         try:
             await exchange.news()

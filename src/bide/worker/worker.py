@@ -84,7 +84,7 @@ class Worker:
     def snapshot(self) -> Snapshot:
         """Return the counters and gauges of this moment."""
         shared = self._shared
-        states = Counter(session.connection.state for session in shared.register)
+        states = Counter(session.state for session in shared.register)
         return snapshot(shared.counters, states, self._gauge.pressure, self._gauge.allowance, shared.door.paused)
 
     async def start(self) -> None:
