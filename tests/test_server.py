@@ -15,7 +15,8 @@ import bide
 from bide.config import ConfigError
 from bide.gateway.lifespan import LifespanError
 from bide.transport.listeners import ListenError
-from bide.worker.server import ApplicationError, load, loop_factory
+from bide.worker.loading import ApplicationError
+from bide.worker.server import loop_factory
 from tests.support.apps import Lifespan, hello
 from tests.support.client import Client
 from tests.support.server import sockets
@@ -162,84 +163,6 @@ def test_run_raises() -> None:
         bide.run(hello, port=-1)
     with pytest.raises(ListenError):
         bide.run(hello, host="192.0.2.1", lifespan="off")
-
-
-# -- Finding the application ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for modules; what they add to the interpreter is gone after the test."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return tmp_path
-
-
-def loaded(name: str, *, factory: bool, app_dir: str) -> object:
-    return load(name, factory, app_dir)
-
-
-def test_load(folder: Path) -> None:
-    (folder / "some_module.py").write_text("class Some:\n    inner = print\napp = len\nother = repr\n")
-    assert loaded("some_module:app", factory=False, app_dir=str(folder)) is len
-    assert loaded("some_module", factory=False, app_dir=str(folder)) is len
-    assert loaded("some_module:other", factory=False, app_dir=str(folder)) is repr
-    assert loaded("some_module:Some.inner", factory=False, app_dir=str(folder)) is print
-
-
-def test_load_from_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "here_module.py").write_text("app = len\n")
-    monkeypatch.chdir(folder)
-    assert loaded("here_module:app", factory=False, app_dir="") is len
-
-
-def test_app_dir_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "here").mkdir()
-    (folder / "there").mkdir()
-    (folder / "here" / "twice_module.py").write_text("app = len\n")
-    (folder / "there" / "twice_module.py").write_text("app = repr\n")
-    monkeypatch.chdir(folder / "here")
-    assert loaded("twice_module:app", factory=False, app_dir=str(folder / "there")) is repr
-
-
-def test_load_from_a_package(folder: Path) -> None:
-    (folder / "some_package" / "inner").mkdir(parents=True)
-    (folder / "some_package" / "__init__.py").touch()
-    (folder / "some_package" / "inner" / "asgi.py").write_text("app = len\n")
-    assert loaded("some_package.inner.asgi:app", factory=False, app_dir=str(folder)) is len
-
-
-def test_factory(folder: Path) -> None:
-    (folder / "factory_module.py").write_text(
-        "def make():\n    return len\ndef fail():\n    raise OSError('no disk')\ndef wrong():\n    return 1\n"
-    )
-    assert loaded("factory_module:make", factory=True, app_dir=str(folder)) is len
-    with pytest.raises(ApplicationError, match=r"factory_module:fail.*OSError: no disk"):
-        load("factory_module:fail", factory=True, app_dir=str(folder))
-    with pytest.raises(ApplicationError, match="cannot be called"):
-        load("factory_module:wrong", factory=True, app_dir=str(folder))
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "message"),
-    [
-        (None, "absent_module:app", r"no module 'absent_module'.*--app-dir"),
-        (None, "absent_package.inner:app", "no module 'absent_package.inner'"),
-        ("", "broken_module:app", "no attribute 'app'.*module:attribute"),
-        ("", "broken_module:some.thing", "no attribute 'some'"),
-        ("app = 1", "broken_module:app", "cannot be called"),
-        ("import not_installed_here", "broken_module:app", "not_installed_here.*install"),
-        ("def (", "broken_module:app", "SyntaxError"),
-        ("raise ValueError('why')", "broken_module:app", "ValueError: why"),
-        ("", ":app", "module:attribute"),
-        ("", "", "module:attribute"),
-    ],
-)
-def test_cannot_load(folder: Path, text: str | None, name: str, message: str) -> None:
-    if text is not None:
-        (folder / "broken_module.py").write_text(text)
-    with pytest.raises(ApplicationError, match=message):
-        load(name, factory=False, app_dir=str(folder))
 
 
 # -- Loops ------------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import importlib.util
 import platform
@@ -16,9 +15,9 @@ import click
 from bide.config import Config, ConfigError, about, options
 from bide.gateway.lifespan import LifespanError
 from bide.http1 import connection
-from bide.observe import logs
 from bide.transport.listeners import ListenError
-from bide.worker.server import ApplicationError, load, loop_factory, serve as serve_application
+from bide.worker.loading import ApplicationError
+from bide.worker.server import LEAVE, leave_within, run
 
 _TYPES: Final = typing.get_type_hints(Config)
 
@@ -98,15 +97,14 @@ def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
 
     Each option can also come from the environment: BIDE_PORT=8080 is --port 8080.
     """
+    status = 0
     try:
-        config = Config(**values)
-        logs.configure(config.log_level, config.log_format)
-        with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
-            application = load(app, config.factory, config.app_dir)
-            runner.run(serve_application(config, application))
+        run(app, **values)
     except (ConfigError, ApplicationError, LifespanError, ListenError) as error:
-        click.echo(f"bide: {error}", err=True)
-        sys.exit(1)
+        click.echo(f"bide: {' '.join(str(error).split())}", err=True)
+        status = 1
+    leave_within(LEAVE, status)
+    sys.exit(status)
 
 
 main.add_command(

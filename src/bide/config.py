@@ -53,7 +53,7 @@ class Config:
     uds: str | None = _option(None, SERVING, "Path of a Unix socket to listen on, instead of host and port.")
     fd: int | None = _option(None, SERVING, "File descriptor of a listening socket to take over.", least=0)
     backlog: int = _option(
-        2048, SERVING, "Connections that the kernel holds until they are accepted.", "uvicorn 2048", least=1
+        2048, SERVING, "Connections that the kernel holds until they are accepted.", "uvicorn 2048", least=1, most=65535
     )
     factory: bool = _option(False, SERVING, "APP is a function that makes the application.", "uvicorn")
     app_dir: str = _option("", SERVING, "Folder to look for APP in, besides the current one.", "uvicorn")
@@ -192,6 +192,8 @@ class Config:
                 raise ConfigError(f"{option.name} is {value}, but at most {known.most:g} is possible")
         if self.limit_head < self.limit_target:
             raise ConfigError("limit_head is smaller than limit_target, which is a part of it")
+        if 0 < self.drain_delay >= self.drain_timeout:
+            raise ConfigError("drain_delay is not smaller than drain_timeout, which counts from the signal, too")
         if self.uds is not None and self.fd is not None:
             raise ConfigError("uds and fd exclude each other")
 

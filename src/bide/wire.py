@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Final, final
 
 from bide.terms import Address
 
@@ -102,6 +103,57 @@ class Wire(ABC):
     def local(self) -> Address | None:
         """The address that the peer connected to."""
 
+
+@final
+class Gone(Wire):
+    """What takes the place of a wire that is no more, so that the two who knew each other through it are soon forgotten."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def half_close(self) -> None:
+        pass
+
+    def half_close_if_quiet(self) -> bool:
+        return False
+
+    def release(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def unsent(self) -> int:
+        return 0
+
+    def octets_waiting(self) -> bool:
+        return False
+
+    def broken(self) -> bool:
+        return True
+
+    def watch_peer(self) -> None:
+        pass
+
+    def descriptor(self) -> int:
+        return -1
+
+    def peer(self) -> Address | None:
+        return None
+
+    def local(self) -> Address | None:
+        return None
+
+
+GONE: Final = Gone()
 
 #: Called once for each wire made; returns who hears its facts.
 Accept = Callable[[Wire], Receiver]

@@ -87,10 +87,12 @@ def test_every_clock_brings_something_and_runs_somewhere() -> None:
     [
         (100.0, 100.0, 0, 30.0, 5.0, 0.0, 130.0),  # no rate: the pause alone counts
         (100.0, 120.0, 9, 30.0, 5.0, 0.0, 150.0),  # and it is renewed
-        (100.0, 100.0, 0, 30.0, 5.0, 240.0, 105.0),  # grace: the rate counts after it
-        (100.0, 101.0, 240, 30.0, 5.0, 240.0, 105.0),  # 1 second's worth: within the grace
-        (100.0, 104.0, 2400, 30.0, 5.0, 240.0, 110.0),  # 10 seconds' worth
-        (100.0, 104.0, 24000, 30.0, 5.0, 240.0, 134.0),  # ahead of the rate: the pause binds
+        (100.0, 100.0, 0, 30.0, 5.0, 240.0, 130.0),  # who has not begun is judged by the pause alone
+        (100.0, 105.0, 1, 30.0, 5.0, 240.0, 135.0),  # within the grace, any rate will do
+        (100.0, 105.5, 1, 30.0, 5.0, 240.0, 105.5),  # behind it, a drip is too slow at once
+        (100.0, 110.0, 2399, 30.0, 5.0, 240.0, 110.0),  # a little too slow
+        (100.0, 110.0, 2400, 30.0, 5.0, 240.0, 140.0),  # just fast enough
+        (100.0, 110.0, 24000, 30.0, 5.0, 240.0, 140.0),  # well ahead of the rate: no more time for that
     ],
 )
 def test_progress_deadline(

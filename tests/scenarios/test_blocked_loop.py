@@ -61,6 +61,30 @@ def test_requests_that_arrive_while_the_loop_is_blocked(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 9}
 
 
+def test_download_that_goes_on_while_the_loop_is_blocked(serve: Serve) -> None:
+    """The client reads without a pause; that the server does not look on is not its fault."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/large":
+            await answer(send, bytes(20_000_000))
+        else:
+            await slow(scope, receive, send)
+
+    server = serve(app, timeout_send=SHORT, send_rate=0)
+    with server.client(receive_buffer=4096) as client, server.client() as blocker:
+        client.ask("/large")
+        read = client.sock.recv(100)
+        blocker.ask(f"/block/{3 * SHORT}")
+        until = time.monotonic() + 3 * SHORT
+        while time.monotonic() < until:
+            read += client.sock.recv(4000)
+            time.sleep(0.001)
+        client.buffer += read
+        assert len(client.response().content) == 20_000_000
+        assert blocker.response().content == b"late\n"
+    assert server.ends() == {"client_eof_idle": 2}
+
+
 @pytest.mark.parametrize("path", ["/block/0.8", "/0.8"])
 def test_idle_connections_end_on_time_otherwise(serve: Serve, path: str) -> None:
     """A long exchange elsewhere, blocking or not, spares no idle connection whose client sends nothing."""

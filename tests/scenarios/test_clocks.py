@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from tests.support.apps import Message, Receive, Send, answer, echo, hello, refuse, slow
+from tests.support.apps import Message, Receive, Send, answer, echo, hello, read_body, refuse, slow
 from tests.support.client import Client, Ending, request
 from tests.support.server import NOISE, Serve
 
@@ -160,6 +160,22 @@ def test_send_below_its_rate(serve: Serve) -> None:
                 time.sleep(0.01)
         assert CLOCK - EARLY <= time.monotonic() - started <= CLOCK + NOISE
     assert server.ends() == {"send_timeout": 1}
+
+
+def test_pause_within_its_time_whatever_the_rate(serve: Serve) -> None:
+    """The rate is that of octets that move: who stops, or has yet to begin, has the time of a pause."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, bytes(6_000_000 + len(await read_body(receive))))
+
+    server = serve(app, timeout_send=5.0, timeout_body=5.0, send_rate=240, body_rate=240, rate_grace=0.2)
+    with server.client(receive_buffer=4096) as client:
+        client.ask("/", "Content-Length: 5", method="POST")
+        time.sleep(0.8)
+        client.send(b"x" * 5)
+        time.sleep(0.8)
+        assert len(client.response().content) == 6_000_005
+    assert server.ends() == {"client_eof_idle": 1}
 
 
 def test_slow_reader_within_its_time(serve: Serve) -> None:

@@ -4,11 +4,17 @@
 2. New connections are refused; the response in progress completes, and announces close.
 3. A request that comes a moment after the signal, on the idle connection, is answered, and the answer announces close.
 4. The program ends with status 0 as soon as nothing is left, long before its deadline.
-5. What never ends is cut at the deadline. A second signal stops at once.
+5. What never ends is cut at the deadline, be it a response, a thread, or the queue of the listening socket. A second signal stops
+   at once.
+6. A successor that listens on the same path meanwhile keeps it.
 """
 
+import contextlib
 import signal
+import socket
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +122,79 @@ def test_drain_within_a_program(serve: Serve) -> None:
         assert unused.ending().how == "fin"
     server.stop()
     assert server._ends() == {"drain": 3}
+
+
+def test_threads_and_tasks_that_do_not_end(launch: Launch, loop: str) -> None:
+    """Nobody can end them from outside, so the process ends without them."""
+    program = launch(*serving(loop, "apps:stubborn", "--drain-timeout", "0.5"))
+    with program.client() as client:
+        client.ask("/thread")
+        with program.client() as other:
+            other.ask("/task")
+            time.sleep(0.2)
+            stopped = program.signal()
+            assert program.wait() == 0
+    assert time.monotonic() - stopped < 0.5 + 3 * 1.0 + NOISE
+    program.line("do not end")
+
+
+def test_a_busy_socket_that_others_share(launch: Launch, loop: str) -> None:
+    """Newcomers come without end: they are left to the others who listen, and the stop is no later for that."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+        where = listener.getsockname()[:2]
+        program = launch(*serving(loop), "--fd", str(listener.fileno()), pass_fds=[listener.fileno()])
+        program.line("serving")
+        stop = threading.Event()
+
+        def knock() -> None:
+            while not stop.is_set():
+                with contextlib.suppress(OSError), socket.socket() as sock:
+                    sock.settimeout(0.5)
+                    sock.connect(where)
+
+        threads = [threading.Thread(target=knock) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        stopped = program.signal()
+        status = program.wait(10)
+        took = time.monotonic() - stopped
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert status == 0
+    assert took < 2 + NOISE
+
+
+def test_more_in_the_queue_than_there_are_descriptors(launch: Launch, loop: str) -> None:
+    """They cannot all be accepted, since nobody leaves: the stop is in time all the same, and a second signal makes it sooner."""
+    for again in (False, True):
+        program = launch(*serving(loop, "apps:slow"), "--drain-timeout", "20" if again else "1.5", descriptors=128)
+        with contextlib.ExitStack() as stack:
+            for _ in range(200):
+                stack.enter_context(program.client()).ask("/60")
+            stopped = program.signal()
+            if again:
+                time.sleep(0.3)
+                stopped = program.signal()
+            assert program.wait() == 0
+            assert time.monotonic() - stopped < (0 if again else 1.5) + 1 + NOISE
+
+
+def test_successor_on_the_same_path(launch: Launch, loop: str, tmp_path: Path) -> None:
+    """A new server takes the path while the old one drains: it keeps it."""
+    path = str(tmp_path / "bide.sock")
+    old = launch(*serving(loop, "apps:slow"), "--uds", path)
+    old.line("serving")
+    with Client(path) as client:
+        client.ask("/0.8")
+        time.sleep(0.2)
+        old.signal()
+        old.line("stopping")
+        time.sleep(0.2)
+        new = launch(*serving(loop, "apps:hello"), "--uds", path)
+        new.line("serving")
+        assert client.response().content == b"late\n"
+    assert old.wait() == 0
+    with Client(path) as client:
+        assert client.get().content == b"hello\n"

@@ -25,7 +25,7 @@ from tests.support.server import Serve
 
 LIMIT = 20
 NEWCOMERS = 10
-FULL = "every connection that the limit allows"
+FULL = "connections are busy, which is all that"
 
 
 def held(stack: contextlib.ExitStack, where: Where, count: int) -> list[Client]:

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from tests.support.abuse import FEW, Child, Report, ended, kernel_sockets
 from tests.support.client import Client, request
@@ -85,6 +88,22 @@ def test_200_mb_asked_and_nothing_read(loop: str) -> None:
         watch.look_for(0.3)
         assert watch.server.ask()["states"]["exchange"] == 1
         client.reset()
+
+
+def test_one_large_object_for_many_who_read_nothing(loop: str) -> None:
+    """What the application holds once, such as a file in a cache, is not copied for each client (but by asyncio's own transport,
+    before Python 3.12).
+    """
+    if loop == "asyncio" and sys.version_info < (3, 12):
+        pytest.skip("its transport copies what it cannot send at once")
+    with watched(loop) as watch, contextlib.ExitStack() as stack:
+        for target in ("/cached", "/cached/chunked"):
+            clients = [stack.enter_context(watch.server.client(receive_buffer=4096)) for _ in range(3)]
+            for client in clients:
+                client.ask(target)
+            watch.look_for(0.3)
+            for client in clients:
+                client.reset()
 
 
 def test_10000_requests_and_nothing_read(loop: str) -> None:

@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import gc
 import logging
 import random
 import re
@@ -16,6 +17,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from bide.transport.aio import AioWire
+from bide.worker.session import ServedExchange, Session
 from tests.support.abuse import add_up, balanced, kernel_sockets
 from tests.support.apps import Message, Receive, Send, answer, echo, slow
 from tests.support.client import Client, request
@@ -265,3 +268,29 @@ def test_histograms(serve: Serve) -> None:
     gaps = snapshot["idle_gaps_ms"]
     assert sum(count for bound, count in gaps.items() if bound > 256) == 1
     assert sum(gaps.values()) <= 14  # 20 requests, 6 of them first ones; pipelined ones have no gap
+
+
+def test_nothing_is_left_of_a_connection_for_the_collector(serve: Serve) -> None:
+    """Whatever way it went, its objects are gone with it, and do not wait for a garbage collection."""
+
+    def left() -> int:
+        return sum(isinstance(thing, (Session, AioWire, ServedExchange)) for thing in gc.get_objects())
+
+    server = serve(slow)
+    before = left()
+    gc.disable()
+    try:
+        for how in ("close", "reset", "half"):
+            for _ in range(10):
+                with server.client() as client:
+                    client.get()
+                    if how == "reset":
+                        client.reset()
+                    elif how == "half":
+                        client.ask("/0.01")
+                        client.half_close()
+                        client.ending()
+        server.ends()
+        server.until(lambda: left() <= before + 1, timeout=3)
+    finally:
+        gc.enable()

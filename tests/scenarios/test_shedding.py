@@ -3,12 +3,14 @@
 1. All slots are taken by idle connections, and the loop is blocked.
 2. A newcomer connects, and a request arrives on the connection that has been idle for longest.
 3. The loop goes on: both are answered. The next longest idle connection has made room.
+4. A connection between two exchanges whose next request was received already is not idle, whoever needs room.
 """
 
 import contextlib
 import time
 
-from tests.support.apps import slow
+from tests.support.apps import Message, Receive, Send, answer, slow
+from tests.support.client import request
 from tests.support.server import Serve
 
 
@@ -28,3 +30,22 @@ def test_one_whose_request_is_on_its_way_is_not_shed(serve: Serve) -> None:
         assert newcomer.response().content == b"hello\n"
         assert oldest.response().content == b"hello\n"
         assert others[0].ending().how == "fin"
+
+
+def test_one_whose_next_request_is_there_is_not_shed(serve: Serve) -> None:
+    """It reads slowly, so its pipelined requests wait; between two of them it would look idle."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, bytes(500_000))
+
+    server = serve(app, limit_connections=4, limit_overflow=20)
+    with contextlib.ExitStack() as stack:
+        slow_readers = [stack.enter_context(server.client(receive_buffer=4096)) for _ in range(3)]
+        for client in slow_readers:
+            client.send(request("/") * 6)
+        server.until(lambda: server._open() == 3)
+        for _ in range(10):
+            stack.enter_context(server.client()).ask()
+        for client in slow_readers:
+            for _ in range(6):
+                assert len(client.response().content) == 500_000

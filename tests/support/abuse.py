@@ -32,6 +32,7 @@ from tests.support.server import Served
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 PIECE: Final = 65536
+CACHED: Final = bytes(50_000_000)
 #: Room for what an allocator keeps: growth below that is no leak.
 FEW: Final = 5_000_000
 
@@ -44,7 +45,7 @@ _LISTEN: Final = "0A"
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer `/large/OCTETS` with so many, in pieces; `/whole/OCTETS` in one; `/endless` with events without end; the rest as `apps.slow` does."""
+    """Answer `/large/OCTETS` with so many, in pieces; `/whole/OCTETS` in one; `/cached` with an object that is always the same; `/endless` with events without end; the rest as `apps.slow` does."""
     path = scope["path"]
     if path.startswith("/large/"):
         left = int(path.rpartition("/")[2])
@@ -54,6 +55,12 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             left -= PIECE
         await send({"type": "http.response.body", "body": bytes(left)})
+    elif path.startswith("/cached"):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        more = path == "/cached/chunked"
+        await send({"type": "http.response.body", "body": CACHED, "more_body": more})
+        if more:
+            await send({"type": "http.response.body", "body": b""})
     elif path.startswith("/whole/"):
         await answer(send, bytes(int(path.rpartition("/")[2])))
     elif path == "/endless":

@@ -1,6 +1,7 @@
 """Small ASGI applications, each for one kind of behaviour. A server in a process of its own can import them from here."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
@@ -140,3 +141,12 @@ async def hanging_shutdown(scope: Message, receive: Receive, send: Send) -> None
     await receive()
     print("hanging", flush=True)
     await asyncio.sleep(60)
+
+
+async def stubborn(scope: Message, receive: Receive, send: Send) -> None:
+    """Never end, whoever asks: in a thread, or in a task that swallows its cancellation."""
+    if scope["path"] == "/thread":
+        await asyncio.to_thread(time.sleep, 60)
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)

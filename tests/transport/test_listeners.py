@@ -1,14 +1,21 @@
 """Listening sockets: bound, said where, and why not."""
 
+import asyncio
+import errno
 import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from bide.transport import listeners
 from bide.transport.listeners import ListenError
+from bide.wire import Wire
+from bide.worker.server import loop_factory
+from tests.support.server import Log
 
 
 def test_tcp() -> None:
@@ -87,3 +94,62 @@ def test_inherited_but_none(tmp_path: Path) -> None:
             listeners.inherited(sock.fileno())
         assert sock.fileno() >= 0
         sock.bind(("127.0.0.1", 0))
+
+
+def test_no_descriptor_to_go_on_with(loop: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accepting goes on when there is one again, and the log tells once what it waits for."""
+    log.expect("raise the descriptor limit")
+    monkeypatch.setattr(listeners, "_RETRY", 0.05)
+
+    async def scene() -> None:
+        running = asyncio.get_running_loop()
+        accepted = asyncio.Event()
+
+        def accept(wire: Wire) -> Any:
+            accepted.set()
+            wire.release()
+            return MagicMock()
+
+        (sock,) = listeners.tcp("127.0.0.1", 0)
+        listener = listeners.Listener(running, sock, 10, accept, lambda: 10, ours=True)
+        await listener.accept()
+        listener.pause()
+        begin, failed = listeners.Listener._begin, asyncio.Event()
+
+        async def failing(self: listeners.Listener) -> None:
+            failed.set()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(listeners.Listener, "_begin", failing)
+        listener.resume()
+        await failed.wait()
+        failed.clear()
+        await failed.wait()
+        monkeypatch.setattr(listeners.Listener, "_begin", begin)
+        with socket.socket() as client:
+            client.setblocking(False)
+            await running.sock_connect(client, sock.getsockname())
+            await asyncio.wait_for(accepted.wait(), 5)
+            listener.close()
+            listener.close()
+            assert await running.sock_recv(client, 1) == b""
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())
+
+
+def test_port_taken_meanwhile(loop: str) -> None:
+    """Two servers may bind the same port, and only one can listen on it: the other says so as if it had not been able to bind."""
+
+    async def scene() -> None:
+        running = asyncio.get_running_loop()
+        (one,) = listeners.tcp("127.0.0.1", 0)
+        (other,) = listeners.tcp(*one.getsockname())
+        one.listen()
+        listener = listeners.Listener(running, other, 10, MagicMock(), lambda: 10, ours=True)
+        with one, pytest.raises(ListenError, match="stop the server that uses it"):
+            await listener.accept()
+        listener.close()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())

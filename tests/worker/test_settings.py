@@ -74,10 +74,10 @@ def test_shorter_clocks_are_looked_at_more_often(shortest: float, least: float, 
 def test_progress() -> None:
     progress = Progress(100.0)
     assert progress.deadline(30.0, 5.0, 0.0) == 130.0
-    assert progress.deadline(30.0, 5.0, 240.0) == 105.0, "nothing within the grace"
-    progress.advance(104.0, 2400)
-    assert progress.deadline(30.0, 5.0, 0.0) == 134.0
-    assert progress.deadline(30.0, 5.0, 240.0) == 110.0, "2400 octets are good for ten seconds"
+    assert progress.deadline(30.0, 5.0, 240.0) == 130.0, "nothing came that could be too slow"
+    progress.advance(110.0, 2400)
+    assert progress.deadline(30.0, 5.0, 240.0) == 140.0, "2400 octets are good for ten seconds"
     progress.exclude(50.0)
-    assert progress.deadline(30.0, 5.0, 240.0) == 160.0
-    assert progress.deadline(30.0, 5.0, 0.0) == 184.0
+    assert progress.deadline(30.0, 5.0, 240.0) == 190.0, "nobody waited for fifty seconds"
+    progress.advance(161.0, 0)
+    assert progress.deadline(30.0, 5.0, 240.0) == 161.0, "too slow"

@@ -27,14 +27,8 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
             _log.warning("%s %s: cancelled before its response was complete", scope["method"], _target(scope))
     except BaseException as error:
         if _given_up(exchange) and not exchange.complete:
-            # What an application raises when its client has left is its way to end; the traceback is for those who look.
-            _log.info(
-                "%s %s: ended by %r after its client had left",
-                scope["method"],
-                _target(scope),
-                error,
-                exc_info=_log.isEnabledFor(logging.DEBUG),
-            )
+            # What an application raises when its client has left is its way to end.
+            _log.info("%s %s: ended by %r after its client had left", scope["method"], _target(scope), error)
         else:
             _log.exception("%s %s: the application failed", scope["method"], _target(scope))
     else:

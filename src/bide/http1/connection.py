@@ -91,6 +91,9 @@ _NO_CONTENT: Final = frozenset({204, 205, 304})
 # What reading an application's fields raises where they are not pairs of bytes.
 _WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
 
+# Content from so many octets on is written by itself: to copy it takes longer than a second write.
+_LARGE: Final = 1 << 16
+
 # Pieces in which content is held: each costs some 40 octets besides what is in it.
 _MOST_PIECES: Final = 64
 
@@ -114,6 +117,7 @@ class Connection:
     body_complete: whether the current request's body has arrived in full.
     input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
     output: octets to write, for `take_output`.
+    bulk: pieces to write before `output`, which is then not empty; None where there are none, as nearly always.
     crowded: whether enough is held; reading should pause, so that memory stays bounded.
     pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
@@ -142,6 +146,7 @@ class Connection:
         "_trailers",
         "announced",
         "body_complete",
+        "bulk",
         "crowded",
         "detail",
         "input_ended",
@@ -166,6 +171,7 @@ class Connection:
         self.detail = ""
         self.unserved: Request | None = None
         self.output = b""
+        self.bulk: list[bytes] | None = None
         # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`. Where nothing is unread,
         # `_buffer` is empty.
         self._buffer = b""
@@ -413,9 +419,12 @@ class Connection:
     # -- What the caller reads ------------------------------------------------------------------------------------------
 
     def take_output(self) -> bytes:
-        """Return the octets to write."""
+        """Return the octets to write, those of `bulk` included."""
         output = self.output
         self.output = b""
+        if self.bulk is not None:
+            output = b"".join((*self.bulk, output))
+            self.bulk = None
         return output
 
     def next_request(self) -> Request | None:
@@ -672,7 +681,11 @@ class Connection:
         self.progress = STARTED
         if framing == _LENGTH or framing == _CLOSE_DELIMITED:  # noqa: SIM109  # no tuple is made
             self.sent = len(content)
-            self.output = head + content
+            if len(content) < _LARGE:
+                self.output = head + content
+            else:
+                self.output = head
+                self._add(content)
         else:
             self.sent = 0
             self.output = head
@@ -714,14 +727,33 @@ class Connection:
         if framing == _LENGTH:
             self._count(content, more)
         self.sent += len(content)
-        self.output = self.output + content if self.output else content
+        self._add(content)
 
     def _write_chunk(self, content: bytes, more: bool) -> None:
         if content:
             self.sent += len(content)
-            self.output += chunk(content)
+            if len(content) < _LARGE:
+                self.output += chunk(content)
+            else:
+                self.output += b"%x\r\n" % len(content)
+                self._add(content)
+                self._add(_CRLF)
         if not more:
             self.output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
+
+    def _add(self, content: bytes) -> None:
+        """Put content behind what is to be written."""
+        output = self.output
+        if not output:
+            self.output = content
+        elif len(content) < _LARGE and len(output) < _LARGE:
+            self.output = output + content
+        else:
+            if self.bulk is None:
+                self.bulk = [output]
+            else:
+                self.bulk.append(output)
+            self.output = content
 
     def _count(self, content: bytes, more: bool) -> None:
         """Hold the content against the declared length. Raises Misuse before an octet of a broken message is written."""

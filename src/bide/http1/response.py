@@ -162,6 +162,8 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
         elif kind == _HOP:
             continue
         elif kind == _DATE:
+            if said & SAYS_DATE:  # a response has one (RFC 9110, 6.6.1)
+                continue
             said |= SAYS_DATE
         elif kind == _REPEATED and len(name) + len(value) <= _LONGEST_REMEMBERED:
             _remember(field)

@@ -61,8 +61,9 @@ def progress_deadline(since: float, last: float, octets: int, timeout: float, gr
     since, last: when waiting began, and when octets last came (seconds).
     octets: how many came since. timeout: the longest pause allowed (seconds).
     grace: seconds before the minimum rate counts. rate: minimum octets per second over the whole wait; 0 for none.
+
+    The rate is judged where octets have come: who drips has no more time. Who stops has that of a pause.
     """
-    pause = last + timeout
-    if not rate:
-        return pause
-    return min(pause, since + max(grace, octets / rate))
+    if rate and last - since > max(grace, octets / rate):
+        return last
+    return last + timeout

@@ -24,6 +24,9 @@ _log = logging.getLogger("bide")
 # Addresses that stand for all addresses of the machine (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2).
 _ALL: Final = ("0.0.0.0", "::")  # noqa: S104
 
+# What the system says where it has no descriptor, or no memory, for another socket.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
 # Connections accepted in one go where the event loop does not do it: others get their turn in between.
 _BATCH: Final = 16
 
@@ -31,8 +34,12 @@ _BATCH: Final = 16
 _QUIET_LOOKS: Final = 3
 _LOOK: Final = 0.01
 
-# After accepting has failed, seconds.
+# A listening socket that others share is always busy, perhaps: at the end it is left to them after so many seconds.
+_SHARED: Final = 0.5
+
+# After accepting has failed for want of descriptors, seconds; and how often that is told.
 _RETRY: Final = 1.0
+_TELL_EVERY: Final = 60.0
 
 # A classic BPF program for SO_ATTACH_FILTER: drop segments with the SYN flag, take all others. On a TCP socket the program sees
 # the TCP header from its first octet on; the flags are octet 13, SYN is bit 1.
@@ -114,21 +121,6 @@ def _accepts_by_itself(loop: asyncio.AbstractEventLoop) -> bool:
     return type(loop).__module__.startswith("uvloop")
 
 
-def _keep_newcomers_out(sock: socket.socket) -> None:
-    """Have the kernel queue no more connections on a listening socket, as far as it can do that."""
-    if sys.platform == "linux" and sock.family != socket.AF_UNIX:
-        import ctypes  # slow to import, and needed only here
-
-        program = ctypes.create_string_buffer(_DROP_SYN)
-        with contextlib.suppress(OSError):  # a kernel that will not: then as elsewhere
-            sock.setsockopt(
-                socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_DROP_SYN) // 8, ctypes.addressof(program))
-            )
-    elif sock.family == socket.AF_UNIX:
-        with contextlib.suppress(OSError):  # without its name, nobody finds it
-            os.unlink(sock.getsockname())  # noqa: PTH108
-
-
 def _remove_stale(path: str) -> None:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
@@ -157,7 +149,21 @@ def _cannot_listen(where: str, error: OSError) -> str:
 class Listener:
     """One listening socket. Pausing closes only a duplicate of it, so that the kernel goes on to queue newcomers."""
 
-    __slots__ = ("_accepting", "_backlog", "_entrance", "_loop", "_ours", "_room", "_server", "_socket", "_tasks")
+    __slots__ = (
+        "_accepting",
+        "_backlog",
+        "_entrance",
+        "_loop",
+        "_ours",
+        "_path",
+        "_retry",
+        "_room",
+        "_server",
+        "_socket",
+        "_tasks",
+        "_told",
+        "url",
+    )
 
     def __init__(
         self,
@@ -169,7 +175,10 @@ class Listener:
         *,
         ours: bool,
     ) -> None:
-        """`room`: how many connections may be accepted now. `ours`: nobody else listens on this socket, now or later."""
+        """`room`: how many connections may be accepted now. `ours`: nobody else listens on this socket, now or later.
+
+        `url`: where clients connect to.
+        """
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
@@ -179,23 +188,34 @@ class Listener:
         self._server: asyncio.AbstractServer | None = None
         self._accepting = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._told = -_TELL_EVERY
         sock.setblocking(False)
-
-    @property
-    def url(self) -> str:
-        """Where clients connect to."""
-        name = self._socket.getsockname()
-        if self._socket.family == socket.AF_UNIX:
-            return f"unix:{name}"
-        host = f"[{name[0]}]" if self._socket.family == socket.AF_INET6 else name[0]
-        return f"http://{host}:{name[1]}"
+        name = sock.getsockname()
+        self._path: str | None = None  # of a Unix socket that is ours, until it is removed
+        if sock.family == socket.AF_UNIX:
+            self.url = f"unix:{name}"
+            if ours:
+                self._path = name
+        else:
+            host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
+            self.url = f"http://{host}:{name[1]}"
 
     async def accept(self) -> None:
-        """Accept connections until `pause` or `close`."""
+        """Accept connections until `pause` or `close`. Raises ListenError where that cannot be."""
         if self._accepting:
             return
         self._accepting = True
-        self._socket.listen(self._backlog)
+        try:
+            self._socket.listen(self._backlog)
+            await self._begin()
+        except OSError as error:
+            self._accepting = False
+            if error.errno not in _EXHAUSTED:
+                raise ListenError(_cannot_listen(self.url, error)) from error
+            self._wait_for_descriptors(error)
+
+    async def _begin(self) -> None:
         if _accepts_by_itself(self._loop):
             # A duplicate, so that pausing is closing: the kernel's queue lives as long as one of the two.
             unix = self._socket.family == socket.AF_UNIX
@@ -225,13 +245,14 @@ class Listener:
 
         Closing a listening socket resets the connections in its queue. So, where the kernel can filter (Linux), newcomers are
         kept out of the queue first: their SYN is dropped, and comes again when this socket is gone. Elsewhere, what arrives in
-        the last moment can still be reset.
+        the last moment can still be reset. The queue of a socket that others share goes on without us.
         """
         if self._ours:
-            _keep_newcomers_out(self._socket)
+            self._keep_newcomers_out()
         await self.accept()
+        until = self._loop.time() + (float("inf") if self._ours else _SHARED)
         quiet = 0
-        while quiet < _QUIET_LOOKS:
+        while quiet < _QUIET_LOOKS and self._loop.time() < until:
             await asyncio.sleep(_LOOK)
             quiet = 0 if self.waiting() else quiet + 1
         self.close()
@@ -239,6 +260,9 @@ class Listener:
     def pause(self) -> None:
         """Accept no more for now; newcomers wait in the kernel's queue."""
         self._accepting = False
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -247,12 +271,43 @@ class Listener:
 
     def close(self) -> None:
         """Listen no more."""
-        self.pause()
-        path = self._socket.getsockname() if self._ours and self._socket.family == socket.AF_UNIX else None
-        self._socket.close()
-        if path:
-            with contextlib.suppress(OSError):  # it was removed before
+        if self._socket.fileno() >= 0:
+            self.pause()
+            self._socket.close()
+            self._remove_path()
+
+    def _keep_newcomers_out(self) -> None:
+        """Have the kernel queue no more connections, as far as it can do that."""
+        if self._socket.family == socket.AF_UNIX:
+            self._remove_path()  # without its name, nobody finds it
+        elif sys.platform == "linux":
+            import ctypes  # slow to import, and needed only here
+
+            program = ctypes.create_string_buffer(_DROP_SYN)
+            with contextlib.suppress(OSError):  # a kernel that will not: then as elsewhere
+                self._socket.setsockopt(
+                    socket.SOL_SOCKET,
+                    _SO_ATTACH_FILTER,
+                    struct.pack("HP", len(_DROP_SYN) // 8, ctypes.addressof(program)),
+                )
+
+    def _remove_path(self) -> None:
+        """Remove the name of a Unix socket, once: later there may be a successor's."""
+        path, self._path = self._path, None
+        if path is not None:
+            with contextlib.suppress(OSError):
                 os.unlink(path)  # noqa: PTH108
+
+    def _wait_for_descriptors(self, error: OSError) -> None:
+        """There is none to accept with: go on when there may be some again."""
+        now = self._loop.time()
+        if now - self._told >= _TELL_EVERY:
+            self._told = now
+            _log.warning(
+                "cannot accept connections: %s; newcomers wait; raise the descriptor limit (ulimit -n)", error.strerror
+            )
+        self.pause()
+        self._retry = self._loop.call_later(_RETRY, self.resume)
 
     def _accept_some(self) -> None:
         """Take connections from the queue: asyncio's own server takes many at a time, and cannot be stopped between them."""
@@ -263,10 +318,8 @@ class Listener:
                 sock, _ = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:  # no descriptor is left, most likely: go on when there may be some again
-                _log.warning("cannot accept connections: %s; raise the descriptor limit (ulimit -n)", error.strerror)
-                self.pause()
-                self._loop.call_later(_RETRY, self.resume)
+            except OSError as error:
+                self._wait_for_descriptors(error)
                 return
             sock.setblocking(False)
             task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, sock))

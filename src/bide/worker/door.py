@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from bide.policy.admission import shed_batch
 from bide.transport.listeners import Listener
+from bide.worker.gauge import lowest_descriptor
 from bide.worker.peers import Peers
 from bide.worker.register import Register
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bide")
 
-# While accepting is paused: how often to look for room, seconds.
+# While accepting is paused: how often to look for room, seconds; and of all time the part that may be spent looking.
 _LOOK: Final = 0.05
+_LOOKING: Final = 0.02
 # A connection on which nothing was asked yet is not shed before that, seconds: its request may be on the way.
 _NEWCOMER: Final = 1.0
 
@@ -53,31 +55,33 @@ class Door:
         self._leaving = 0  # shed, and not gone yet
         self._look_again: asyncio.TimerHandle | None = None
         self._told = False
-        self._closed = False
+        self._last_call = False
         self.listeners: list[Listener] = []
         self.paused = False
 
     def entered(self, session: Session, descriptor: int) -> None:
         """A connection was accepted."""
-        if self._per_peer:
-            host = session.host
+        host = session.host
+        if self._per_peer and host:
             count = self._of_peer[host] = self._of_peer.get(host, 0) + 1
-            if count > self._per_peer and not self._shed(1, host):
+            if count > self._per_peer and not self._shed_one_of(host):
                 session.refuse()
-        if self._closed:  # what the kernel has queued is served, limit or not
-            return
         over = len(self._register) - self._leaving - self._limit
+        if self._last_call:
+            if descriptor >= self._descriptors:
+                self._pause()
+            return
         if self._overflow and over > 0:
             session.refuse()
         if over >= 0 or descriptor >= self._descriptors:
-            self._make_room(descriptor)
+            self.make_room(descriptor)
 
     def left(self, session: Session) -> None:
         """A connection is no more."""
         if session.shed_before:
             self._leaving -= 1
-        if self._per_peer:
-            host = session.host
+        host = session.host
+        if self._per_peer and host:
             count = self._of_peer[host] - 1
             if count:
                 self._of_peer[host] = count
@@ -86,11 +90,28 @@ class Door:
         if self.paused:
             self._look()
 
+    def make_room(self, descriptor: int) -> None:
+        """Shed idle connections; if there are none, accept no more for now, or refuse as many as the user allows.
+
+        `descriptor`: the highest in use.
+        """
+        idle = self._idle()
+        self._shed_some(idle, shed_batch(len(idle)))
+        if self._room() > 0 and (descriptor < self._descriptors or self._leaving):
+            return
+        if self._room() <= -self._overflow or descriptor >= self._descriptors:
+            self._pause()
+
+    def last_call(self) -> None:
+        """What the kernel has queued is let in from now on, limit or not, as far as there are descriptors."""
+        self._last_call = True
+
     def close(self) -> None:
-        """Look for room no more: the listeners are being closed."""
-        self._closed = True
+        """Look for room no more: the listeners are closed."""
+        self.listeners = []
         if self._look_again is not None:
             self._look_again.cancel()
+            self._look_again = None
 
     # -- Within ---------------------------------------------------------------------------------------------------------
 
@@ -102,25 +123,16 @@ class Door:
     def _room(self) -> int:
         return self._limit - len(self._register) + self._leaving
 
-    def _make_room(self, descriptor: int) -> None:
-        """Shed idle connections; if there are none, accept no more for now, or refuse as many as the user allows."""
-        idle = self._idle()
-        self._shed_some(idle, shed_batch(len(idle)))
-        if self._room() > 0 and (descriptor < self._descriptors or self._leaving):
-            return
-        if self._room() <= -self._overflow or descriptor >= self._descriptors:
-            self._pause()
-
     def _pause(self) -> None:
-        if self.paused or self._closed:
+        if self.paused:
             return
         self.paused = True
         if not self._told:
             self._told = True
             _log.warning(
-                "every connection that the limit allows (%d) is busy: newcomers wait in the kernel's queue; "
-                "raise --limit-connections or the descriptor limit (ulimit -n)",
-                self._limit,
+                "%d connections are busy, which is all that %s allows: newcomers wait in the kernel's queue",
+                len(self._register),
+                "--limit-connections" if self._room() <= 0 else "the descriptor limit (ulimit -n)",
             )
         for listener in self.listeners:
             listener.pause()
@@ -131,25 +143,24 @@ class Door:
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
-        if self._closed:
-            return
-        if self._room() <= 0 and not self._leaving and any(listener.waiting() for listener in self.listeners):
+        began = time.monotonic()
+        if not self._has_room() and not self._leaving and any(listener.waiting() for listener in self.listeners):
             idle = self._idle()
             self._shed_some(idle, shed_batch(len(idle)))
-        if self._room() > 0:
+        if self._has_room():
             self.paused = False
             for listener in self.listeners:
                 listener.resume()
         else:
-            self._look_again = self._loop.call_later(_LOOK, self._look)
+            took = time.monotonic() - began
+            self._look_again = self._loop.call_later(max(_LOOK, took / _LOOKING), self._look)
+
+    def _has_room(self) -> bool:
+        return (self._room() > 0 or self._last_call) and lowest_descriptor() < self._descriptors
 
     def _idle(self) -> list[Session]:
         now = time.monotonic()
-        return [
-            session
-            for session in self._register.sessions
-            if session.may_be_shed(now, _NEWCOMER) and not session.shed_before
-        ]
+        return [session for session in self._register.sessions if session.may_be_shed(now, _NEWCOMER)]
 
     def _shed_some(self, idle: list[Session], count: int) -> int:
         """Shed up to `count` of them: first those whose peers gain little from persistence, then the longest idle."""
@@ -165,5 +176,5 @@ class Door:
         self._leaving += shed
         return shed
 
-    def _shed(self, count: int, host: str) -> int:
-        return self._shed_some([session for session in self._idle() if session.host == host], count)
+    def _shed_one_of(self, host: str) -> int:
+        return self._shed_some([session for session in self._idle() if session.host == host], 1)

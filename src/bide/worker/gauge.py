@@ -49,9 +49,21 @@ class Bounds:
 
 @final
 class Gauge:
-    """pressure: see `bide.policy.admission`. allowance: seconds for which idle connections are held at present."""
+    """pressure: see `bide.policy.admission`. allowance: seconds for which idle connections are held at present.
+    descriptor: the highest in use, about.
+    """
 
-    __slots__ = ("_bounds", "_config", "_due", "_lags", "_register", "allowance", "idle_timeout", "pressure")
+    __slots__ = (
+        "_bounds",
+        "_config",
+        "_due",
+        "_lags",
+        "_register",
+        "allowance",
+        "descriptor",
+        "idle_timeout",
+        "pressure",
+    )
 
     def __init__(self, config: Config, bounds: Bounds, register: Register) -> None:
         self._config = config
@@ -62,6 +74,7 @@ class Gauge:
         self.idle_timeout = config.timeout_idle
         self.allowance = config.timeout_idle
         self.pressure = 0.0
+        self.descriptor = 0
 
     def look(self, now: float, tick: float) -> float:
         """Measure, in a sweep at `now` whose next is due after `tick` seconds. Return the allowance."""
@@ -69,9 +82,10 @@ class Gauge:
             self._lags.append(max(0.0, now - self._due))
         self._due = now + tick
         config = self._config
+        self.descriptor = lowest_descriptor()
         self.pressure = pressure(
             (len(self._register), self._bounds.connections),
-            (_descriptors(), self._bounds.descriptors),
+            (self.descriptor, self._bounds.descriptors),
             (_memory() if config.limit_memory else 0, config.limit_memory),
             (min(self._lags), config.lag_target),
         )
@@ -79,12 +93,12 @@ class Gauge:
         return self.allowance
 
 
-def _descriptors() -> int:
-    """Return the lowest free descriptor: about as many are in use. A large number where none is free."""
+def lowest_descriptor() -> int:
+    """Return the lowest free descriptor: about as many are in use. The limit where none is free."""
     try:
         fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return _MOST_CONNECTIONS
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     os.close(fd)
     return fd
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
@@ -45,13 +45,18 @@ class Register:
     def sweep(self, now: float, idle_cut: float) -> None:
         """Let every clock that has run out at `now` have its effect; the idle clock runs `idle_cut` seconds shorter."""
         for session in list(self.unheard):
-            session.watch_peer(now)
+            guarded(session, session.watch_peer, now)
         for session in list(self.stuck):
-            session.watch_output(now)
+            guarded(session, session.watch_output, now)
         horizon = now + idle_cut
         for session in [session for session in self.sessions if session.deadline <= horizon]:
             if session.deadline <= now or session.is_idle:
-                try:
-                    session.deadline_reached(now)
-                except Exception:  # of ours: it must not keep the other clocks from running out
-                    session.break_down()
+                guarded(session, session.deadline_reached, now)
+
+
+def guarded(session: Session, look: Callable[[float], None], now: float) -> None:
+    """What fails in one session, which is our fault, must not keep the clocks of the others from running out."""
+    try:
+        look(now)
+    except Exception:
+        session.break_down()

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import os
 import signal
 import socket
 import sys
-import traceback
+import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, final
 
 from bide.config import Config
 from bide.gateway.asgi import Application
+from bide.observe import logs
+from bide.worker.loading import ApplicationError, load
 from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
-
-class ApplicationError(Exception):
-    """The application cannot be had; the message says what to do."""
+#: What is left of an application behind the drain gets that long to end, seconds.
+LEAVE: Final = 1.0
 
 
 @final
@@ -67,11 +67,18 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     """Serve until SIGINT or SIGTERM, then drain; a second signal stops at once. Keyword arguments as those of Config.
 
     app: the application, or "module:attribute" to import it from. Raises ApplicationError, ListenError, LifespanError, ConfigError.
+    Sets up logging. If threads of the application do not end behind the drain, the process ends without them.
     """
     config = Config(**options)
+    logs.configure(config.log_level, config.log_format)
+    runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
     application = load(app, config.factory, config.app_dir) if isinstance(app, str) else app
-    with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
+    try:
         runner.run(serve(config, application))
+    finally:
+        closed = leave_within(LEAVE)
+        runner.close()
+        closed.set()
 
 
 async def serve(config: Config, app: Application) -> None:
@@ -104,51 +111,24 @@ async def serve(config: Config, app: Application) -> None:
     _log.info("stopped")
 
 
-def load(name: str, factory: bool, app_dir: str) -> Application:
-    """Import the application `name`, "module:attribute"; the attribute is "app" if not given. Raises ApplicationError."""
-    module_name, _, attributes = name.partition(":")
-    if not module_name:
-        raise ApplicationError(f"{name!r} names no module; name the application as module:attribute")
-    for folder in ("", os.path.abspath(app_dir) if app_dir else ""):  # noqa: PTH100  # the one that was asked for comes first
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise ApplicationError(
-                f"importing {module_name!r} failed: {_said(error)}; install what it needs"
-            ) from error
-        raise ApplicationError(
-            f"there is no module {module_name!r}; check its name, or give its folder as --app-dir"
-        ) from error
-    except Exception as error:
-        raise ApplicationError(f"importing {module_name!r} failed: {_said(error)}") from error
-    for attribute in (attributes or "app").split("."):
-        try:
-            found = getattr(found, attribute)
-        except AttributeError as error:
-            raise ApplicationError(
-                f"module {module_name!r} has no attribute {attribute!r}; name the application as module:attribute"
-            ) from error
-    if factory:
-        try:
-            found = found()
-        except Exception as error:
-            raise ApplicationError(f"the factory {name!r} failed: {_said(error)}") from error
-    if not callable(found):
-        raise ApplicationError(f"{name!r} is not an ASGI application: it cannot be called")
-    application: Application = found
-    return application
+def leave_within(seconds: float, status: int = 0) -> threading.Event:
+    """End the process after that time, unless the event that is returned is set before.
 
+    Threads that an application has started cannot be ended from outside, and tasks that swallow their cancellation neither: the
+    interpreter would wait for them without bound.
+    """
+    done = threading.Event()
 
-def _said(error: Exception) -> str:
-    """Return an error on one line, with the line of the application's code that raised it."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError) or not frames:  # the former names its line itself
-        return text
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})"
+    def watch() -> None:
+        if not done.wait(seconds):
+            _log.warning("threads or tasks of the application do not end: the process ends without them")
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(status)
+
+    threading.Thread(target=watch, name="bide-leave", daemon=True).start()
+    return done
 
 
 def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

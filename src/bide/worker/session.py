@@ -20,7 +20,7 @@ from bide.message import Request
 from bide.observe.journal import peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, running
 from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Address, Clock, CloseMode, CloseReason, State
-from bide.wire import Receiver, Wire
+from bide.wire import GONE, Receiver, Wire
 from bide.worker.shared import BodyProgress, Durations, SendProgress, Shared
 from bide.worker.waiting import changed, flowing
 
@@ -46,7 +46,7 @@ _RELEASE: Final = CloseMode.RELEASE
 _LISTEN: Final = 1.0
 
 # Idle connections that ended so, unannounced, may have crossed a request on its way.
-_UNANNOUNCED: Final = frozenset({CloseReason.IDLE_TIMEOUT, CloseReason.SHED, CloseReason.DRAIN})
+_UNANNOUNCED: Final = frozenset({CloseReason.FIRST_OCTET_TIMEOUT, CloseReason.IDLE_TIMEOUT, CloseReason.DRAIN})
 
 # Ends that answer something other than a request.
 _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT})
@@ -343,6 +343,7 @@ class Session(Receiver):
         shared.counters.ended(reason, connection.served)
         shared.reception.peers.learn(self.host, connection.served)
         shared.door.left(self)
+        self._wire = GONE
         if _log.isEnabledFor(logging.DEBUG):
             detail = f" ({connection.detail})" if connection.detail else ""
             _log.debug(
@@ -391,20 +392,19 @@ class Session(Receiver):
             connection.expire(clock)
             self._give_up(connection)
             return
-        if clock is not _SEND:
-            if clock is not _IDLE and not self._reprieved and self._wire.octets_waiting():
+        if clock is _IDLE and self._wire.unsent():
+            self._slow = True  # the last response is still on its way: no idle connection yet
+            self.settle()
+            return
+        if clock is _IDLE or clock is _FIRST_OCTET:
+            if self._wire.half_close_if_quiet():
+                self._mode = _HALF_CLOSE
+            elif not self._reprieved:
                 self._reprieved = True
                 return
-            if clock is _IDLE:
-                if self._wire.unsent():
-                    self._slow = True  # the last response is still on its way: no idle connection yet
-                    self.settle()
-                    return
-                if self._wire.half_close_if_quiet():
-                    self._mode = _HALF_CLOSE
-                elif not self._reprieved:
-                    self._reprieved = True
-                    return
+        elif clock is not _SEND and not self._reprieved and self._wire.octets_waiting():
+            self._reprieved = True
+            return
         connection.expire(clock)
         if self._mode is _HALF_CLOSE:
             connection.half_closed()
@@ -437,11 +437,13 @@ class Session(Receiver):
 
     def shed(self) -> bool:
         """End an idle connection to make room, unless it has just asked something; return whether it was done."""
-        if self._wire.octets_waiting():
+        if not self._wire.half_close_if_quiet():
             return False
         self.shed_before = True
+        self._mode = _RELEASE
         self._roused().shed()
         self.settle()
+        self._wire.release()
         return True
 
     def break_down(self) -> None:
@@ -501,9 +503,8 @@ class Session(Receiver):
         return self.peer[0] if self.peer is not None else ""
 
     def may_be_shed(self, now: float, newcomer: float) -> bool:
-        """Whether the connection is waiting, and not new by less than `newcomer` seconds."""
-        state = self.state
-        return state is IDLE or (state is NEW and now - self.idle_since >= newcomer)
+        """Whether the connection is at rest, and not new by less than `newcomer` seconds."""
+        return self.connection is None and (self.served > 0 or now - self.idle_since >= newcomer)
 
     # -- Within ---------------------------------------------------------------------------------------------------------
 
@@ -520,7 +521,7 @@ class Session(Receiver):
         if self._exchange is not None and connection.state is not EXCHANGE:
             self._conclude(self._exchange)
         if connection.output and connection.state is not CLOSED:
-            self._wire.write(connection.take_output())
+            self._write(connection)
         if connection.state is CLOSING and self._mode is None:
             self._end(connection)
         if connection.crowded == self.reading:
@@ -541,6 +542,14 @@ class Session(Receiver):
             self.served = connection.served
             self.connection = None
             self._shared.give_back(connection)
+
+    def _write(self, connection: Connection) -> None:
+        bulk = connection.bulk
+        if bulk is not None:
+            connection.bulk = None
+            for piece in bulk:
+                self._wire.write(piece)
+        self._wire.write(connection.take_output())
 
     def _serve(self, connection: Connection, request: Request | None) -> None:
         """Serve a request, and those pipelined behind it as far as they are answered at once."""
@@ -564,8 +573,8 @@ class Session(Receiver):
                     self.settle()
                 return
             turns += 1
-            if len(connection.output) > _GATHERED:
-                self._wire.write(connection.take_output())
+            if connection.bulk is not None or len(connection.output) > _GATHERED:
+                self._write(connection)
             if self.stuck:
                 break
             if turns == _FAIR_REQUESTS:
@@ -595,10 +604,13 @@ class Session(Receiver):
 
     def _go_on(self) -> None:
         """Serve what was pipelined behind the last request, unless the client does not take its answers."""
-        if self._exchange is None and self.connection is not None and not self.stuck:
-            self._serve(self.connection, self.connection.next_request())
-        else:
-            self.settle()
+        try:
+            if self._exchange is None and self.connection is not None and not self.stuck:
+                self._serve(self.connection, self.connection.next_request())
+            else:
+                self.settle()
+        except Exception:
+            self.break_down()
 
     def _conclude(self, exchange: ServedExchange) -> None:
         """The exchange is over: the response is complete, or never will be."""
@@ -664,7 +676,7 @@ class Session(Receiver):
             assert self._exchange is not None
             self.deadline = self._exchange.body_deadline()
         elif clock is _SEND:
-            self._sending = SendProgress(monotonic())
+            self._sending = SendProgress(monotonic(), self._wire.unsent())
             self._shared.register.stuck.add(self)
             self.deadline = self._send_deadline(self._sending)
         else:

@@ -83,9 +83,9 @@ class SendProgress(Progress):
 
     __slots__ = ("unsent",)
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, unsent: int) -> None:
         super().__init__(now)
-        self.unsent = 0  # the next sweep looks
+        self.unsent = unsent
 
     def look(self, now: float, unsent: int) -> None:
         """So many are left."""

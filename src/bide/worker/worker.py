@@ -57,10 +57,12 @@ class Worker:
         self._listeners: list[Listener] = []
         self._shared: Shared
         self._gateway: AsgiGateway
+        self._reception: Reception
         self._journal: Journal | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._tick = tick(config)
         self._gauge: Gauge
+        self._bounds: Bounds
         self._attentive = bool(
             config.health_path
             or config.close_for
@@ -92,19 +94,23 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._hurried = asyncio.Event()
         ours = self._sockets is None and self._config.fd is None
+        self._reception = Reception(
+            self._config.health_path, CloseRules(self._config.close_for), self._config.timeout_idle_least
+        )
         self._listeners = [
             Listener(loop, sock, self._config.backlog, self._accept, self._room, ours=ours) for sock in self._open()
         ]
         try:
             await self._lifespan.startup()
+            self._share(loop)
+            for listener in self._listeners:
+                await listener.accept()
         except BaseException:
             for listener in self._listeners:
                 listener.close()
+            await self._stop_application(0.0)
             raise
-        self._share(loop)
         self._sweep()
-        for listener in self._listeners:
-            await listener.accept()
 
     async def stop(self) -> None:
         """Drain, within the configured time, then end what is left, stop the application and return."""
@@ -112,9 +118,9 @@ class Worker:
         deadline = time.monotonic() + config.drain_timeout
         self._announce()
         await self._hurried_within(config.drain_delay)
-        self._shared.door.close()
-        await asyncio.gather(*(listener.finish() for listener in self._listeners))
         self._drain()
+        await self._finish_listening(deadline - time.monotonic())
+        self._drain()  # those who came last, too
         await self._until_empty(deadline - time.monotonic())
         await self._cut()
         if self._sweeper is not None:
@@ -147,6 +153,8 @@ class Worker:
         shared.attentive = self._attentive or shared.reception.pressed
         if self._config.advertise_keep_alive:
             shared.stamp.advertise(advertised(allowance))
+        if self._gauge.descriptor >= self._bounds.descriptors:  # the application may have taken them
+            shared.door.make_room(self._gauge.descriptor)
         shared.register.sweep(now, 0.0 if shared.standing & DRAINING else self._gauge.idle_timeout - allowance)
 
     # -- Stopping -------------------------------------------------------------------------------------------------------
@@ -165,6 +173,20 @@ class Worker:
         now = time.monotonic()
         for session in shared.register:
             session.drain(now + idle * random.uniform(1 - JITTER, 1))
+
+    async def _finish_listening(self, seconds: float) -> None:
+        """Accept what the kernel has queued, within that time, and until `hurry`; then listen no more."""
+        door = self._shared.door
+        door.last_call()
+        finishing = asyncio.gather(*(listener.finish() for listener in self._listeners))
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        await asyncio.wait((finishing, hurried), timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+        door.close()
+        for unfinished in (finishing, hurried):
+            unfinished.cancel()
+        await asyncio.gather(finishing, hurried, return_exceptions=True)
+        for listener in self._listeners:
+            listener.close()
 
     async def _until_empty(self, seconds: float) -> None:
         """Wait until no connection is left and no application runs, or the time is over."""
@@ -239,12 +261,11 @@ class Worker:
         config = self._config
         self._gateway = AsgiGateway(self._app, loop, config.root_path, self._lifespan.state)
         register = Register()
-        reception = Reception(config.health_path, CloseRules(config.close_for), config.timeout_idle_least)
-        bounds = Bounds(config)
+        bounds = self._bounds = Bounds(config)
         door = Door(
             loop,
             register,
-            reception.peers,
+            self._reception.peers,
             limit=bounds.connections,
             descriptors=bounds.descriptors,
             overflow=config.limit_overflow,
@@ -258,7 +279,7 @@ class Worker:
             limits(config),
             durations(config),
             self._record(loop),
-            reception,
+            self._reception,
             door,
             register,
             0 if config.keep_alive else KEEP_ALIVE_OFF,
