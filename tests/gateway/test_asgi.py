@@ -172,6 +172,18 @@ def test_root_path(serve: Serve) -> None:
     assert scope["raw_path"] == b"/mounted/a%20b"
 
 
+def test_root_path_of_any_letters(serve: Serve) -> None:
+    app = Witness()
+    server = serve(app, root_path="/\u00e9t\u00e9")
+    with server.client() as client:
+        client.get("/a")
+        client.get("*", method="OPTIONS")
+    assert [(scope["path"], scope["raw_path"]) for scope in app.scopes] == [
+        ("/\u00e9t\u00e9/a", b"/%C3%A9t%C3%A9/a"),
+        ("*", b"*"),
+    ]
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PROPFIND", "M-SEARCH", "x", "query"])
 def test_methods(serve: Serve, method: str) -> None:
     app = Witness()

@@ -132,6 +132,27 @@ def test_pieces_that_nobody_took_yet_leave_together() -> None:
     assert only(connection).content == b"ok"
 
 
+@pytest.mark.parametrize("request_head", [GET, GET_10_KEEP])
+def test_a_response_that_is_known_in_full_gets_its_length(request_head: bytes) -> None:
+    """RFC 9110, 8.6; so a client of HTTP/1.0 can keep its connection, too."""
+    connection = begun(request_head)
+    answer(connection, 200, content=b"hello")
+    found = only(connection)
+    assert found.values(b"content-length") == [b"5"]
+    assert found.values(b"transfer-encoding") == []
+    assert found.content == b"hello"
+    assert at(connection) is State.IDLE
+
+
+@pytest.mark.parametrize(("content", "length"), [(b"hello", [b"5"]), (b"", [])])
+def test_the_answer_to_head_tells_a_length_if_the_application_shows_it(content: bytes, length: list[bytes]) -> None:
+    connection = begun(head(b"HEAD / HTTP/1.1", b"Host: a"))
+    answer(connection, 200, content=content)
+    found = only(connection, "HEAD")
+    assert found.values(b"content-length") == length
+    assert found.content == b""
+
+
 def test_a_response_without_length_is_chunked() -> None:
     connection = begun()
     connection.respond(200, [])
@@ -1483,7 +1504,9 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.BODY_REJECTED: lambda: after(begun(CHUNKED_HEAD), lambda c: c.receive(b"x\r\n")),
     CloseReason.EXPECTATION_UNMET: lambda: reason_of(EXPECTING),
     CloseReason.REQUEST_UNREAD: lambda: reason_of(post(b"", b"Content-Length: 100000")),
-    CloseReason.CLOSE_DELIMITED: lambda: reason_of(GET_10_KEEP),
+    CloseReason.CLOSE_DELIMITED: lambda: after(
+        begun(GET_10_KEEP), lambda c: c.respond(200, []), lambda c: c.send(b"ok", True), lambda c: c.send(b"", False)
+    ),
     CloseReason.RESPONSE_CLOSE_OPTION: lambda: after(begun(), lambda c: answer(c, 200, (b"connection", b"close"))),
     CloseReason.RESPONSE_INCOMPLETE: lambda: after(
         begun(), lambda c: c.respond(200, []), lambda c: c.send(b"ok", True), Connection.fail

@@ -24,7 +24,8 @@ def test_health_check(serve: Serve) -> None:
         assert client.get("/healthz", method="HEAD").status == 200
         assert client.get("/healthz?verbose").status == 200
         assert client.get("/healthz/").content == b"hello\n"
-        assert asked == ["/healthz/"]
+        assert client.get("/healthz", method="DELETE").content == b"hello\n", "no health check"
+        assert asked == ["/healthz/", "/healthz"]
         server.drain()
         time.sleep(0.1)
         with server.client() as probe:

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from bide.exchange import DONE, Exchange, Gateway
 from bide.gateway.calls import receive, run
@@ -45,7 +45,7 @@ class AsgiGateway(Gateway):
         self._app = app
         self._loop = loop
         self._root_path = root_path
-        self._raw_root_path = root_path.encode()
+        self._raw_root_path = quote(root_path).encode()
         self._state = state
         # What is filled in for each request. To copy it is the quickest way to a dictionary of this size.
         self._scope: dict[str, Any] = {
@@ -72,12 +72,17 @@ class AsgiGateway(Gateway):
         request = exchange.request
         path = request.path
         text = path.decode("ascii")
+        if "%" in text:
+            text = unquote(text)
+        if self._root_path and path != b"*":
+            text = self._root_path + text
+            path = self._raw_root_path + path
         scope = self._scope.copy()
         scope["asgi"] = _VERSION.copy()
         scope["method"] = request.method.upper()  # the specification asks for it
         scope["scheme"] = exchange.scheme
-        scope["path"] = self._root_path + (unquote(text) if "%" in text else text)
-        scope["raw_path"] = self._raw_root_path + path
+        scope["path"] = text
+        scope["raw_path"] = path
         scope["query_string"] = request.query
         scope["headers"] = request.fields
         scope["client"] = exchange.peer

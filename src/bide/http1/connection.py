@@ -638,14 +638,19 @@ class Connection:
         if self.status in _NO_CONTENT:
             framing = _BODILESS
             self._require_no_content(content, length)
-        elif request.method == "HEAD":
+        elif request.method == "HEAD":  # RFC 9110, 9.3.2: the fields are those of the answer to a GET
             framing = _BODILESS
-            if length < 0 and request.minor:  # RFC 9110, 9.3.2: the fields are those of the answer to a GET
+            if length < 0 and content and not more:
+                self._head += b"Content-Length: %d\r\n" % len(content)
+            elif length < 0 and request.minor:
                 self._head += _CHUNKED_FIELD
         elif length >= 0:
             framing = _LENGTH
             if more or length != len(content):
                 self._count(content, more)
+        elif not more and not self._trailers:  # RFC 9110, 8.6: the size is known
+            framing = _LENGTH
+            self._head += b"Content-Length: %d\r\n" % len(content)
         elif request.minor:
             framing = _CHUNKED
         else:

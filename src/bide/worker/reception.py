@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from bide.message import Request
 from bide.terms import DRAINING, PRESSED, UNNEEDED, Address
@@ -22,6 +22,9 @@ def _answer(status: int, content: bytes, *more: tuple[bytes, bytes]) -> Answer:
     fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(content)), *more]
     return Answer(status, fields, content)
 
+
+# What a health check asks with; the rest is the application's.
+_SAFE: Final = frozenset({"GET", "HEAD"})
 
 _HEALTHY = _answer(200, b"ok\n", (b"cache-control", b"no-store"))
 _STOPPING = _answer(503, b"stopping\n", (b"cache-control", b"no-store"))
@@ -62,6 +65,6 @@ class Reception:
         """
         if refused:
             return self._refusal
-        if self._health and request.path == self._health:
+        if self._health and request.path == self._health and request.method in _SAFE:
             return _STOPPING if standing & DRAINING else _HEALTHY
         return None
