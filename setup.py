@@ -35,6 +35,7 @@ _COMPILED: Final = (
     "transport/aio.py",
     "observe/counters.py",
     "observe/journal.py",
+    "worker/door.py",
     "worker/peers.py",
     "worker/reception.py",
     "worker/register.py",

@@ -64,7 +64,7 @@ class _NoWire(Wire):
     def resume_reading(self) -> None:
         pass
 
-    def half_close(self) -> None:
+    def half_close(self, last: bytes) -> None:
         pass
 
     def release(self) -> None:

@@ -57,8 +57,8 @@ class Wire(ABC):
         """Report octets again."""
 
     @abstractmethod
-    def half_close(self) -> None:
-        """Flush, shut the sending side, go on reading, and report `flushed`."""
+    def half_close(self, last: bytes) -> None:
+        """Send `last`, flush, shut the sending side, go on reading, and report `flushed`."""
 
     @abstractmethod
     def half_close_if_quiet(self) -> bool:
@@ -119,7 +119,7 @@ class Gone(Wire):
     def resume_reading(self) -> None:
         pass
 
-    def half_close(self) -> None:
+    def half_close(self, last: bytes) -> None:
         pass
 
     def half_close_if_quiet(self) -> bool:

@@ -138,7 +138,7 @@ def test_delayed_network(serve: Serve) -> None:
             ending = client.ending()
             assert (ending.how, ending.rest) == ("fin", b"")
         server.until(lambda: server.counters.race_lost == 4)
-    assert server.ends(wait=False) == {"idle_timeout": 4}
+    assert server.ends() == {"idle_timeout": 4}
 
 
 def test_not_counted_where_nothing_was_lost(serve: Serve) -> None:

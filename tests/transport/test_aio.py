@@ -167,14 +167,15 @@ def test_release_flushes(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("last", [0, 10, 3_000_000])
 @pytest.mark.parametrize("size", [0, 10, 3_000_000])
-def test_half_close_flushes_and_goes_on_reading(play: Play, size: int) -> None:
+def test_half_close_flushes_and_goes_on_reading(play: Play, size: int, last: int) -> None:
     async def scene() -> None:
         async with connected(receive_buffer=4096) as (ear, peer):
             if size:
                 ear.wire.write(bytes(size))
-            ear.wire.half_close()
-            assert len(await peer.read(size)) == size
+            ear.wire.half_close(b"1" * last)
+            assert await peer.read(size + last) == bytes(size) + b"1" * last
             assert await peer.ending() == "fin"
             await until(lambda: "flushed" in ear.heard)
             assert ear.heard.count("flushed") == 1
@@ -279,7 +280,7 @@ def test_orders_to_a_wire_that_is_no_more(play: Play) -> None:
                         wire.write(b"into the void")
                     wire.pause_reading()
                     wire.resume_reading()
-                    wire.half_close()
+                    wire.half_close(b"")
                     wire.unsent()
                     wire.octets_waiting()
                     wire.broken()
@@ -304,7 +305,7 @@ def test_half_close_that_meets_a_reset(play: Play) -> None:
                     ear.wire.write(bytes(size))
                 peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 peer.sock.close()
-                ear.wire.half_close()
+                ear.wire.half_close(b"")
                 await ear.gone.wait()
 
     play(scene)

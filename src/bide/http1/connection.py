@@ -106,7 +106,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 @final
 class Connection:
-    """See the module. Attributes to read, never to set:
+    """See the module. Attributes to read, never to set, but for the last:
 
     state: where the connection is in its life.
     reason: why it ends, once it does; the first reason wins.
@@ -122,6 +122,7 @@ class Connection:
     pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
     unserved: a request that was answered before it was handed out, since what is there of its body is wrong; for the log.
+    spare: the owner's: another one that stands for no connection at the moment, as this one.
     """
 
     __slots__ = (
@@ -156,6 +157,7 @@ class Connection:
         "reason",
         "sent",
         "served",
+        "spare",
         "state",
         "status",
         "unserved",
@@ -165,6 +167,7 @@ class Connection:
         """`standing`: facts that hold for every exchange of this connection."""
         self._limits = limits
         self._stamp = stamp
+        self.spare: Connection | None = None
         self.begin(standing, 0)
         self.reason: CloseReason | None = None
         self.announced: CloseReason | None = None  # of an announced close the connection ends: no need to reset it

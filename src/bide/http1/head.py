@@ -59,7 +59,8 @@ def read_head(head: bytes, limits: Limits) -> Request:
     Raises Rejected with the status that is exact: 400, 414, 417, 431, 501 or 505.
     """
     lines = head.split(b"\r\n")
-    request_line = lines.pop(0)
+    request_line = lines[0]
+    del lines[0]
     if len(head) >= limits.small:
         _require_bounds(head, request_line, limits)
     if len(lines) > limits.fields:

@@ -79,6 +79,9 @@ _KINDS: Final[dict[bytes, int]] = {
 _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 256
 _kinds: Final[dict[bytes, int]] = {}
+# Content lengths of so many digits are remembered as numbers; that there are few of them is the bound.
+_SHORT: Final = 4
+_lengths: Final[dict[bytes, int]] = {}
 _known_lines: Final[dict[tuple[bytes, ...], bytes]] = {}
 
 
@@ -141,9 +144,11 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
         except KeyError:
             kind = _kind(name)
         if kind == _LENGTH:
-            declared = int(value) if value.isdigit() else UNDECLARED
-            if declared < 0 or length != UNDECLARED:
-                raise Misuse(f"malformed or repeated Content-Length {value!r}")
+            declared = _lengths.get(value)
+            if declared is None:
+                declared = _read_length(value)
+            if length != UNDECLARED:
+                raise Misuse("more than one Content-Length")
             length = declared
         elif not is_value(value):
             raise Misuse(f"control octet in the value of {name!r}: {value!r}")
@@ -169,6 +174,16 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
             _remember(field)
         lines += (name, b": ", value, b"\r\n")
     return b"".join(lines), length, said
+
+
+def _read_length(value: bytes) -> int:
+    """Return a Content-Length as a number. Raises Misuse if it is none."""
+    if not value.isdigit():
+        raise Misuse(f"malformed Content-Length {value!r}")
+    length = int(value)
+    if len(value) <= _SHORT:
+        _lengths[value] = length
+    return length
 
 
 def _remember(field: tuple[bytes, ...]) -> None:

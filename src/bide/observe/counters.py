@@ -45,7 +45,10 @@ class Counters:
 
     def gap(self, seconds: float) -> None:
         """Count a request that came after its connection was idle for so long."""
-        self.gaps[min(int(seconds * 1000.0).bit_length(), _BUCKETS - 1)] += 1
+        if seconds < 0.001:  # as on every busy connection
+            self.gaps[0] += 1
+        else:
+            self.gaps[min(int(seconds * 1000.0).bit_length(), _BUCKETS - 1)] += 1
 
     def lost_race(self) -> None:
         """Count a request that crossed the close of its idle connection, and name the remedy, now and then."""

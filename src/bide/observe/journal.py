@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TextIO, final
 
 from bide.terms import Address, CloseReason
-
-#: Called once per request: peer, method, target, minor version, status, octets of content, seconds, number, reason.
-Record = Callable[[Address | None, str, bytes, int, int, int, float, int, CloseReason | None], None]
 
 
 def peer_name(peer: Address | None) -> str:
@@ -21,20 +19,20 @@ def peer_name(peer: Address | None) -> str:
     return ascii(peer[0])[1:-1] if peer[1] is None else f"{peer[0]}:{peer[1]}"
 
 
-@final
-class Journal:
+class Journal(ABC):
     """Lines are collected and written together, once per pass of the event loop: `schedule` has `flush` called soon."""
 
-    __slots__ = ("_lines", "_schedule", "_stamp", "_stamped", "_stream")
+    __slots__ = ("_lines", "_now", "_schedule", "_stamped", "_stream")
 
     def __init__(self, stream: TextIO, schedule: Callable[[Callable[[], None]], object]) -> None:
         self._stream = stream
         self._schedule = schedule
         self._lines: list[str] = []
         self._stamped = 0
-        self._stamp = ""
+        self._now = ""  # the time of day when the first of these lines was recorded, as text (RFC 3339, UTC)
 
-    def plain(
+    @abstractmethod
+    def record(
         self,
         peer: Address | None,
         method: str,
@@ -46,44 +44,7 @@ class Journal:
         number: int,
         reason: CloseReason | None,
     ) -> None:
-        """Record a request as a line for people."""
-        end = "" if reason is None else f" close={reason.value}"
-        text = target.decode("latin-1")
-        if '"' in text or "\\" in text:
-            text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
-        self._add(
-            f'{self._now()} {peer_name(peer)} "{method} {text} HTTP/1.{minor}"'
-            f" {status} {octets} {seconds * 1000.0:.1f}ms #{number}{end}\n"
-        )
-
-    def json(
-        self,
-        peer: Address | None,
-        method: str,
-        target: bytes,
-        minor: int,
-        status: int,
-        octets: int,
-        seconds: float,
-        number: int,
-        reason: CloseReason | None,
-    ) -> None:
-        """Record a request as a JSON object on one line."""
-        row = {
-            "time": self._now(),
-            "level": "info",
-            "event": "request",
-            "peer": peer_name(peer),
-            "method": method,
-            "target": target.decode("latin-1"),
-            "version": f"1.{minor}",
-            "status": status,
-            "bytes": octets,
-            "duration_ms": round(seconds * 1000.0, 3),
-            "request": number,
-            "close": None if reason is None else reason.value,
-        }
-        self._add(json.dumps(row) + "\n")
+        """Record a request. octets: of content. number: the how many-th it was on its connection. reason: why that ends."""
 
     def flush(self) -> None:
         """Write what was recorded. A stream that takes nothing any more loses the lines, not the server."""
@@ -97,15 +58,80 @@ class Journal:
         except (OSError, ValueError):
             pass
 
-    def _add(self, line: str) -> None:
-        if not self._lines:
-            self._schedule(self.flush)
-        self._lines.append(line)
-
-    def _now(self) -> str:
-        """The time of day as text (RFC 3339, UTC), made once a second."""
+    def begin(self) -> None:
+        """The first line is about to be recorded."""
+        self._schedule(self.flush)
         now = int(time.time())
         if now != self._stamped:
             self._stamped = now
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-        return self._stamp
+            self._now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+@final
+class TextJournal(Journal):
+    """For people."""
+
+    __slots__ = ()
+
+    def record(
+        self,
+        peer: Address | None,
+        method: str,
+        target: bytes,
+        minor: int,
+        status: int,
+        octets: int,
+        seconds: float,
+        number: int,
+        reason: CloseReason | None,
+    ) -> None:
+        """Record a request as a line."""
+        if not self._lines:
+            self.begin()
+        text = target.decode("latin-1")
+        if '"' in text or "\\" in text:
+            text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
+        end = "" if reason is None else f" close={reason.value}"
+        # With the operator it takes three quarters of the time that an f-string does, compiled.
+        self._lines.append(
+            '%s %s "%s %s HTTP/1.%d" %d %d %.1fms #%d%s\n'  # noqa: UP031
+            % (self._now, peer_name(peer), method, text, minor, status, octets, seconds * 1000.0, number, end)
+        )
+
+
+@final
+class JsonJournal(Journal):
+    """For machines."""
+
+    __slots__ = ()
+
+    def record(
+        self,
+        peer: Address | None,
+        method: str,
+        target: bytes,
+        minor: int,
+        status: int,
+        octets: int,
+        seconds: float,
+        number: int,
+        reason: CloseReason | None,
+    ) -> None:
+        """Record a request as an object on one line."""
+        if not self._lines:
+            self.begin()
+        row = {
+            "time": self._now,
+            "level": "info",
+            "event": "request",
+            "peer": peer_name(peer),
+            "method": method,
+            "target": target.decode("latin-1"),
+            "version": f"1.{minor}",
+            "status": status,
+            "bytes": octets,
+            "duration_ms": round(seconds * 1000.0, 3),
+            "request": number,
+            "close": None if reason is None else reason.value,
+        }
+        self._lines.append(json.dumps(row) + "\n")

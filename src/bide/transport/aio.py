@@ -10,7 +10,6 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Iterator
 from typing import Final, final
 
 from bide.terms import Address
@@ -108,11 +107,17 @@ class AioWire(Wire):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def half_close(self) -> None:
-        """Flush, shut the sending side, report `flushed`."""
+    def half_close(self, last: bytes) -> None:
+        """Send the last octets, flush, shut the sending side, report `flushed`."""
         transport = self._transport
         if transport.is_closing():
             return
+        if (
+            last and not transport.get_write_buffer_size()
+        ):  # as nearly always: the event loop would do it in a later pass
+            last = last[self._send(last) :]
+        if last:
+            transport.write(last)
         if transport.get_write_buffer_size():
             self._flushing = True
             transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
@@ -134,13 +139,27 @@ class AioWire(Wire):
         """Send FIN at once. The event loops would in a later pass: a long time for a request to arrive in."""
         if self._fd < 0:
             return False
+        sock = _borrowed(self._fd)
         try:
-            with _socket(self._fd) as sock:
-                sock.shutdown(socket.SHUT_WR)
+            sock.shutdown(socket.SHUT_WR)
         except OSError:  # the peer has reset it
             self._transport.abort()
             return False
+        finally:
+            sock.detach()
         return True
+
+    def _send(self, data: bytes) -> int:
+        """Send what the kernel takes at once; return how many octets that was."""
+        if self._fd < 0:
+            return 0
+        sock = _borrowed(self._fd)
+        try:
+            return sock.send(data)
+        except OSError:  # it takes nothing now, or the peer has reset it, which others will find
+            return 0
+        finally:
+            sock.detach()
 
     def release(self) -> None:
         """Flush, then close."""
@@ -149,8 +168,10 @@ class AioWire(Wire):
     def abort(self) -> None:
         """Close with RST."""
         if self._fd >= 0:
-            with _socket(self._fd) as sock, contextlib.suppress(OSError):  # a Unix socket knows no RST
+            sock = _borrowed(self._fd)
+            with contextlib.suppress(OSError):  # a Unix socket knows no RST
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            sock.detach()
             self._transport.abort()
 
     # -- Questions ------------------------------------------------------------------------------------------------------
@@ -189,11 +210,13 @@ class AioWire(Wire):
     def watch_peer(self) -> None:
         """Turn TCP keep-alive on."""
         if self._fd >= 0:
-            with _socket(self._fd) as sock, contextlib.suppress(OSError):
+            sock = _borrowed(self._fd)
+            with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
                     if hasattr(socket, name):
                         sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _PROBE)
+            sock.detach()
 
     def descriptor(self) -> int:
         """The file descriptor's number."""
@@ -208,14 +231,12 @@ class AioWire(Wire):
         return self._entrance.local or address(self._transport.get_extra_info("sockname"))
 
 
-@contextlib.contextmanager
-def _socket(fd: int) -> Iterator[socket.socket]:
-    """Lend a socket object for a descriptor that the event loop owns: its own objects refuse some calls."""
-    sock = socket.socket(fileno=fd)
-    try:
-        yield sock
-    finally:
-        sock.detach()
+def _borrowed(fd: int) -> socket.SocketType:
+    """Return a socket object for a descriptor that the event loop owns, whose own objects refuse some calls; to be detached.
+
+    That family and type are named spares the system calls that would find them out. Nothing here depends on them.
+    """
+    return socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
 
 
 def address(name: object) -> Address | None:

@@ -520,10 +520,10 @@ class Session(Receiver):
             return
         if self._exchange is not None and connection.state is not EXCHANGE:
             self._conclude(self._exchange)
-        if connection.output and connection.state is not CLOSED:
-            self._write(connection)
         if connection.state is CLOSING and self._mode is None:
             self._end(connection)
+        elif connection.output and connection.state is not CLOSED:
+            self._write(connection)
         if connection.crowded == self.reading:
             self.reading = not connection.crowded
             if self.reading:
@@ -549,7 +549,9 @@ class Session(Receiver):
             connection.bulk = None
             for piece in bulk:
                 self._wire.write(piece)
-        self._wire.write(connection.take_output())
+        output = connection.output
+        connection.output = b""
+        self._wire.write(output)
 
     def _serve(self, connection: Connection, request: Request | None) -> None:
         """Serve a request, and those pipelined behind it as far as they are answered at once."""
@@ -619,11 +621,11 @@ class Session(Receiver):
         self._clock = None  # the idle clock begins anew
         exchange.over = True
         exchange.wake()
-        record = self._shared.record
-        if record is not None:
+        journal = self._shared.journal
+        if journal is not None:
             connection = exchange.connection
             request = exchange.request
-            record(
+            journal.record(
                 self.peer,
                 request.method,
                 request.target,
@@ -637,11 +639,11 @@ class Session(Receiver):
 
     def _end(self, connection: Connection) -> None:
         """Give the order to end."""
-        record = self._shared.record
-        if record is not None and self._mode is None and connection.status:
+        journal = self._shared.journal
+        if journal is not None and self._mode is None and connection.status:
             sent, request = connection.sent, connection.unserved
             if request is not None:
-                record(
+                journal.record(
                     self.peer,
                     request.method,
                     request.target,
@@ -653,11 +655,19 @@ class Session(Receiver):
                     connection.reason,
                 )
             elif connection.reason in _NO_REQUEST:
-                record(self.peer, "-", b"-", 1, connection.status, sent, 0.0, connection.served + 1, connection.reason)
+                journal.record(
+                    self.peer, "-", b"-", 1, connection.status, sent, 0.0, connection.served + 1, connection.reason
+                )
         mode = connection.close_mode()
         self._mode = mode
+        if mode is _HALF_CLOSE and connection.bulk is None:
+            last, connection.output = connection.output, b""
+            self._wire.half_close(last)
+            return
+        if connection.output:
+            self._write(connection)
         if mode is _HALF_CLOSE:
-            self._wire.half_close()
+            self._wire.half_close(b"")
         elif mode is _RELEASE:
             self._wire.release()
         else:

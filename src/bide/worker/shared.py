@@ -11,7 +11,7 @@ from bide.http1.connection import Connection
 from bide.http1.limits import Limits
 from bide.http1.response import Stamp
 from bide.observe.counters import Counters
-from bide.observe.journal import Record
+from bide.observe.journal import Journal
 from bide.policy.clocks import progress_deadline
 from bide.terms import Clock
 from bide.worker.door import Door
@@ -119,12 +119,13 @@ class Shared:
         "door",
         "durations",
         "gateway",
+        "journal",
         "limits",
         "loop",
         "reception",
-        "record",
         "register",
         "spare",
+        "spares",
         "stamp",
         "standing",
     )
@@ -135,7 +136,7 @@ class Shared:
         gateway: Gateway,
         limits: Limits,
         durations: Durations,
-        record: Record | None,
+        journal: Journal | None,
         reception: Reception,
         door: Door,
         register: Register,
@@ -148,20 +149,29 @@ class Shared:
         self.gateway = gateway
         self.limits = limits
         self.durations = durations
-        self.record = record
+        self.journal = journal
         self.standing = standing
         self.attentive = False
         self.counters = Counters()
         self.stamp = Stamp()
-        self.spare: list[Connection] = []
+        self.spare: Connection | None = None
+        self.spares = 0
 
     def lend(self, served: int) -> Connection:
         """Return what stands for a connection that was at rest, after so many requests."""
-        connection = self.spare.pop() if self.spare else Connection(self.limits, self.stamp)
+        connection = self.spare
+        if connection is None:
+            connection = Connection(self.limits, self.stamp)
+        else:
+            self.spare = connection.spare
+            self.spares -= 1
+            connection.spare = None
         connection.begin(self.standing, served)
         return connection
 
     def give_back(self, connection: Connection) -> None:
         """Take back what stood for a connection that is at rest again."""
-        if len(self.spare) < _MOST_SPARE:
-            self.spare.append(connection)
+        if self.spares < _MOST_SPARE:
+            connection.spare = self.spare
+            self.spare = connection
+            self.spares += 1

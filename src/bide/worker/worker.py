@@ -16,7 +16,7 @@ from typing import Final, final
 from bide.config import Config
 from bide.gateway.asgi import Application, AsgiGateway
 from bide.gateway.lifespan import Lifespan
-from bide.observe.journal import Journal, Record
+from bide.observe.journal import Journal, JsonJournal, TextJournal
 from bide.observe.snapshot import Snapshot, snapshot
 from bide.policy.admission import HIGH
 from bide.terms import DRAINING, KEEP_ALIVE_OFF, Clock
@@ -278,15 +278,15 @@ class Worker:
             self._gateway,
             limits(config),
             durations(config),
-            self._record(loop),
+            self._open_journal(loop),
             self._reception,
             door,
             register,
             0 if config.keep_alive else KEEP_ALIVE_OFF,
         )
 
-    def _record(self, loop: asyncio.AbstractEventLoop) -> Record | None:
-        if not self._config.access_log:
-            return None
-        self._journal = Journal(sys.stdout, loop.call_soon)
-        return self._journal.json if self._config.log_format == "json" else self._journal.plain
+    def _open_journal(self, loop: asyncio.AbstractEventLoop) -> Journal | None:
+        if self._config.access_log:
+            kind = JsonJournal if self._config.log_format == "json" else TextJournal
+            self._journal = kind(sys.stdout, loop.call_soon)
+        return self._journal
