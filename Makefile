@@ -6,6 +6,11 @@ HOST   ?= 127.0.0.1
 PORT   ?= 8000
 ARGS   ?=
 
+# make takes a space for the end of a name.
+ifneq ($(words $(VENV)),1)
+$(error VENV is "$(VENV)": a path without spaces is needed: make VENV=...)
+endif
+
 BIN  := $(VENV)/bin
 # Those of them that hold Python: mypy refuses a directory that holds none.
 CODE := $(strip $(foreach place,src bench examples tests tools,$(if $(wildcard $(place)/*.py $(place)/*/*.py),$(place))) $(wildcard setup.py))
@@ -33,6 +38,11 @@ serve: $(VENV)/.installed-examples ## serve the example application on HOST:PORT
 test: $(VENV)/.installed-test ## run all tests; ARGS go to pytest
 	@sh tools/system-packages
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: matrix
+matrix: $(VENV)/.installed-test ## run core, gateway and scenario tests pure and compiled, on oldest and newest Python
+	@sh tools/system-packages
+	$(BIN)/python tools/test-matrix.py tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/scenarios $(ARGS)
 
 .PHONY: coverage
 coverage: $(VENV)/.installed-test ## run all tests and list the lines they miss
@@ -69,7 +79,7 @@ bench-quick: $(VENV)/.python ## measure the few figures that matter most
 .PHONY: clean
 clean: ## remove VENV and everything that was made
 	@sh tools/environment remove "$(VENV)"
-	rm -rf bench/.venv build dist htmlcov .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf .venv-matrix bench/.venv build dist htmlcov .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
 	@find src bench examples tests tools -type d '(' -name __pycache__ -o -name '.*_cache' ')' -prune -exec rm -rf {} +
 	@find src -name '*.so' -exec rm -f {} +
 
