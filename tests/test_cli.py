@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bide.cli import main
+from bide.cli import main, octets
 from bide.config import about, options
 from tests.support.program import APPS, Launch, Program, launch, serving
 
@@ -66,6 +66,60 @@ def test_help_names_every_option_in_its_group() -> None:
         assert found[f"--{option.name.replace('_', '-')}"] == about(option).group
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_help_fits(width: int) -> None:
+    for arguments in (["--help"], ["serve", "--help"]):
+        result = CliRunner().invoke(main, arguments, terminal_width=width)
+        assert [line for line in result.output.splitlines() if len(line) > width] == []
+
+
+def test_help_ends_with_what_belongs_to_no_group() -> None:
+    last = bide("serve", "--help").output.partition("\nOther:\n")[2]
+    assert re.findall(r"^  (\S+)", last, re.MULTILINE) == ["APP", "-h,"]
+    assert "--workers" not in bide("serve", "--help").output
+
+
+def test_help_says_what_zero_means() -> None:
+    text = " ".join(bide("serve", "--help").output.split())
+    assert "[default: no limit]" in text
+    assert "[default: none]" in text
+    assert "(as uvicorn) [default: 8000]" in text
+
+
+def test_an_application_in_the_place_of_a_command() -> None:
+    result = bide("good:app", "--port", "80")
+    assert result.exit_code == 2
+    assert "Did you mean: bide serve good:app --port 80\n" in result.output
+    assert "Did you mean" not in bide("dance").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "4"], "bide has no --workers yet"),
+        (["--reload"], "bide has no --reload yet"),
+        (["--reload-dir=src"], "bide has no --reload-dir yet"),
+        (["--ssl-keyfile", "x"], "bide has no --ssl-keyfile yet"),
+        (["--proxy-headers"], "bide has no --proxy-headers yet"),
+        (["--env-file=.env"], "bide has no --env-file yet"),
+        (["--http", "h11"], "bide has no --http"),
+        (["--no-server-header"], "bide has no --no-server-header"),
+    ],
+)
+def test_flags_that_only_uvicorn_has(arguments: list[str], message: str) -> None:
+    result = bide("serve", "x:y", *arguments)
+    assert result.exit_code == 2
+    assert result.output == f"{message}: see README, Coming from uvicorn\n"
+
+
+def test_octets() -> None:
+    assert [octets(text) for text in ("0", "65536", "64K", "512m", "1G")] == [0, 65536, 65536, 536870912, 1073741824]
+    for text in ("", "K", "5X", "1.5G", "many"):
+        result = bide("serve", "x:y", "--limit-memory", text)
+        assert result.exit_code == 2
+        assert "64K" in result.output
+
+
 def test_help_shows_defaults_and_other_names() -> None:
     text = " ".join(bide("serve", "--help").output.split())
     assert "[default: 8000]" in text
@@ -96,11 +150,17 @@ def test_wrong_usage(arguments: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--port", "-1"], "port is -1"),
-        (["--port", "70000"], "port"),
-        (["--timeout-idle", "0"], "timeout_idle is 0"),
-        (["--uds", "/x", "--fd", "3"], "uds and fd"),
-        (["--limit-head", "1000", "--limit-target", "2000"], "limit_target"),
+        (["--port", "-1"], "bide: --port is -1, "),
+        (["--port", "70000"], "bide: --port is 70000, "),
+        (
+            ["--timeout-idle", "0"],
+            "bide: --timeout-idle is 0, but at least 0.001 is needed; --no-keep-alive closes after",
+        ),
+        (["--uds", "/x", "--fd", "3"], "bide: --uds and --fd exclude each other"),
+        (["--limit-head", "1000", "--limit-target", "2000"], "--limit-head is smaller than --limit-target"),
+        (["--root-path", "port"], "bide: --root-path is 'port', "),
+        (["--health-path", "health"], "bide: --health-path is 'health', "),
+        (["--close-for", "uds"], "bide: --close-for: 'uds' is no rule"),
         (["--close-for", "nonsense"], "nonsense"),
         (["--close-for", "peer:nonsense"], "nonsense"),
     ],
@@ -165,7 +225,9 @@ def test_environment(launch: Launch) -> None:
 
 
 def test_command_line_wins_over_the_environment(launch: Launch) -> None:
-    program = launch(*serving("asyncio"), env={"BIDE_PORT": "1", "BIDE_LOOP": "nonsense", "BIDE_LIFESPAN": "on"})
+    program = launch(
+        *serving("asyncio"), "--workers", "1", env={"BIDE_PORT": "1", "BIDE_LOOP": "nonsense", "BIDE_LIFESPAN": "on"}
+    )
     with program.client() as client:
         assert client.get().status == 200
 
@@ -190,7 +252,7 @@ def test_repeated_option(launch: Launch) -> None:
 
 
 def test_levels_and_quiet(launch: Launch, tmp_path: Path) -> None:
-    program = launch(*serving("auto"), "--uds", str(tmp_path / "x"), "--log-level", "warning", "--no-access-log")
+    program = launch(*serving("auto"), "--uds", str(tmp_path / "x"), "--log-level", "WARNING", "--no-access-log")
     deadline = time.monotonic() + 20
     while not (tmp_path / "x").exists():
         assert time.monotonic() < deadline

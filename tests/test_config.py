@@ -50,12 +50,53 @@ def test_durations_have_the_form_of_their_names() -> None:
         ("limit_requests", -1),
         ("drain_timeout", -0.1),
         ("timeout_idle", float("nan")),
+        ("port", "8000"),
+        ("port", 8000.0),
+        ("port", True),
+        ("port", None),
+        ("timeout_idle", "75"),
+        ("timeout_idle", True),
+        ("factory", 1),
+        ("host", b"127.0.0.1"),
+        ("uds", 3),
+        ("close_for", "path:/x"),
+        ("close_for", (b"path:/x",)),
+        ("loop", "trio"),
+        ("loop", None),
+        ("log_level", "trace"),
+        ("log_level", 10),
+        ("health_path", "health"),
+        ("root_path", "api"),
+        ("root_path", "/api/"),
+        ("root_path", "/"),
     ],
 )
-def test_impossible_values(name: str, value: float) -> None:
+def test_impossible_values(name: str, value: object) -> None:
     options: dict[str, Any] = {name: value}
     with pytest.raises(ConfigError, match=name):
         Config(**options)
+
+
+def test_possible_values() -> None:
+    assert Config(log_level="INFO").log_level == "info"  # type: ignore[arg-type]  # as in a shell
+    assert Config(timeout_idle=95).timeout_idle == 95
+    assert Config(health_path="/health", root_path="/api", close_for=("path:/x",)) != Config()
+    rules: Any = ["path:/x"]
+    assert Config(close_for=rules) != Config()
+
+
+def test_persistence_is_switched_off_otherwise() -> None:
+    with pytest.raises(ConfigError, match=r"timeout_idle is 0, but .*; keep_alive=False closes after each response"):
+        Config(timeout_idle=0)
+
+
+def test_what_zero_means_is_said_where_it_is_the_default() -> None:
+    for option in options():
+        known = about(option)
+        if known.zero:
+            assert option.default == 0, option.name
+        if option.name.startswith("limit_"):
+            assert known.zero or option.default, option.name
 
 
 def test_impossible_together() -> None:

@@ -13,14 +13,13 @@ import dataclasses
 import re
 import sys
 import textwrap
-import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bide.config import Config, about, options
+from bide.config import Config, about, kind_of, options
 from bide.http1.lifetime import TRANSITIONS
 from bide.policy.clocks import EXPIRIES, running
 from bide.terms import REASONS, Clock, Input, State
@@ -430,12 +429,15 @@ def reasons_table() -> str:
     )
 
 
-def _default(value: object) -> str:
-    if value is None or value == "":
+def _default(option: dataclasses.Field[Any]) -> str:
+    value = option.default
+    if value in (None, "", ()):
         return ""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    zero = about(option).zero
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text} ({zero})" if zero else text
 
 
 def _flags(option: dataclasses.Field[Any], kind: object) -> str:
@@ -448,18 +450,15 @@ def _flags(option: dataclasses.Field[Any], kind: object) -> str:
 
 def options_tables() -> str:
     """Every option, a table for each group."""
-    kinds = typing.get_type_hints(Config)
     groups: dict[str, list[Sequence[str]]] = {}
     for option in options():
         known = about(option)
-        kind = kinds[option.name]
-        if isinstance(kind, types.UnionType):
-            kind = kind.__args__[0]
+        kind = kind_of(option)
         text = known.help
         if typing.get_origin(kind) is typing.Literal:
             text += f" One of {', '.join(f'`{choice}`' for choice in kind.__args__)}."
         groups.setdefault(known.group, []).append(
-            (_flags(option, kind), _default(option.default), f"`BIDE_{option.name.upper()}`", text, known.precedent)
+            (_flags(option, kind), _default(option), f"`BIDE_{option.name.upper()}`", text, known.precedent)
         )
     head = ("option", "default", "environment", "what it is", "precedent")
     return "\n\n".join(f"### {group}\n\n{_table(head, rows)}" for group, rows in groups.items())

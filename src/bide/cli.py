@@ -5,35 +5,122 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import platform
+import re
+import shlex
 import sys
-import types
 import typing
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 
-from bide.config import Config, ConfigError, about, options
+from bide.config import ConfigError, about, kind_of, options
 from bide.gateway.lifespan import LifespanError
 from bide.http1 import connection
 from bide.transport.listeners import ListenError
 from bide.worker.loading import ApplicationError
 from bide.worker.server import LEAVE, leave_within, run
 
-_TYPES: Final = typing.get_type_hints(Config)
+# Flags of uvicorn's that there are not: those that may come, and those that something else stands for.
+_NOT_YET: Final = (
+    "--workers",
+    "--reload",
+    "--ssl-",
+    "--ws",
+    "--env-file",
+    "--proxy-headers",
+    "--no-proxy-headers",
+    "--forwarded-allow-ips",
+    "--limit-max-requests",
+    "--timeout-worker-healthcheck",
+)
+_NOT_HERE: Final = (
+    "--http",
+    "--interface",
+    "--log-config",
+    "--use-colors",
+    "--no-use-colors",
+    "--header",
+    "--server-header",
+    "--no-server-header",
+    "--date-header",
+    "--no-date-header",
+    "--limit-concurrency",
+    "--h11-max-incomplete-event-size",
+)
+
+# Width of the help's column of flags, in characters: most fit, and 80 characters leave room for the text.
+_FLAGS: Final = 32
+
+# In a message: what is quoted, and the options that it names. `name=False` is how Python says --no-name.
+_NAMED: Final = re.compile(
+    r"""'[^']*'|"[^"]*"|\b(""" + "|".join(sorted((o.name for o in options()), key=len, reverse=True)) + r")\b(=False)?"
+)
+
+
+class _Missing(click.ClickException):
+    """Wrong usage for which one line says what to do."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the line."""
+        click.echo(self.message, file=file, err=file is None)
+
+
+def octets(value: str | int) -> int:
+    """Return a number of octets; K, M or G may follow. (The help has the function's name for a type.)"""
+    match = re.fullmatch(r"(-?\d+)([KMG]?)", str(value).upper())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no number of octets, as 65536, 64K or 512M")
+    return int(match[1]) << 10 * " KMG".find(match[2] or " ")
+
+
+class _Commands(click.Group):
+    """Commands, and a hint where the application stands in the place of one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if ":" not in args[0]:
+                raise
+            hint = f"{error.message} Did you mean: bide serve {shlex.join(args)}"
+            raise click.UsageError(hint, ctx) from None
 
 
 class _Grouped(click.Command):
     """Help with the options in the groups of the table."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; of uvicorn's flags that there are not, say so."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            yet = " yet" if name.startswith(_NOT_YET) else ""
+            if yet or name in _NOT_HERE:
+                raise _Missing(f"bide has no {name}{yet}: see README, Coming from uvicorn") from None
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups; what belongs to none comes last."""
         groups: dict[str, list[tuple[str, str]]] = {}
+        other: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             row = parameter.get_help_record(ctx)
-            if row is not None:
-                groups.setdefault(getattr(parameter, "group", "Other"), []).append(row)
-        for group, rows in groups.items():
+            if isinstance(parameter, _Option):
+                if row is not None:
+                    groups.setdefault(parameter.group, []).append(row)
+            elif isinstance(parameter, click.Argument):
+                other.append((parameter.human_readable_name, "The application: module:attribute."))
+            elif row is not None:
+                other.append(row)
+        for group, rows in (*groups.items(), ("Other", other)):
             with formatter.section(group):
-                formatter.write_dl(rows)
+                formatter.write_dl(rows, col_max=_FLAGS)
 
 
 class _Option(click.Option):
@@ -49,28 +136,50 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
     declared = [f"--{name}", option.name]
     if known.also:
         declared.insert(1, f"--{known.also.replace('_', '-')}")
-    kind: Any = _TYPES[option.name]
-    if isinstance(kind, types.UnionType):
-        kind = kind.__args__[0]
-    extra: dict[str, Any] = {"type": kind}
-    if typing.get_origin(kind) is tuple:
-        extra = {"multiple": True}
+    kind = kind_of(option)
+    extra: dict[str, Any] = {"type": octets if known.octets else kind}
     if kind is bool:
         declared[0] = f"--{name}/--no-{name}" if option.default else f"--{name}"
         extra = {"is_flag": True}
+    elif typing.get_origin(kind) is tuple:
+        extra = {"multiple": True}
     elif typing.get_origin(kind) is typing.Literal:
-        extra = {"type": click.Choice(kind.__args__)}
-    text = known.help if not known.precedent else f"{known.help} ({known.precedent})"
+        extra = {"type": click.Choice(kind.__args__, case_sensitive=False)}
     parameter = _Option(
         declared,
         default=option.default,
-        help=text,
-        show_default=option.default not in (None, "", False, ()),
+        help=" ".join(filter(None, (known.help, known.precedent and f"({known.precedent})", _default(option)))),
         envvar=f"BIDE_{option.name.upper()}",
         **extra,
     )
     parameter.group = known.group
     return parameter
+
+
+def _default(option: dataclasses.Field[Any]) -> str:
+    """Return the default for the help; "" where there is none to speak of."""
+    default = option.default
+    if isinstance(default, bool) or default in (None, "", ()):
+        return ""
+    said = about(option).zero or (f"{default:g}" if isinstance(default, float) else str(default))
+    return f"[default: {said}]"
+
+
+def _one_worker(_ctx: click.Context, _parameter: click.Parameter, count: int) -> None:
+    if count != 1:
+        raise _Missing("bide has no --workers yet: see README, Coming from uvicorn")
+
+
+def _spoken(error: Exception) -> str:
+    """Return what an error says, on one line; a ConfigError in the command line's words."""
+
+    def flag(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
+        return f"--{'no-' if found[2] else ''}{found[1].replace('_', '-')}"
+
+    text = " ".join(str(error).split())
+    return _NAMED.sub(flag, text) if isinstance(error, ConfigError) else text
 
 
 def _version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -86,7 +195,7 @@ def _version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> No
     ctx.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
 def main() -> None:
     """An HTTP/1.1 server for Python applications that manages the lifetime of connections."""
@@ -101,7 +210,7 @@ def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
     try:
         run(app, **values)
     except (ConfigError, ApplicationError, LifespanError, ListenError) as error:
-        click.echo(f"bide: {' '.join(str(error).split())}", err=True)
+        click.echo(f"bide: {_spoken(error)}", err=True)
         status = 1
     leave_within(LEAVE, status)
     sys.exit(status)
@@ -112,6 +221,11 @@ main.add_command(
         "serve",
         callback=_serve,
         help=_serve.__doc__,
-        params=[click.Argument(["app"], envvar="BIDE_APP"), *map(_parameter, options())],
+        params=[
+            click.Argument(["app"], envvar="BIDE_APP"),
+            *map(_parameter, options()),
+            # One is what there is: so uvicorn's most common command line works.
+            click.Option(["--workers"], type=int, default=1, hidden=True, expose_value=False, callback=_one_worker),
+        ],
     )
 )
