@@ -1,6 +1,7 @@
 """bide: an HTTP/1.1 server for Python applications that knows when to keep a connection, when to end it, and can tell why."""
 
-from bide.config import Config
+from bide.config import Config, ConfigError
+from bide.worker.loading import ApplicationError
 from bide.worker.server import Server, run
 
-__all__ = ["Config", "Server", "run"]
+__all__ = ["ApplicationError", "Config", "ConfigError", "Server", "run"]
