@@ -39,6 +39,8 @@ UPLOAD_MAX = 4096 * MIB
 DOWNLOAD_DEFAULT, DOWNLOAD_MAX = 64 * MIB, 1024 * MIB
 TICKS_DEFAULT, TICKS_MAX = 60, 10_000
 INTERVAL_DEFAULT, INTERVAL_MIN, INTERVAL_MAX = 1.0, 0.01, 60.0
+# What an error page says where the error says no more than its status.
+UNSAID = {404: "There is no such page.", 405: "This address is asked in another way."}
 BLOCK = hashlib.shake_256(b"bide").digest(64 * 1024)
 
 
@@ -238,7 +240,8 @@ async def failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if "text/html" in request.headers.get("accept", ""):
         title = HTTPStatus(error.status_code).phrase
-        answer: Response = page("failed", error.status_code, status=error.status_code, title=title, what=error.detail)
+        what = error.detail if error.detail != title else UNSAID.get(error.status_code, "There is no more to say.")
+        answer: Response = page("failed", error.status_code, status=error.status_code, title=title, what=what)
     else:
         answer = JSONResponse({"error": error.detail}, error.status_code)
     answer.headers.update(error.headers or {})

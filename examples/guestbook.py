@@ -42,8 +42,9 @@ class Note:
 
 
 def database_path() -> Path:
-    """Where the notes are kept: `BIDE_EXAMPLE_DB`, or a file in the system's temporary folder."""
-    return Path(os.environ.get("BIDE_EXAMPLE_DB") or Path(tempfile.gettempdir()) / "bide-example.sqlite3")
+    """Where the notes are kept: `BIDE_EXAMPLE_DB`, or a file in the system's temporary folder, one for each user."""
+    default = Path(tempfile.gettempdir()) / f"bide-example-{os.getuid()}.sqlite3"
+    return Path(os.environ.get("BIDE_EXAMPLE_DB") or default)
 
 
 def checked(body: object) -> tuple[str, str]:

@@ -159,7 +159,15 @@ def test_a_browser_gets_its_errors_as_pages(visit: Visitor) -> None:
     response = visit("GET", "/nowhere", headers={"Accept": "text/html,*/*;q=0.8"})
     assert response.status_code == 404
     assert response.headers["content-type"].startswith("text/html")
+    assert response.text.partition("<main")[2].count("Not Found") == 1
+    assert "There is no such page." in response.text
     assert visit("GET", "/nowhere").json() == {"error": "Not Found"}
+
+
+def test_each_user_has_a_guestbook(inn: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    guestbook = importlib.import_module("guestbook")
+    monkeypatch.delenv("BIDE_EXAMPLE_DB")
+    assert guestbook.database_path().name == f"bide-example-{os.getuid()}.sqlite3"
 
 
 def test_a_wrong_method_is_405_and_names_the_right_ones(visit: Visitor) -> None:
