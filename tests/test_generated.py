@@ -12,6 +12,11 @@ from bide.policy.clocks import EXPIRIES
 from bide.terms import CloseReason, Input, State
 from tools import generate
 
+PAGES = [
+    str(path.relative_to(generate.ROOT))
+    for folder in (".", "docs", "bench", "examples")
+    for path in sorted((generate.ROOT / folder).glob("*.md"))
+]
 README = (generate.ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -73,6 +78,19 @@ def test_pages_name_no_option_that_is_none() -> None:
 def test_clocks_page_has_what_every_clock_brings() -> None:
     text = page("docs/lifetime.md")
     assert [clock for clock, expiry in EXPIRIES.items() if f"`{expiry.reason.value}`" not in text] == []
+
+
+def test_design_names_every_module() -> None:
+    named = set(re.findall(r"\w+", page("docs/design.md").partition("```")[2].partition("```")[0]))
+    modules = {path.stem for path in (generate.ROOT / "src/bide").rglob("*.py")} - {"__init__", "__main__"}
+    assert modules - named == set()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    place = (generate.ROOT / name).parent
+    links = re.findall(r"\]\(([^):#]+)[^):]*\)", page(name))
+    assert [link for link in links if not (place / link).exists()] == []
 
 
 def test_picture_shows_every_state_and_says_every_transition() -> None:
