@@ -92,10 +92,23 @@ class TextJournal(Journal):
         if '"' in text or "\\" in text:
             text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
         end = "" if reason is None else f" close={reason.value}"
+        tenths = int(seconds * 10000.0 + 0.5)
         # With the operator it takes three quarters of the time that an f-string does, compiled.
         self._lines.append(
-            '%s %s "%s %s HTTP/1.%d" %d %d %.1fms #%d%s\n'  # noqa: UP031
-            % (self._now, peer_name(peer), method, text, minor, status, octets, seconds * 1000.0, number, end)
+            '%s %s "%s %s HTTP/1.%d" %d %d %d.%dms #%d%s\n'  # noqa: UP031
+            % (
+                self._now,
+                peer_name(peer),
+                method,
+                text,
+                minor,
+                status,
+                octets,
+                tenths // 10,
+                tenths % 10,
+                number,
+                end,
+            )
         )
 
 
