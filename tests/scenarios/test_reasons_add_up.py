@@ -36,7 +36,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
             await answer(send, b"bye\n", fields=[(b"connection", b"close")])
         case "/stream":
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"x"})
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
         case "/large":
             await answer(send, bytes(20_000_000))
         case "/refuse":
