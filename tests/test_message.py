@@ -1,10 +1,10 @@
 """A request keeps what it is given, each thing under its own name."""
 
-from bide.message import CHUNKED, Request
+from bide.message import CHUNKED, Field, Request
 
 
 def test_request() -> None:
-    fields = [(b"host", b"a")]
+    fields: list[Field] = [(b"host", b"a")]
     request = Request("GET", b"/a?b", b"/a", b"b", fields, 1, 5, 2, True)
     assert (request.method, request.target, request.path, request.query) == ("GET", b"/a?b", b"/a", b"b")
     assert request.fields is fields

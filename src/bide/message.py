@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
+#: (name in lower case, value). mypyc takes a tuple of a given length apart and makes it anew at each step; this form it hands on.
+Field = tuple[bytes, ...]
+
 #: Value of `Request.length` where the body is chunked: its length is known at its end only.
 CHUNKED: Final = -1
 
@@ -40,7 +43,7 @@ class Request:
         target: bytes,
         path: bytes,
         query: bytes,
-        fields: list[tuple[bytes, bytes]],
+        fields: list[Field],
         minor: int,
         length: int,
         facts: int,

@@ -3,7 +3,7 @@
 import pytest
 
 from bide.config import ConfigError
-from bide.message import Request
+from bide.message import Field, Request
 from bide.terms import Address
 from bide.worker.rules import CloseRules
 
@@ -11,7 +11,7 @@ PEER = ("192.0.2.7", 4000)
 
 
 def asked(path: bytes = b"/", agent: bytes | None = None) -> Request:
-    fields = [] if agent is None else [(b"user-agent", agent)]
+    fields: list[Field] = [] if agent is None else [(b"user-agent", agent)]
     return Request("GET", path, path, b"", fields, 1, 0, 0, False)
 
 

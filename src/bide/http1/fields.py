@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from bide.errors import Rejected
+from bide.message import Field
 
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
@@ -87,7 +88,7 @@ _REPEATING: Final = frozenset(
 
 _names: Final[dict[bytes, bytes]] = {}
 #: Whole field lines that were read before, as octets without CRLF -> (name, value).
-known_lines: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+known_lines: Final[dict[bytes, Field]] = {}
 
 
 def is_token(octets: bytes) -> bool:
@@ -112,7 +113,7 @@ def field_name(octets: bytes) -> bytes | None:
     return name
 
 
-def field_line(line: bytes) -> tuple[bytes, bytes]:
+def field_line(line: bytes) -> Field:
     """Return (name in lower case, value without the white space around it) of one field line without its CRLF.
 
     Raises Rejected(400): no colon, white space before the colon, obsolete folding (5.2), or an octet that does not belong.
@@ -123,7 +124,7 @@ def field_line(line: bytes) -> tuple[bytes, bytes]:
         raise Rejected(400, "malformed field line")
     if not is_value(value):
         raise Rejected(400, "control octet in a field value")
-    field = (name, value.strip(b" \t"))
+    field: Field = (name, value.strip(b" \t"))
     if name in _REPEATING and len(line) <= _LONGEST_LINE:
         if len(known_lines) >= _MOST_LINES:
             known_lines.clear()

@@ -11,7 +11,7 @@ from typing import Final
 from bide.errors import Rejected
 from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members, only
 from bide.http1.limits import Limits
-from bide.message import CHUNKED, Request
+from bide.message import CHUNKED, Field, Request
 from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, EXPECTATION_OPEN, HTTP_1_0
 
 # Methods of the registry (RFC 9110, 9.3; RFC 5789) as text, so that it is made once.
@@ -41,7 +41,7 @@ _SLASH: Final = 0x2F
 _HOST: Final = b"host"
 _MOST_HOSTS: Final = 256
 _LONGEST_HOST_LINE: Final = 255 + len(b"host: :65535")  # a domain name has at most 255 octets (RFC 1035, 2.3.4)
-_hosts: Final[dict[bytes, tuple[bytes, bytes]]] = {}  # field lines of Host that were found valid before
+_hosts: Final[dict[bytes, Field]] = {}  # field lines of Host that were found valid before
 
 # Request lines of HTTP/1.1 in origin-form that were found valid before. Lines with a query are likely to be new each time, and may
 # hold what should not be kept.
@@ -74,8 +74,8 @@ def read_head(head: bytes, limits: Limits) -> Request:
     else:
         method, target, path, query, minor = _read_request_line(request_line)
 
-    fields: list[tuple[bytes, bytes]] = []
-    host: tuple[bytes, bytes] | None = None
+    fields: list[Field] = []
+    host: Field | None = None
     length = b""
     coding: bytes | None = None
     facts = 0 if minor else HTTP_1_0
@@ -214,7 +214,7 @@ def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
         raise Rejected(501, "transfer coding not supported")
 
 
-def _remember_host(line: bytes, field: tuple[bytes, bytes]) -> None:
+def _remember_host(line: bytes, field: Field) -> None:
     """Check a Host field (RFC 9110, 7.2); keep its line so that the next one like it needs no check."""
     if not _is_authority(field[1]):
         raise Rejected(400, "malformed Host field")
@@ -239,7 +239,7 @@ def _is_port(octets: bytes) -> bool:
     return not octets or octets.isdigit()
 
 
-def _other_form(method: str, target: bytes, path: bytes, fields: list[tuple[bytes, bytes]]) -> bytes:
+def _other_form(method: str, target: bytes, path: bytes, fields: list[Field]) -> bytes:
     """Return the path of a target that is not in origin-form; of an absolute one, the authority replaces Host (3.2.2)."""
     if target == b"*":
         if method != "OPTIONS":
