@@ -14,7 +14,7 @@ import pytest
 import bide
 from bide.config import ConfigError
 from bide.gateway.lifespan import LifespanError
-from bide.transport.listeners import ListenError
+from bide.transport.sockets import ListenError
 from bide.worker.loading import ApplicationError
 from bide.worker.server import loop_factory
 from tests.support.apps import Lifespan, hello

@@ -20,7 +20,7 @@ from bide.observe.journal import Journal, Record
 from bide.observe.snapshot import Snapshot, snapshot
 from bide.policy.admission import HIGH
 from bide.terms import DRAINING, KEEP_ALIVE_OFF, Clock
-from bide.transport import listeners
+from bide.transport import sockets
 from bide.transport.listeners import Listener
 from bide.wire import Receiver, Wire
 from bide.worker.door import Door
@@ -251,10 +251,10 @@ class Worker:
             return self._sockets
         config = self._config
         if config.fd is not None:
-            return [listeners.inherited(config.fd)]
+            return [sockets.inherited(config.fd)]
         if config.uds is not None:
-            return [listeners.unix(config.uds)]
-        return listeners.tcp(config.host, config.port)
+            return [sockets.unix(config.uds)]
+        return sockets.tcp(config.host, config.port)
 
     def _share(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make what the connections share."""
