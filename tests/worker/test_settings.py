@@ -9,7 +9,6 @@ from bide import Config
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
 from bide.worker.settings import durations, limits, tick
-from bide.worker.shared import Progress
 
 
 def test_limits_are_passed_on() -> None:
@@ -69,15 +68,3 @@ def test_shorter_clocks_are_looked_at_more_often(shortest: float, least: float, 
     """Never so often that it costs much, never so seldom that a clock is late by more than a part of itself."""
     config = Config(timeout_idle=shortest, timeout_linger=max(2.0, shortest))
     assert least <= tick(config) <= most
-
-
-def test_progress() -> None:
-    progress = Progress(100.0)
-    assert progress.deadline(30.0, 5.0, 0.0) == 130.0
-    assert progress.deadline(30.0, 5.0, 240.0) == 130.0, "nothing came that could be too slow"
-    progress.advance(110.0, 2400)
-    assert progress.deadline(30.0, 5.0, 240.0) == 140.0, "2400 octets are good for ten seconds"
-    progress.exclude(50.0)
-    assert progress.deadline(30.0, 5.0, 240.0) == 190.0, "nobody waited for fifty seconds"
-    progress.advance(161.0, 0)
-    assert progress.deadline(30.0, 5.0, 240.0) == 161.0, "too slow"

@@ -21,7 +21,9 @@ from bide.observe.journal import peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, running
 from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Address, Clock, CloseMode, CloseReason, State
 from bide.wire import GONE, Receiver, Wire
-from bide.worker.shared import BodyProgress, Durations, SendProgress, Shared
+from bide.worker.durations import Durations
+from bide.worker.progress import BodyProgress, SendProgress
+from bide.worker.shared import Shared
 from bide.worker.waiting import changed, flowing
 
 _log = logging.getLogger("bide.connection")

@@ -9,7 +9,7 @@ from bide.config import Config
 from bide.http1.limits import Limits
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
-from bide.worker.shared import Durations
+from bide.worker.durations import Durations
 
 # Ages and idle ends are spread, so that connections that began together do not end together (gRPC A9: 10 percent).
 JITTER: Final = 0.1
