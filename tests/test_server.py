@@ -95,6 +95,8 @@ def test_cannot_start() -> None:
         asyncio.run(program(bide.Server(hello, host="192.0.2.1", port=0)))
     with pytest.raises(ConfigError):
         bide.Server(hello, port=-1)
+    with pytest.raises(ConfigError):
+        bide.Server(hello, close_for=("nonsense",))
     with pytest.raises(TypeError):
         bide.Server(hello, color="red")
     assert sockets() - before == set()

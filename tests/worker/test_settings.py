@@ -8,7 +8,7 @@ import pytest
 from bide import Config
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
-from bide.worker.settings import durations, limits, tick
+from bide.worker.settings import durations, is_attentive, limits, tick
 
 
 def test_limits_are_passed_on() -> None:
@@ -68,3 +68,20 @@ def test_shorter_clocks_are_looked_at_more_often(shortest: float, least: float, 
     """Never so often that it costs much, never so seldom that a clock is late by more than a part of itself."""
     config = Config(timeout_idle=shortest, timeout_linger=max(2.0, shortest))
     assert least <= tick(config) <= most
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, False),
+        ({"limit_connections": 10, "keep_alive": False}, False),
+        ({"health_path": "/health"}, True),
+        ({"close_for": ("path:/x",)}, True),
+        ({"limit_age": 1.0}, True),
+        ({"limit_requests": 1}, True),
+        ({"limit_overflow": 1}, True),
+        ({"limit_connections_per_peer": 1}, True),
+    ],
+)
+def test_attention(options: dict[str, Any], expected: bool) -> None:
+    assert is_attentive(Config(**options)) is expected

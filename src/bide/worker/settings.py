@@ -66,6 +66,21 @@ def durations(config: Config) -> Durations:
     )
 
 
+def is_attentive(config: Config) -> bool:
+    """Whether the server may have something of its own to say to a request: to answer it, or to end the connection with it.
+
+    Under pressure it has, too; see `bide.worker.reception` and `durations`.
+    """
+    return bool(
+        config.health_path
+        or config.close_for
+        or config.limit_age
+        or config.limit_requests
+        or config.limit_overflow
+        or config.limit_connections_per_peer
+    )
+
+
 def tick(config: Config) -> float:
     """Return the time between sweeps: a fraction of the shortest clock, within bounds."""
     shortest = min(durations(config).by_clock.values())

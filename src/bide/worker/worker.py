@@ -29,7 +29,7 @@ from bide.worker.reception import Reception
 from bide.worker.register import Register
 from bide.worker.rules import CloseRules
 from bide.worker.session import Session
-from bide.worker.settings import JITTER, durations, limits, tick
+from bide.worker.settings import JITTER, durations, is_attentive, limits, tick
 from bide.worker.shared import Shared
 
 _log = logging.getLogger("bide")
@@ -49,7 +49,10 @@ class Worker:
     """Serves one application on one event loop."""
 
     def __init__(self, config: Config, app: Application, sockets: Sequence[socket.socket] | None = None) -> None:
-        """`sockets`: bound sockets to listen on, instead of those that the configuration names. They are closed at the end."""
+        """`sockets`: bound sockets to listen on, instead of those that the configuration names. They are closed at the end.
+
+        Raises ConfigError for a rule in `close_for` that is none.
+        """
         self._config = config
         self._app = app
         self._sockets = sockets
@@ -57,20 +60,13 @@ class Worker:
         self._listeners: list[Listener] = []
         self._shared: Shared
         self._gateway: AsgiGateway
-        self._reception: Reception
+        self._reception = Reception(config.health_path, CloseRules(config.close_for), config.timeout_idle_least)
         self._journal: Journal | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._tick = tick(config)
         self._gauge: Gauge
         self._bounds: Bounds
-        self._attentive = bool(
-            config.health_path
-            or config.close_for
-            or config.limit_age
-            or config.limit_requests
-            or config.limit_overflow
-            or config.limit_connections_per_peer
-        )
+        self._attentive = is_attentive(config)
         self._hurried: asyncio.Event
 
     @property
@@ -90,13 +86,10 @@ class Worker:
         return snapshot(shared.counters, states, self._gauge.pressure, self._gauge.allowance, shared.door.paused)
 
     async def start(self) -> None:
-        """Start the application, then listen. Raises LifespanError or ListenError, and then nothing is left open."""
+        """Bind, start the application, then accept. Raises ListenError or LifespanError, and then nothing is left open."""
         loop = asyncio.get_running_loop()
         self._hurried = asyncio.Event()
         ours = self._sockets is None and self._config.fd is None
-        self._reception = Reception(
-            self._config.health_path, CloseRules(self._config.close_for), self._config.timeout_idle_least
-        )
         self._listeners = [
             Listener(loop, sock, self._config.backlog, self._accept, self._room, ours=ours) for sock in self._open()
         ]
