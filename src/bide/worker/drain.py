@@ -12,12 +12,15 @@ from typing import Any, Final, final
 from bide.config import Config
 from bide.gateway.asgi import AsgiGateway
 from bide.gateway.lifespan import Lifespan
-from bide.terms import DRAINING, Clock
+from bide.terms import DRAINING, Clock, State
 from bide.transport.listeners import Listener
 from bide.worker.settings import JITTER
 from bide.worker.shared import Shared
 
 _log = logging.getLogger("bide")
+
+# What of a connection is owed: the rest of a request, or of its answer.
+_UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State.CLOSING})
 
 # How often to look whether nothing is left, seconds.
 _LOOK: Final = 0.02
@@ -64,7 +67,7 @@ class Drain:
     async def application(self) -> None:
         """End what still runs of the application, and let it clean up."""
         await self._cancel_running()
-        await stop_application(self._lifespan, self._hurried, self._deadline + _LAST_FLUSH)
+        await stop_application(self._lifespan, self._hurried, self._seconds_left)
 
     # -- The steps ------------------------------------------------------------------------------------------------------
 
@@ -105,10 +108,13 @@ class Drain:
         """End every connection that is left, and give what was written a moment to leave."""
         register = self._shared.register
         left = list(register)
+        unfinished = sum(session.stuck or session.state in _UNFINISHED for session in left)
         for session in left:
             session.stop()
+        if unfinished:
+            when = "second signal" if self._hurried.is_set() else "drain timeout"
+            _log.warning("%d connections were cut: they were not done at the %s", unfinished, when)
         if left:
-            _log.warning("%d connections were cut: they were not done by the drain timeout", len(left))
             deadline = time.monotonic() + _LAST_FLUSH
             while len(register) and time.monotonic() < deadline and not self._hurried.is_set():
                 await asyncio.sleep(_LOOK)
@@ -144,10 +150,11 @@ class Drain:
         return self._hurried.is_set()
 
 
-async def stop_application(lifespan: Lifespan, hurried: asyncio.Event, deadline: float) -> None:
-    """Tell the application to clean up, and wait for that until the deadline, or until the worker is hurried."""
+async def stop_application(lifespan: Lifespan, hurried: asyncio.Event, seconds: float) -> None:
+    """Tell the application to clean up, and wait for that so long, or until the worker is hurried; then a moment more."""
     cleaning = asyncio.ensure_future(lifespan.shutdown())
-    await _done(cleaning, hurried, max(_LAST_FLUSH, deadline - time.monotonic()))
+    await _done(cleaning, hurried, seconds)
+    await asyncio.wait((cleaning,), timeout=_LAST_FLUSH)
     if not cleaning.done():
         _log.error("the application was not done cleaning up in its lifespan: it is cancelled")
         cleaning.cancel()
