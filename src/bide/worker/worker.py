@@ -34,7 +34,7 @@ from bide.worker.shared import Shared
 
 @final
 class Worker:
-    """Serves one application on one event loop."""
+    """Serves one application on one event loop. What is asked of it before it has started raises RuntimeError."""
 
     def __init__(self, config: Config, app: Application, sockets: Sequence[socket.socket] | None = None) -> None:
         """`sockets`: bound sockets to listen on, instead of those that the configuration names. They are closed at the end.
@@ -46,6 +46,7 @@ class Worker:
         self._sockets = sockets
         self._lifespan = Lifespan(app, config.lifespan)
         self._listeners: list[Listener] = []
+        self._started = False
         self._shared: Shared
         self._gateway: AsgiGateway
         self._reception = Reception(config.health_path, CloseRules(config.close_for), config.timeout_idle_least)
@@ -59,17 +60,19 @@ class Worker:
 
     @property
     def urls(self) -> list[str]:
-        """Where clients connect to."""
+        """Where clients connect to; behind the stop, where they did."""
+        self._require_start()
         return [listener.url for listener in self._listeners]
 
     @property
     def shared(self) -> Shared:
         """What the connections share: counters and register among it."""
+        self._require_start()
         return self._shared
 
     def snapshot(self) -> Snapshot:
         """Return the counters and gauges of this moment."""
-        shared = self._shared
+        shared = self.shared
         states = Counter(session.state for session in shared.register)
         return snapshot(shared.counters, states, self._gauge.pressure, self._gauge.allowance, shared.door.paused)
 
@@ -84,9 +87,11 @@ class Worker:
         try:
             await self._lifespan.startup()
             self._share(loop)
+            self._started = True
             for listener in self._listeners:
                 await listener.accept()
         except BaseException:
+            self._started = False
             for listener in self._listeners:
                 listener.close()
             await stop_application(self._lifespan, self._hurried, 0.0)
@@ -106,6 +111,10 @@ class Worker:
     def hurry(self) -> None:
         """Stop waiting: whatever is unfinished ends now."""
         self._hurried.set()
+
+    def _require_start(self) -> None:
+        if not self._started:
+            raise RuntimeError("the server has not started")
 
     # -- Connections ----------------------------------------------------------------------------------------------------
 
