@@ -484,6 +484,11 @@ class Session(Receiver):
         return IDLE if self.served else NEW
 
     @property
+    def requests(self) -> int:
+        """How many have been begun."""
+        return self.served if self.connection is None else self.connection.served
+
+    @property
     def is_idle(self) -> bool:
         """Whether the idle clock runs."""
         return self._clock is _IDLE

@@ -74,7 +74,9 @@ class Worker:
         """Return the counters and gauges of this moment."""
         shared = self.shared
         states = Counter(session.state for session in shared.register)
-        return snapshot(shared.counters, states, self._gauge.pressure, self._gauge.allowance, shared.door.paused)
+        requests = sum(session.requests for session in shared.register)
+        gauge = self._gauge
+        return snapshot(shared.counters, states, requests, gauge.pressure, gauge.allowance, shared.door.paused)
 
     async def start(self) -> None:
         """Bind, start the application, then accept. Raises ListenError or LifespanError, and then nothing is left open."""
