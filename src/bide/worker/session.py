@@ -432,8 +432,9 @@ class Session(Receiver):
             self._exchange.watch_client(now)
 
     def refuse(self) -> None:
-        """There is no room for this connection: what it asks is answered 503, and it ends."""
+        """There is no room for this connection: what it asks is answered 503, and it ends. It is to ask soon, and not to stay."""
         self._refused = True
+        self.deadline = min(self.deadline, monotonic() + self.durations.by_clock[_LINGER])
         self._shared.attentive = True
         self._roused().note(TURNED_AWAY)
 
