@@ -73,7 +73,7 @@ class _NoWire(Wire):
     def abort(self) -> None:
         pass
 
-    def watch_peer(self) -> None:
+    def probe_peer(self) -> None:
         pass
 
     def half_close_if_quiet(self) -> bool:

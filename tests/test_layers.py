@@ -53,7 +53,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.terms",
         "bide.config",
         "bide.observe",
-        "bide.transport.listeners",
+        "bide.transport.sockets",
         "bide.worker",
         "bide.supervisor",
     ),
@@ -65,6 +65,8 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.message",
         "bide.exchange",
         "bide.config",
+        "bide.gateway.lifespan",
+        "bide.transport.sockets",
         "bide.worker",
         "bide.supervisor",
     ),
@@ -166,7 +168,7 @@ SAMPLE: Final = frozenset(
         ("bide.__init__", "from .config import Config"),
         ("bide.cli", "from bide.probe.dial import dial"),
         ("bide.__main__", "from bide.cli import main"),
-        ("bide.supervisor", "from bide.transport.listeners import bind"),
+        ("bide.supervisor", "from bide.transport.sockets import tcp"),
     ],
 )
 def test_allowed(module: str, source: str) -> None:

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 import bide
 from bide.config import ConfigError
 from bide.gateway.lifespan import LifespanError
-from bide.transport.listeners import ListenError
+from bide.transport.sockets import ListenError
 from bide.worker.loading import ApplicationError
 from bide.worker.server import loop_factory
 from tests.support.apps import Lifespan, hello
@@ -41,6 +42,39 @@ def test_within_a_program(capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(program())
     assert '"GET / HTTP/1.1" 200 6' in capsys.readouterr().out
     assert sockets() - before == set()
+
+
+def test_questions_before_the_start_and_after_the_stop() -> None:
+    server = bide.Server(hello, port=0, access_log=False)
+    questions: list[Callable[[], object]] = [lambda: server.url, lambda: server.urls, server.worker.snapshot]
+
+    def answers() -> list[object]:
+        return [ask() for ask in questions]
+
+    for ask in questions:
+        with pytest.raises(RuntimeError, match="the server has not started"):
+            ask()
+
+    async def program() -> list[object]:
+        async with server:
+            assert await asyncio.to_thread(read, server.url) == b"hello\n"
+            return answers()
+
+    url, urls, _ = asyncio.run(program())
+    assert answers()[:2] == [url, urls]
+    assert server.worker.snapshot()["opened"] == 1
+    assert sum(server.worker.snapshot()["closed"].values()) == 1
+
+
+def test_questions_after_a_start_that_failed() -> None:
+    async def program() -> None:
+        for server in (bide.Server(Lifespan("startup"), port=0), bide.Server(hello, host="192.0.2.1", port=0)):
+            with pytest.raises((LifespanError, ListenError)):
+                await server.worker.start()
+            with pytest.raises(RuntimeError, match="the server has not started"):
+                _ = server.url
+
+    asyncio.run(program())
 
 
 def test_two_in_one_program() -> None:
@@ -95,6 +129,8 @@ def test_cannot_start() -> None:
         asyncio.run(program(bide.Server(hello, host="192.0.2.1", port=0)))
     with pytest.raises(ConfigError):
         bide.Server(hello, port=-1)
+    with pytest.raises(ConfigError):
+        bide.Server(hello, close_for=("nonsense",))
     with pytest.raises(TypeError):
         bide.Server(hello, color="red")
     assert sockets() - before == set()

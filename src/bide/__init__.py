@@ -1,7 +1,9 @@
 """bide: an HTTP/1.1 server for Python applications that knows when to keep a connection, when to end it, and can tell why."""
 
 from bide.config import Config, ConfigError
+from bide.gateway.lifespan import LifespanError
+from bide.transport.sockets import ListenError
 from bide.worker.loading import ApplicationError
 from bide.worker.server import Server, run
 
-__all__ = ["ApplicationError", "Config", "ConfigError", "Server", "run"]
+__all__ = ["ApplicationError", "Config", "ConfigError", "LifespanError", "ListenError", "Server", "run"]

@@ -16,7 +16,7 @@ import click
 from bide.config import ConfigError, about, kind_of, options
 from bide.gateway.lifespan import LifespanError
 from bide.http1 import connection
-from bide.transport.listeners import ListenError
+from bide.transport.sockets import ListenError
 from bide.worker.loading import ApplicationError
 from bide.worker.server import LEAVE, leave_within, run
 

@@ -98,7 +98,7 @@ class Reason(NamedTuple):
     """One row of REASONS: what a close reason means to a reader of the log."""
 
     initiator: Initiator
-    section: str  # of RFC 9112 unless another document is named; "" where it is the server's own rule
+    section: str  # of RFC 9112 unless another document is named
     sentence: str
 
 
@@ -181,7 +181,7 @@ UNNEEDED: Final = 1 << 8  # a rule says that this client needs no persistence
 DRAINING: Final = 1 << 9  # the server is stopping
 LIMIT_REACHED: Final = 1 << 10  # the connection has served its number of requests
 OLD: Final = 1 << 11  # the connection has reached its age
-TURNED_AWAY: Final = 1 << 15  # there is no room for this connection
-PRESSED: Final = 1 << 12  # the server is short of resources and this client gains little from persistence
-HTTP_1_0: Final = 1 << 13  # the request's version is HTTP/1.0
-CLIENT_KEEP_ALIVE: Final = 1 << 14  # the request's Connection field holds `keep-alive`
+TURNED_AWAY: Final = 1 << 12  # there is no room for this connection
+PRESSED: Final = 1 << 13  # the server is short of resources and this client gains little from persistence
+HTTP_1_0: Final = 1 << 14  # the request's version is HTTP/1.0
+CLIENT_KEEP_ALIVE: Final = 1 << 15  # the request's Connection field holds `keep-alive`

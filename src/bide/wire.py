@@ -35,7 +35,7 @@ class Receiver(ABC):
         """After `half_close`: everything written is handed to the kernel, and the sending side shut."""
 
     @abstractmethod
-    def lost(self, error: Exception | None) -> None:
+    def lost(self) -> None:
         """The wire is no more. Comes last, and exactly once."""
 
 
@@ -88,7 +88,7 @@ class Wire(ABC):
         """Whether the kernel knows that the peer is gone for good, reported or not."""
 
     @abstractmethod
-    def watch_peer(self) -> None:
+    def probe_peer(self) -> None:
         """Have the kernel find out by itself whether the peer is still there, so that `broken` can tell."""
 
     @abstractmethod
@@ -140,7 +140,7 @@ class Gone(Wire):
     def broken(self) -> bool:
         return True
 
-    def watch_peer(self) -> None:
+    def probe_peer(self) -> None:
         pass
 
     def descriptor(self) -> int:

@@ -26,7 +26,7 @@ def test_histograms() -> None:
         counters.ended(CloseReason.DRAIN, served)
     for seconds in (0.0, 0.0005, 0.001, 1.0, 10.0**12):
         counters.gap(seconds)
-    shown = snapshot(counters, {}, 0.0, 75.0, paused=False)
+    shown = snapshot(counters, {}, 0, 0.0, 75.0, paused=False)
     assert sum(shown["requests_per_connection"].values()) == 7
     assert shown["requests_per_connection"][1] == 1, "those that served none"
     assert shown["requests_per_connection"][2] == 1, "those that served one"
@@ -40,8 +40,8 @@ def test_snapshot() -> None:
     counters = Counters()
     counters.opened = 2
     counters.ended(CloseReason.SHED, 7)
-    shown = snapshot(counters, {State.IDLE: 1}, 0.25, 30.0, paused=True)
-    assert (shown["opened"], shown["requests"], shown["race_lost"]) == (2, 7, 0)
+    shown = snapshot(counters, {State.IDLE: 1}, 3, 0.25, 30.0, paused=True)
+    assert (shown["opened"], shown["requests"], shown["race_lost"]) == (2, 10, 0)
     assert shown["closed"]["shed"] == 1
     assert set(shown["closed"]) == {reason.value for reason in CloseReason}
     assert shown["states"] == {state.value: int(state is State.IDLE) for state in State}

@@ -88,7 +88,8 @@ def test_request_that_crosses_the_end_of_an_idle_connection(launch: Launch, loop
 @pytest.mark.parametrize("number", SIGNALS)
 def test_second_signal_stops_at_once(launch: Launch, loop: str, number: signal.Signals) -> None:
     program = launch(*serving(loop, "apps:slow"))
-    with program.client() as client:
+    with program.client() as client, program.client() as idle:
+        idle.get()
         client.ask("/30")
         time.sleep(0.2)
         program.signal(number)
@@ -97,6 +98,29 @@ def test_second_signal_stops_at_once(launch: Launch, loop: str, number: signal.S
         again = program.signal(number)
         assert program.wait() == 0
         assert time.monotonic() - again < NOISE
+    program.line("1 connections were cut.*at the second signal")
+
+
+def test_what_was_cut_is_counted(serve: Serve) -> None:
+    """An answer that was not complete is; idle connections owe nothing."""
+    server = serve(slow, drain_idle=10.0, drain_timeout=0.3)
+    server.log.expect("^1 connections were cut.*at the drain timeout")
+    with server.client() as busy, server.client() as idle, server.client():
+        idle.get()
+        busy.ask("/30")
+        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"])
+        server.until(lambda: server.counters.opened == 3)
+        server.stop()
+    assert server._ends() == {"drain": 2, "drain_deadline": 1}
+
+
+def test_nothing_was_cut(serve: Serve) -> None:
+    """Then nothing of it is in the log, which is looked at when the test is over."""
+    server = serve(slow, drain_idle=10.0, drain_timeout=0.3)
+    with server.client() as idle:
+        idle.get()
+        server.stop()
+    assert server._ends() == {"drain": 1}
 
 
 def test_nothing_to_wait_for(launch: Launch, loop: str) -> None:

@@ -5,6 +5,7 @@
 3. It says that it cannot start: the server does not listen; one line, status 1. It says that it could not stop cleanly: a line.
 4. It knows no lifespan: the server goes on without, unless told otherwise.
 5. It hangs: a signal ends the program all the same.
+6. A second signal while connections end leaves it a moment to clean up.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import time
 import pytest
 
 from bide.gateway.lifespan import LifespanError
+from bide.terms import DRAINING
 from tests.support.apps import Lifespan, Message, Receive, Send, hello
 from tests.support.program import Launch, serving
 from tests.support.server import NOISE, Serve
@@ -139,6 +141,33 @@ def test_requests_end_before_the_application_stops(serve: Serve) -> None:
         assert client.response().content == b"hello\n"
     server.stop()
     assert events == ["lifespan.startup", "request", "lifespan.shutdown"]
+
+
+def test_a_moment_to_clean_up(serve: Serve) -> None:
+    events: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await asyncio.sleep(0.3)
+            events.append("clean")
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            await asyncio.sleep(30)
+
+    server = serve(app, lifespan="on", drain_timeout=20.0)
+    server.log.expect("at the second signal")
+    worker = server.server.worker
+    with server.client() as client:
+        client.ask()
+        server.until(lambda: worker.snapshot()["states"]["exchange"])
+        server.drain()
+        server.until(lambda: worker.shared.standing & DRAINING)
+        server.call(worker.hurry)
+        server.stop()
+    assert events == ["clean"]
 
 
 def test_program_whose_application_cannot_start(launch: Launch, loop: str) -> None:

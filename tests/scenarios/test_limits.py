@@ -4,7 +4,7 @@
 2. Every slot is held by an exchange. Newcomers wait in the kernel's queue and are answered as slots become free; nobody gets 503.
 3. The same where all newcomers arrive at once, while the loop is blocked.
 4. With `limit_overflow`: so many are answered 503 with Retry-After at once; those beyond it wait.
-5. With `limit_connections_per_peer`: one address cannot take all slots, others do not notice.
+5. With `limit_connections_per_peer`: one address cannot take all slots, others do not notice. Who is refused and silent goes soon.
 6. Under `ulimit -n 256`, 400 clients: all are answered, ten newcomers too. While nobody asks anything the process is at rest, with the
    queue full and accepting paused; afterwards everything is as before.
 7. Accepting pauses and goes on many times; the kernel's queue is never lost.
@@ -21,7 +21,7 @@ import pytest
 from tests.support.abuse import Child, balanced, client_at, ended, kernel_sockets, queued
 from tests.support.apps import hello, slow
 from tests.support.client import Client, Where
-from tests.support.server import Serve
+from tests.support.server import NOISE, Serve
 
 LIMIT = 20
 NEWCOMERS = 10
@@ -142,6 +142,25 @@ def test_overflow_is_refused_politely(serve: Serve) -> None:
         assert late.get().status == 200
     ends = server.ends()
     assert ends["refused"] == 3
+
+
+@pytest.mark.parametrize("options", [{"limit_connections_per_peer": 1}, {"limit_connections": 1, "limit_overflow": 1}])
+def test_refused_and_silent(serve: Serve, options: dict[str, int]) -> None:
+    """Who is refused and asks nothing does not stay for long: like one who lingers, of whom nothing is expected."""
+    server = serve(slow, timeout_linger=0.5, **options)
+    if "limit_overflow" in options:
+        server.log.expect(FULL)
+    with server.client() as busy:
+        busy.ask("/1.5")
+        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"])
+        with server.client() as silent:
+            begun = time.monotonic()
+            ending = silent.ending()
+            assert (ending.how, ending.rest) == ("fin", b"")
+            assert 0.45 <= ending.at - begun <= 0.5 + NOISE
+        assert busy.response().status == 200
+    ends = server.ends()
+    assert ends == {"first_octet_timeout": 1, "client_eof_idle": 1}
 
 
 def test_limit_per_peer(serve: Serve) -> None:

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from bide.terms import CloseReason
 from bide.transport.aio import AioWire
 from bide.worker.session import ServedExchange, Session
 from tests.support.abuse import add_up, balanced, kernel_sockets
@@ -244,6 +245,31 @@ def test_reasons_add_up(serve: Serve) -> None:
         logging.WARNING
     ):  # of a limit that is small, and of requests that crossed an end
         server.log.expect(re.escape(warning))
+
+
+def test_requests_are_counted_as_they_come(serve: Serve) -> None:
+    """Those of open connections too, be they at rest or not, and none of them twice."""
+    server = serve(slow)
+
+    def counted() -> int:
+        return server.call(server.server.worker.snapshot)["requests"]
+
+    with server.client() as client, server.client() as other:
+        assert counted() == 0
+        for count in (1, 2):
+            client.get()
+            assert counted() == count
+        client.ask("/0.3")
+        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"])
+        assert counted() == 3
+        client.response()
+        other.get()
+        assert counted() == 4
+        client.close()
+        server.until(lambda: server.counters.closed[CloseReason.CLIENT_EOF_IDLE])
+        assert counted() == 4
+    server.ends()
+    assert counted() == 4
 
 
 def test_histograms(serve: Serve) -> None:

@@ -39,7 +39,7 @@ class Ear:
     def flushed(self) -> None:
         self.heard.append("flushed")
 
-    def lost(self, error: Exception | None) -> None:
+    def lost(self) -> None:
         self.heard.append("lost")
         self.gone.set()
 

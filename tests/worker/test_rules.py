@@ -29,8 +29,8 @@ def test_none() -> None:
     [
         ("agent:kube-probe/*", asked(agent=b"kube-probe/1.30"), True),
         ("agent:KUBE-PROBE/*", asked(agent=b"kube-probe/1.30"), True),
-        ("user-agent:kube-probe/*", asked(agent=b"kube-probe/1.30"), True),
-        ("agent=kube-probe/*", asked(agent=b"kube-probe/1.30"), True),
+        ("agent:", asked(), True),
+        ("agent:", asked(agent=b"kube-probe/1.30"), False),
         ("agent:kube-probe", asked(agent=b"kube-probe/1.30"), False),
         ("agent:*", asked(), True),
         ("agent:?*", asked(), False),
@@ -57,7 +57,9 @@ def test_peers() -> None:
     assert not concerns("peer:0.0.0.0/0", asked(), ("/run/x.sock", None))
 
 
-@pytest.mark.parametrize("rule", ["", "nonsense", "nonsense:x", "peer:nonsense", "peer:300.0.0.1", ":x"])
+@pytest.mark.parametrize(
+    "rule", ["", "nonsense", "nonsense:x", "agent", "agent=x", "user-agent:x", "peer:nonsense", "peer:300.0.0.1", ":x"]
+)
 def test_no_rule(rule: str) -> None:
     with pytest.raises(ConfigError, match="close_for"):
         CloseRules(["path:/x", rule])

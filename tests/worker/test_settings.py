@@ -8,8 +8,7 @@ import pytest
 from bide import Config
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
-from bide.worker.settings import durations, limits, tick
-from bide.worker.shared import Progress
+from bide.worker.settings import durations, is_attentive, limits, tick
 
 
 def test_limits_are_passed_on() -> None:
@@ -71,13 +70,18 @@ def test_shorter_clocks_are_looked_at_more_often(shortest: float, least: float, 
     assert least <= tick(config) <= most
 
 
-def test_progress() -> None:
-    progress = Progress(100.0)
-    assert progress.deadline(30.0, 5.0, 0.0) == 130.0
-    assert progress.deadline(30.0, 5.0, 240.0) == 130.0, "nothing came that could be too slow"
-    progress.advance(110.0, 2400)
-    assert progress.deadline(30.0, 5.0, 240.0) == 140.0, "2400 octets are good for ten seconds"
-    progress.exclude(50.0)
-    assert progress.deadline(30.0, 5.0, 240.0) == 190.0, "nobody waited for fifty seconds"
-    progress.advance(161.0, 0)
-    assert progress.deadline(30.0, 5.0, 240.0) == 161.0, "too slow"
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, False),
+        ({"limit_connections": 10, "keep_alive": False}, False),
+        ({"health_path": "/health"}, True),
+        ({"close_for": ("path:/x",)}, True),
+        ({"limit_age": 1.0}, True),
+        ({"limit_requests": 1}, True),
+        ({"limit_overflow": 1}, True),
+        ({"limit_connections_per_peer": 1}, True),
+    ],
+)
+def test_attention(options: dict[str, Any], expected: bool) -> None:
+    assert is_attentive(Config(**options)) is expected

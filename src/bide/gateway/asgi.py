@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, final
@@ -18,8 +17,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_log = logging.getLogger("bide.error")
 
 # 2.4: `send` raises an OSError once the client is gone.
 _VERSION: Final = {"version": "3.0", "spec_version": "2.4"}

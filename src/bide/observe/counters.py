@@ -20,8 +20,8 @@ _WARN_EVERY: Final = 60.0
 
 @final
 class Counters:
-    """opened, requests: totals. closed: connections ended, by reason. served: connections by requests carried. gaps: requests
-    by the milliseconds that their connection was idle before.
+    """opened: connections in all. closed: those that have ended, by reason. requests: what these carried. served: how many carried
+    so many. gaps: requests by the milliseconds that their connection was idle before.
 
     race_lost: idle connections that were closed just as the client sent a request; a load balancer shows each as a 502.
     """

@@ -28,12 +28,12 @@ class Snapshot(TypedDict):
 
 
 def snapshot(
-    counters: Counters, states: Mapping[State, int], pressure: float, idle_timeout: float, paused: bool
+    counters: Counters, states: Mapping[State, int], requests: int, pressure: float, idle_timeout: float, paused: bool
 ) -> Snapshot:
-    """Return a snapshot. `requests` counts those of open connections too once these have ended."""
+    """Return a snapshot. states, requests: of the open connections, which the counters do not know."""
     return {
         "opened": counters.opened,
-        "requests": counters.requests,
+        "requests": counters.requests + requests,
         "race_lost": counters.race_lost,
         "closed": {reason.value: counters.closed[reason] for reason in CloseReason},
         "states": {state.value: states.get(state, 0) for state in State},

@@ -81,14 +81,14 @@ class AioWire(Wire):
         """The write buffer is below its low-water mark."""
         if self._flushing:
             self._flushing = False
-            self._shut()
+            self._finish_half_close()
         else:
             self._receiver.output_flowing()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is about to be closed: until here, its descriptor is nobody else's."""
         self._fd = -1
-        self._receiver.lost(error)
+        self._receiver.lost()
 
     # -- Orders ---------------------------------------------------------------------------------------------------------
 
@@ -122,21 +122,24 @@ class AioWire(Wire):
             self._flushing = True
             transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
         else:
-            self._shut()
+            self._finish_half_close()
 
     def half_close_if_quiet(self) -> bool:
         """Look and shut."""
         transport = self._transport
         if transport.is_closing() or transport.get_write_buffer_size() or self.octets_waiting():
             return False
-        return self._shut_down()
+        return self._send_fin()
 
-    def _shut(self) -> None:
-        if self._shut_down():
+    def _finish_half_close(self) -> None:
+        if self._send_fin():
             self._receiver.flushed()
 
-    def _shut_down(self) -> bool:
-        """Send FIN at once. The event loops would in a later pass: a long time for a request to arrive in."""
+    def _send_fin(self) -> bool:
+        """Send FIN at once; return whether it was done.
+
+        The event loops would in a later pass: a long time for a request to arrive in.
+        """
         if self._fd < 0:
             return False
         sock = _borrowed(self._fd)
@@ -207,7 +210,7 @@ class AioWire(Wire):
         poll.register(fd, 0)
         return any(events & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, events in poll.poll(0))
 
-    def watch_peer(self) -> None:
+    def probe_peer(self) -> None:
         """Turn TCP keep-alive on."""
         if self._fd >= 0:
             sock = _borrowed(self._fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from bide.config import ConfigError
 from bide.message import Request
@@ -13,9 +13,6 @@ from bide.terms import Address
 
 if TYPE_CHECKING:
     import ipaddress
-
-# What stands between the kind of a rule and its pattern.
-_RULE: Final = re.compile("[:=]")
 
 
 @final
@@ -28,8 +25,10 @@ class CloseRules:
         self._paths: list[re.Pattern[str]] = []
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
         for rule in rules:
-            kind, pattern = _RULE.split(rule, 1) if _RULE.search(rule) else ("", rule)
-            if kind in ("agent", "user-agent"):
+            kind, colon, pattern = rule.partition(":")
+            if not colon:
+                kind = ""
+            if kind == "agent":
                 self._agents.append(re.compile(fnmatch.translate(pattern), re.IGNORECASE))
             elif kind == "path":
                 self._paths.append(re.compile(fnmatch.translate(pattern)))

@@ -32,7 +32,8 @@ LEAVE: Final = 1.0
 class Server:
     """`async with Server(app, port=0) as server: ... server.url`. Keyword arguments are those of `bide.config.Config`.
 
-    Raises ListenError, LifespanError or ConfigError on entry. On leaving, it drains.
+    Raises ConfigError, and on entry ListenError or LifespanError. On leaving, it drains. Its addresses can be read, and its worker
+    asked, from entry on, and still when it has stopped; before, they raise RuntimeError.
     """
 
     def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401

@@ -21,7 +21,9 @@ from bide.observe.journal import peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, running
 from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Address, Clock, CloseMode, CloseReason, State
 from bide.wire import GONE, Receiver, Wire
-from bide.worker.shared import BodyProgress, Durations, SendProgress, Shared
+from bide.worker.durations import Durations
+from bide.worker.progress import BodyProgress, SendProgress
+from bide.worker.shared import Shared
 from bide.worker.waiting import changed, flowing
 
 _log = logging.getLogger("bide.connection")
@@ -39,7 +41,7 @@ _BODY: Final = Clock.BODY
 _SEND: Final = Clock.SEND
 _IDLE: Final = Clock.IDLE
 _LINGER: Final = Clock.LINGER
-_HALF_CLOSE: Final = CloseMode.LINGER
+_LINGER_MODE: Final = CloseMode.LINGER
 _RELEASE: Final = CloseMode.RELEASE
 
 # How long an idle connection is listened to after its half-close, seconds.
@@ -201,9 +203,9 @@ class Session(Receiver):
     __slots__ = (
         "_clock",
         "_exchange",
-        "_late",
         "_linger_until",
         "_mode",
+        "_race_counted",
         "_refused",
         "_reprieved",
         "_retires",
@@ -237,7 +239,7 @@ class Session(Receiver):
         self.reading = True
         self._mode: CloseMode | None = None  # how the end was ordered, once it was
         self._linger_until = FOREVER
-        self._late = False  # octets came after the end
+        self._race_counted = False
         self._refused = False  # there is no room for it: what it asks is answered 503
         self.shed_before = False
         # What is written and not taken by the client. `stuck`: the wire says so. `_slow`: it was found when a clock ran out.
@@ -305,7 +307,7 @@ class Session(Receiver):
         elif (
             connection.state is EXCHANGE
         ):  # it may only have half-closed: the answer is owed until it is known to be gone
-            self._wire.watch_peer()
+            self._wire.probe_peer()
             self._shared.register.unheard.add(self)
             self.watch_peer(monotonic())
         self.settle()
@@ -331,7 +333,7 @@ class Session(Receiver):
                 self._wire.release()
         self.settle()
 
-    def lost(self, error: Exception | None) -> None:
+    def lost(self) -> None:
         connection = self._roused()
         shared = self._shared
         shared.register.remove(self)
@@ -398,7 +400,7 @@ class Session(Receiver):
             return
         if clock is _IDLE or clock is _FIRST_OCTET:
             if self._wire.half_close_if_quiet():
-                self._mode = _HALF_CLOSE
+                self._mode = _LINGER_MODE
             elif not self._reprieved:
                 self._reprieved = True
                 return
@@ -406,7 +408,7 @@ class Session(Receiver):
             self._reprieved = True
             return
         connection.expire(clock)
-        if self._mode is _HALF_CLOSE:
+        if self._mode is _LINGER_MODE:
             connection.half_closed()
         self.settle()
 
@@ -430,8 +432,9 @@ class Session(Receiver):
             self._exchange.watch_client(now)
 
     def refuse(self) -> None:
-        """There is no room for this connection: what it asks is answered 503, and it ends."""
+        """There is no room for this connection: what it asks is answered 503, and it ends. It is to ask soon, and not to stay."""
         self._refused = True
+        self.deadline = min(self.deadline, monotonic() + self.durations.by_clock[_LINGER])
         self._shared.attentive = True
         self._roused().note(TURNED_AWAY)
 
@@ -480,6 +483,11 @@ class Session(Receiver):
         if self.connection is not None:
             return self.connection.state
         return IDLE if self.served else NEW
+
+    @property
+    def requests(self) -> int:
+        """How many have been begun."""
+        return self.served if self.connection is None else self.connection.served
 
     @property
     def is_idle(self) -> bool:
@@ -660,13 +668,13 @@ class Session(Receiver):
                 )
         mode = connection.close_mode()
         self._mode = mode
-        if mode is _HALF_CLOSE and connection.bulk is None:
+        if mode is _LINGER_MODE and connection.bulk is None:
             last, connection.output = connection.output, b""
             self._wire.half_close(last)
             return
         if connection.output:
             self._write(connection)
-        if mode is _HALF_CLOSE:
+        if mode is _LINGER_MODE:
             self._wire.half_close(b"")
         elif mode is _RELEASE:
             self._wire.release()
@@ -707,6 +715,6 @@ class Session(Receiver):
     def _lingered(self, connection: Connection) -> None:
         """Octets came after the end: they are dropped, and counted where they may be a request that was lost."""
         self._linger_on(monotonic())
-        if connection.announced is None and connection.reason in _UNANNOUNCED and not self._late:
-            self._late = True
+        if connection.announced is None and connection.reason in _UNANNOUNCED and not self._race_counted:
+            self._race_counted = True
             self._shared.counters.lost_race()

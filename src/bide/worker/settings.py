@@ -9,7 +9,7 @@ from bide.config import Config
 from bide.http1.limits import Limits
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
-from bide.worker.shared import Durations
+from bide.worker.durations import Durations
 
 # Ages and idle ends are spread, so that connections that began together do not end together (gRPC A9: 10 percent).
 JITTER: Final = 0.1
@@ -63,6 +63,21 @@ def durations(config: Config) -> Durations:
         send_rate=config.send_rate,
         grace=config.rate_grace,
         retirement=retirement,
+    )
+
+
+def is_attentive(config: Config) -> bool:
+    """Whether the server may have something of its own to say to a request: to answer it, or to end the connection with it.
+
+    Under pressure it has, too; see `bide.worker.reception` and `durations`.
+    """
+    return bool(
+        config.health_path
+        or config.close_for
+        or config.limit_age
+        or config.limit_requests
+        or config.limit_overflow
+        or config.limit_connections_per_peer
     )
 
 

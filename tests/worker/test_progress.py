@@ -1,0 +1,26 @@
+"""How octets come along, and by when more must."""
+
+from bide.worker.progress import Progress, SendProgress
+
+
+def test_deadline() -> None:
+    progress = Progress(100.0)
+    assert progress.deadline(30.0, 5.0, 0.0) == 130.0
+    assert progress.deadline(30.0, 5.0, 240.0) == 130.0, "nothing came that could be too slow"
+    progress.advance(110.0, 2400)
+    assert progress.deadline(30.0, 5.0, 240.0) == 140.0, "2400 octets are good for ten seconds"
+    progress.exclude(50.0)
+    assert progress.deadline(30.0, 5.0, 240.0) == 190.0, "nobody waited for fifty seconds"
+    progress.advance(161.0, 0)
+    assert progress.deadline(30.0, 5.0, 240.0) == 161.0, "too slow"
+
+
+def test_unsent() -> None:
+    """What the client has taken is what was left before, and is no more; what is written meanwhile is no step back."""
+    progress = SendProgress(100.0, 5000)
+    progress.look(101.0, 4000)
+    assert (progress.octets, progress.last) == (1000, 101.0)
+    progress.look(102.0, 6000)
+    assert (progress.octets, progress.last) == (1000, 101.0)
+    progress.look(103.0, 5500)
+    assert (progress.octets, progress.last) == (1500, 103.0)

@@ -1,0 +1,676 @@
+"""One connection between a wire and a gateway, both of them stand-ins: what is ordered, what is served, what runs out when.
+
+1. At rest a connection is small, wakes whatever happens to it, and has forgotten nothing that counts.
+2. What stands for it while it is awake has stood for others before: of them it knows nothing.
+3. In each state one clock runs. What has arrived when it runs out still counts.
+4. What fails in one connection ends that one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Any, Final
+
+import pytest
+
+from bide import Config, exchange as contract
+from bide.errors import DisconnectedError, Misuse
+from bide.exchange import Exchange, Gateway
+from bide.policy.clocks import FOREVER
+from bide.terms import DRAINING, Address, Clock, CloseReason, State
+from bide.wire import Wire
+from bide.worker.door import Door
+from bide.worker.reception import Reception
+from bide.worker.register import Register
+from bide.worker.rules import CloseRules
+from bide.worker.session import Session
+from bide.worker.settings import durations, limits
+from bide.worker.shared import Shared
+from tests.support.client import chunked, request
+from tests.support.server import logged
+
+if not str(contract.__file__).endswith(".py"):
+    pytest.skip("a compiled gateway has no heirs that are not", allow_module_level=True)
+
+GET: Final = request("/")
+POST: Final = request("/", method="POST", body=b"body")
+HALF: Final = b"GET / HTTP/1.1\r\nHost:"
+
+#: Far apart, so that a deadline tells its clock.
+SECONDS: Final = {
+    Clock.FIRST_OCTET: 1000.0,
+    Clock.HEAD: 2000.0,
+    Clock.BODY: 3000.0,
+    Clock.SEND: 4000.0,
+    Clock.IDLE: 5000.0,
+    Clock.DISCARD: 6000.0,
+    Clock.LINGER: 7000.0,
+}
+
+
+class StubWire(Wire):
+    """Takes the orders, and is what a test says it is. orders: those that end something, and those that pause, in order."""
+
+    def __init__(self) -> None:
+        self.orders: list[str] = []
+        self.written = b""
+        self.held = 0
+        self.waiting = False
+        self.is_broken = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.orders.append("pause")
+
+    def resume_reading(self) -> None:
+        self.orders.append("resume")
+
+    def half_close(self, last: bytes) -> None:
+        self.written += last
+        self.orders.append("half_close")
+
+    def half_close_if_quiet(self) -> bool:
+        if self.waiting or self.held:
+            return False
+        self.orders.append("half_close")
+        return True
+
+    def release(self) -> None:
+        self.orders.append("release")
+
+    def abort(self) -> None:
+        self.orders.append("abort")
+
+    def unsent(self) -> int:
+        return self.held
+
+    def octets_waiting(self) -> bool:
+        return self.waiting
+
+    def broken(self) -> bool:
+        return self.is_broken
+
+    def probe_peer(self) -> None:
+        self.orders.append("probe")
+
+    def descriptor(self) -> int:
+        return 3
+
+    def peer(self) -> Address | None:
+        return ("192.0.2.1", 4000)
+
+    def local(self) -> Address | None:
+        return ("192.0.2.2", 80)
+
+
+Act = Callable[[Exchange], None]
+
+
+def hello(exchange: Exchange) -> None:
+    exchange.respond(200, [(b"content-length", b"6")], False)
+    exchange.send(b"hello\n", False)
+    exchange.finished()
+
+
+def think(exchange: Exchange) -> None:
+    pass
+
+
+def fail(exchange: Exchange) -> None:
+    raise RuntimeError("a bug of ours")
+
+
+class StubGateway(Gateway):
+    """Does with each exchange what a test says."""
+
+    def __init__(self) -> None:
+        self.act: Act = hello
+        self.exchanges: list[Exchange] = []
+
+    def start(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        self.act(exchange)
+
+
+class Stage:
+    """A worker without a loop that runs: a test says what happens. `ends`: the reasons given."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        clocks = {f"timeout_{clock.value}": seconds for clock, seconds in SECONDS.items()}
+        config = Config(**(clocks | {"timeout_linger_total": 70000.0} | options))
+        register = Register()
+        reception = Reception(config.health_path, CloseRules(config.close_for), 1.0)
+        door = Door(loop, register, reception.peers, limit=100, descriptors=1000, overflow=0, per_peer=0)
+        self.gateway = StubGateway()
+        self.shared = Shared(loop, self.gateway, limits(config), durations(config), None, reception, door, register, 0)
+        self.shared.stamp.set(b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
+
+    def connect(self) -> tuple[Session, StubWire]:
+        wire = StubWire()
+        return Session(self.shared, wire), wire
+
+    def at_rest(self, served: int = 1) -> tuple[Session, StubWire]:
+        """Return a connection that has served so many requests and is at rest, and its wire, on which nothing has been written yet."""
+        session, wire = self.connect()
+        for _ in range(served):
+            session.octets_received(GET)
+        assert session.connection is None
+        wire.written = b""
+        return session, wire
+
+    def begun(self, octets: bytes = GET) -> tuple[Session, StubWire, Exchange]:
+        """Return a connection whose request is with the application."""
+        self.gateway.act = think
+        session, wire = self.connect()
+        session.octets_received(octets)
+        self.gateway.act = hello
+        return session, wire, self.gateway.exchanges[-1]
+
+    @property
+    def ends(self) -> list[CloseReason]:
+        return [reason for reason, count in self.shared.counters.closed.items() for _ in range(count)]
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def stage(loop: asyncio.AbstractEventLoop) -> Stage:
+    return Stage(loop)
+
+
+def clock_of(session: Session) -> float:
+    """How long the deadline was away, when it was set a moment ago."""
+    return round(session.deadline - monotonic(), -1) if session.deadline != FOREVER else FOREVER
+
+
+# -- At rest ----------------------------------------------------------------------------------------------------------------
+
+
+def test_at_rest_after_an_exchange(stage: Stage) -> None:
+    session, wire = stage.connect()
+    assert (session.state, session.served, session.requests) == (State.NEW, 0, 0)
+    for count in (1, 2, 3):
+        wire.written = b""
+        session.octets_received(GET)
+        assert wire.written.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert wire.written.endswith(b"\r\n\r\nhello\n")
+        assert session.connection is None
+        assert (session.state, session.served, session.requests) == (State.IDLE, count, count)
+        assert session.is_idle
+        assert stage.shared.spares == 1
+    assert wire.orders == []
+
+
+@pytest.mark.parametrize("octets", [GET + HALF, GET + b"\r"])
+def test_not_at_rest_with_octets_held(stage: Stage, octets: bytes) -> None:
+    session, _ = stage.connect()
+    session.octets_received(octets)
+    assert session.connection is not None
+    assert session.requests == 1
+
+
+def half_a_head(session: Session, wire: StubWire) -> None:
+    session.octets_received(HALF)
+    assert session.state is State.HEAD
+
+
+def shed(session: Session, wire: StubWire) -> None:
+    assert session.shed()
+
+
+def run_out(session: Session, wire: StubWire) -> None:
+    session.deadline_reached(session.deadline)
+
+
+@pytest.mark.parametrize(
+    ("rouse", "state", "orders", "reason"),
+    [
+        (half_a_head, State.HEAD, [], CloseReason.CLIENT_RESET),
+        (lambda session, _: session.eof_received(), State.CLOSING, ["release"], CloseReason.CLIENT_EOF_IDLE),
+        (shed, State.CLOSING, ["half_close", "release"], CloseReason.SHED),
+        (lambda session, _: session.stop(), State.CLOSING, ["half_close"], CloseReason.DRAIN),
+        (run_out, State.LINGER, ["half_close"], CloseReason.IDLE_TIMEOUT),
+        (lambda session, _: session.break_down(), State.CLOSING, ["abort"], CloseReason.INTERNAL_ERROR),
+        (lambda session, _: None, State.IDLE, [], CloseReason.CLIENT_RESET),
+    ],
+)
+def test_roused(
+    stage: Stage, rouse: Callable[[Session, StubWire], None], state: State, orders: list[str], reason: CloseReason
+) -> None:
+    """Whatever wakes it: it has served two requests, and ends for one reason."""
+    session, wire = stage.at_rest(served=2)
+    with logged():
+        rouse(session, wire)
+    assert (session.state, session.requests) == (state, 2)
+    assert wire.orders == orders
+    session.lost()
+    assert session.state is State.CLOSED
+    assert stage.ends == [reason]
+    assert stage.shared.counters.requests == 2
+    assert len(stage.shared.register) == 0
+
+
+def test_request_that_rouses(stage: Stage) -> None:
+    session, wire = stage.at_rest()
+    for octet in GET:
+        session.octets_received(bytes([octet]))
+    assert wire.written.endswith(b"hello\n")
+    assert session.connection is None
+    assert session.served == 2
+
+
+# -- Lent and given back ----------------------------------------------------------------------------------------------------
+
+
+def refuse(exchange: Exchange) -> None:
+    exchange.respond(413, [(b"content-length", b"0")], False)
+    exchange.send(b"", False)
+
+
+def stream(exchange: Exchange) -> None:
+    exchange.inform(103, [(b"link", b"</a>")])
+    exchange.respond(200, [(b"trailer", b"x")], True)
+    exchange.send(b"pieces", True)
+    exchange.send(b"", False)
+    exchange.send_trailers([(b"x", b"1")], False)
+
+
+def read(exchange: Exchange) -> None:
+    assert exchange.take()
+    hello(exchange)
+
+
+def echo(exchange: Exchange) -> None:
+    content = exchange.take()
+    exchange.respond(200, [(b"content-length", b"%d" % len(content))], False)
+    exchange.send(content, False)
+
+
+def give_up(exchange: Exchange) -> None:
+    exchange.finished()
+
+
+def misuse(exchange: Exchange) -> None:
+    exchange.respond(200, [(b"content-length", b"1")], False)
+    with pytest.raises(Misuse):
+        exchange.send(b"too long", False)
+    exchange.finished()
+
+
+def draining(exchange: Exchange) -> None:
+    """The worker is told to stop when the head has left: close is not announced any more."""
+    exchange.respond(200, [(b"content-length", b"6")], False)
+    exchange.send(b"hel", True)
+    exchange.session.announce()  # type: ignore[attr-defined]
+    exchange.send(b"lo\n", False)
+
+
+PASTS: Final[dict[str, tuple[Act, bytes]]] = {
+    "a request": (hello, GET),
+    "an old client": (hello, request("/", "Connection: keep-alive", version="1.0")),
+    "a body nobody read": (hello, POST),
+    "a body refused": (refuse, POST),
+    "a body read": (read, POST),
+    "a chunked body": (read, request("/", "Transfer-Encoding: chunked", method="POST") + chunked(b"a" * 100, b"b")),
+    "a body that was expected": (read, request("/", "Expect: 100-continue", method="POST", body=b"body")),
+    "a head only": (hello, request("/", method="HEAD")),
+    "a stream": (stream, GET),
+    "a failure": (give_up, GET),
+    "a misuse": (misuse, GET),
+    "many at once": (hello, GET * 40 + POST),
+    "empty lines": (hello, b"\r\n\r\n" + GET),
+    "a drain": (draining, GET),
+}
+
+
+@pytest.mark.parametrize("octets", [GET, GET + HALF, POST, b"rubbish\r\n\r\n", request("/", version="1.0"), HALF])
+@pytest.mark.parametrize("past", PASTS)
+def test_what_it_stood_for_before(loop: asyncio.AbstractEventLoop, stage: Stage, past: str, octets: bytes) -> None:
+    """The next connection is answered, and ends, like the first of all."""
+    act, before = PASTS[past]
+    stage.gateway.act = act
+    session, _ = stage.connect()
+    session.octets_received(before)
+    for _ in range(3):  # pipelined requests are answered so many at a time
+        session.output_flowing()
+    assert session.connection is None, "it is at rest"
+    assert stage.shared.spares == 1
+
+    fresh = Stage(loop)
+    stage.gateway.act = fresh.gateway.act = echo
+    outcomes = []
+    for each in (stage, fresh):
+        session, wire = each.connect()
+        session.octets_received(octets)
+        state = session.state
+        session.eof_received()
+        outcomes.append((wire.written, state, session.state, session.requests, wire.orders))
+        session.lost()
+    assert outcomes[0] == outcomes[1]
+    assert stage.ends == fresh.ends
+
+
+def test_two_that_take_turns(stage: Stage) -> None:
+    """One thing stands for both, and each goes on counting its own."""
+    one, other = stage.at_rest()[0], stage.at_rest(served=3)[0]
+    for _ in range(4):
+        one.octets_received(GET)
+        other.octets_received(GET)
+    assert (one.served, other.served) == (5, 7)
+    assert stage.shared.spares == 1
+
+
+def test_two_at_once(stage: Stage) -> None:
+    one, one_wire, one_exchange = stage.begun(request("/one"))
+    other, other_wire, other_exchange = stage.begun(request("/other"))
+    assert one.connection is not other.connection
+    hello(other_exchange)
+    assert (other.connection, one_wire.written) == (None, b"")
+    hello(one_exchange)
+    assert one.connection is None
+    assert one_wire.written == other_wire.written
+    assert stage.shared.spares == 2
+
+
+@pytest.mark.parametrize("octets", [request("/", "Connection: close"), request("/", version="1.0"), b"rubbish\r\n\r\n"])
+def test_one_that_ends_is_not_given_back(stage: Stage, octets: bytes) -> None:
+    session, wire = stage.connect()
+    session.octets_received(octets)
+    assert wire.orders == ["half_close"]
+    session.flushed()
+    session.octets_received(GET)
+    assert wire.written.count(b"HTTP/1.1") == 1
+    session.lost()
+    assert stage.shared.spare is None
+
+
+def test_facts_for_all(stage: Stage) -> None:
+    """One at rest is told of a drain by nobody; it knows of it when it wakes."""
+    session, wire = stage.at_rest()
+    stage.shared.standing |= DRAINING
+    session.announce()
+    assert session.connection is None
+    session.octets_received(GET)
+    assert b"\r\nConnection: close\r\n" in wire.written
+    session.lost()
+    assert stage.ends == [CloseReason.DRAIN]
+
+
+# -- Clocks -----------------------------------------------------------------------------------------------------------------
+
+
+def test_clock_of_a_new_connection(stage: Stage) -> None:
+    assert clock_of(stage.connect()[0]) == SECONDS[Clock.FIRST_OCTET]
+
+
+def test_clock_of_one_that_is_refused(stage: Stage) -> None:
+    stage.shared.durations.by_clock[Clock.LINGER] = 20.0
+    session, wire = stage.connect()
+    session.refuse()
+    assert clock_of(session) == 20.0
+    session.octets_received(GET)
+    assert wire.written.startswith(b"HTTP/1.1 503 ")
+    session.lost()
+    assert stage.ends == [CloseReason.REFUSED]
+
+
+def test_clock_of_a_head_is_not_renewed(stage: Stage) -> None:
+    session, _ = stage.connect()
+    session.octets_received(HALF)
+    assert clock_of(session) == SECONDS[Clock.HEAD]
+    before = session.deadline
+    session.octets_received(b" a")
+    assert session.deadline == before
+
+
+def test_clock_of_an_idle_connection(stage: Stage) -> None:
+    session, _ = stage.at_rest()
+    assert clock_of(session) == SECONDS[Clock.IDLE]
+    before = session.deadline
+    session.octets_received(GET)
+    assert session.deadline > before, "it begins anew"
+
+
+def test_no_clock_while_the_application_thinks(stage: Stage) -> None:
+    session, _, exchange = stage.begun()
+    assert session.deadline == FOREVER
+    hello(exchange)
+    assert clock_of(session) == SECONDS[Clock.IDLE]
+
+
+def test_clock_of_a_body_that_is_awaited(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+    session, _, exchange = stage.begun(POST[:-4])
+    assert session.deadline == FOREVER, "nobody waits for it"
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(exchange.changed())
+        await asyncio.sleep(0)
+        assert clock_of(session) == SECONDS[Clock.BODY]
+        session.octets_received(b"bo")
+        await waiting
+        assert session.deadline == FOREVER
+        assert exchange.take() == b"bo"
+
+    loop.run_until_complete(wait())
+
+
+def test_clock_of_a_body_that_is_discarded(stage: Stage) -> None:
+    session, _ = stage.connect()
+    session.octets_received(POST[:-4])
+    assert session.state is State.DISCARD
+    assert clock_of(session) == SECONDS[Clock.DISCARD]
+    session.octets_received(b"body")
+    assert session.connection is None
+
+
+def test_clock_of_output_that_is_stuck(stage: Stage) -> None:
+    session, wire, exchange = stage.begun()
+    exchange.respond(200, [], False)
+    wire.held = 1000
+    session.output_stuck()
+    assert clock_of(session) == SECONDS[Clock.SEND]
+    assert session in stage.shared.register.stuck
+    session.output_flowing()
+    assert session.deadline == FOREVER
+    assert not stage.shared.register.stuck
+
+
+def test_clocks_of_the_end(stage: Stage) -> None:
+    session, wire = stage.connect()
+    session.octets_received(request("/", "Connection: close"))
+    assert (session.state, clock_of(session)) == (State.CLOSING, SECONDS[Clock.SEND])
+    session.flushed()
+    assert (session.state, clock_of(session)) == (State.LINGER, SECONDS[Clock.LINGER])
+    session.deadline_reached(session.deadline)
+    assert wire.orders == ["half_close", "release"]
+    assert session.deadline == FOREVER
+
+
+def test_flush_that_takes_too_long(stage: Stage) -> None:
+    session, wire = stage.connect()
+    session.octets_received(request("/", "Connection: close"))
+    session.deadline_reached(session.deadline)
+    assert wire.orders == ["half_close", "abort"]
+    session.lost()
+    assert stage.ends == [CloseReason.CLIENT_CLOSE_OPTION], "the first reason wins"
+
+
+def test_answer_that_is_on_its_way_is_lingered_for(stage: Stage) -> None:
+    session, wire = stage.connect()
+    session.octets_received(request("/", "Connection: close"))
+    session.flushed()
+    wire.held = 10
+    for _ in range(3):
+        before = session.deadline
+        session.deadline_reached(before)
+        assert session.deadline == before + SECONDS[Clock.LINGER]
+    session.deadline_reached(session.deadline + 70000.0)
+    assert wire.orders == ["half_close", "release"]
+
+
+def test_head_that_takes_too_long(stage: Stage) -> None:
+    session, wire = stage.connect()
+    session.octets_received(HALF)
+    session.deadline_reached(session.deadline)
+    assert wire.written.startswith(b"HTTP/1.1 408 ")
+    assert wire.orders == ["half_close"]
+
+
+@pytest.mark.parametrize("before", [b"", GET, HALF])
+def test_octets_that_wait_count(stage: Stage, before: bytes) -> None:
+    """The kernel has them, and the loop was busy: the clock runs out only if they are still not read a sweep later."""
+    session, wire = stage.connect()
+    if before:
+        session.octets_received(before)
+    wire.waiting = True
+    run_out(session, wire)
+    assert wire.orders == []
+    session.octets_received(b" a\r\n\r\n" if before == HALF else GET)
+    assert wire.written.endswith(b"hello\n")
+    run_out(session, wire)
+    assert wire.orders == []
+    run_out(session, wire)
+    assert wire.orders == ["half_close"]
+
+
+def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
+    session, wire = stage.at_rest()
+    wire.held = 10
+    session.deadline_reached(session.deadline)
+    assert wire.orders == []
+    assert clock_of(session) == SECONDS[Clock.SEND]
+    wire.held = 0
+    session.watch_output(monotonic())
+    assert clock_of(session) == SECONDS[Clock.IDLE]
+
+
+def test_request_that_crosses_the_end_is_counted_once(stage: Stage) -> None:
+    session, _ = stage.at_rest()
+    session.deadline_reached(session.deadline)
+    with logged() as log:
+        session.octets_received(GET)
+        session.octets_received(GET)
+    assert stage.shared.counters.race_lost == 1
+    assert len(log.messages(logging.WARNING)) == 1
+
+
+# -- Shedding ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("busy", ["waiting", "held"])
+def test_not_shed_unless_the_wire_is_quiet(stage: Stage, busy: str) -> None:
+    session, wire = stage.at_rest()
+    setattr(wire, busy, 1)
+    assert not session.shed()
+    assert wire.orders == []
+    assert session.connection is None
+    assert not session.shed_before
+    session.octets_received(GET)
+    assert wire.written.endswith(b"hello\n")
+
+
+def test_who_may_be_shed(stage: Stage) -> None:
+    now = monotonic()
+    assert stage.at_rest()[0].may_be_shed(now, 1.0)
+    new, _ = stage.connect()
+    assert not new.may_be_shed(now, 1.0), "its request may be on the way"
+    assert new.may_be_shed(now + 2.0, 1.0)
+    assert not stage.begun()[0].may_be_shed(now + 2.0, 1.0)
+    new.octets_received(HALF)
+    assert not new.may_be_shed(now + 2.0, 1.0)
+
+
+# -- Exchanges --------------------------------------------------------------------------------------------------------------
+
+
+def test_lost_within_an_exchange(stage: Stage) -> None:
+    session, _, exchange = stage.begun()
+    session.lost()
+    assert exchange.over
+    assert not exchange.complete
+    assert stage.ends == [CloseReason.CLIENT_RESET]
+    with pytest.raises(DisconnectedError):
+        exchange.respond(200, [], False)
+    exchange.finished()  # says nothing
+
+
+def test_client_that_is_gone_unheard(stage: Stage) -> None:
+    session, wire, exchange = stage.begun()
+    session.eof_received()
+    assert wire.orders == ["probe"]
+    assert session in stage.shared.register.unheard
+    session.watch_peer(monotonic())
+    told = [exchange.client_left]
+    session.watch_peer(monotonic() + 10.0)
+    told.append(exchange.client_left)
+    assert told == [False, True]
+    assert not exchange.over, "it may still read"
+    wire.is_broken = True
+    session.watch_peer(monotonic())
+    assert wire.orders == ["probe", "abort"]
+
+
+def test_reading_pauses(loop: asyncio.AbstractEventLoop) -> None:
+    stage = Stage(loop, limit_buffer=1024)
+    session, wire, exchange = stage.begun(request("/", "Content-Length: 5000", method="POST"))
+    session.octets_received(bytes(2000))
+    assert wire.orders == ["pause"]
+    assert exchange.take() == bytes(2000)
+    assert wire.orders == ["pause", "resume"]
+    session.octets_received(bytes(3000))
+    assert exchange.body_complete
+
+
+def test_stopped_within_an_exchange(stage: Stage) -> None:
+    session, wire, exchange = stage.begun()
+    session.stop()
+    assert wire.written.startswith(b"HTTP/1.1 503 ")
+    assert exchange.over
+    session.lost()
+    assert stage.ends == [CloseReason.DRAIN_DEADLINE]
+
+
+# -- What fails -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("octets", [GET, POST, GET * 3])
+def test_failure_of_ours_ends_one_connection(stage: Stage, octets: bytes) -> None:
+    bystander, bystander_wire = stage.at_rest()
+    stage.gateway.act = fail
+    session, wire = stage.connect()
+    with logged() as log:
+        session.octets_received(octets)
+    (message,) = log.messages(logging.ERROR)
+    assert message == "192.0.2.1:4000: bide failed; please report this"
+    assert wire.orders == ["abort"]
+    session.octets_received(GET)  # what is on the way from a loop that has not noticed
+    session.eof_received()
+    session.lost()
+    assert stage.ends == [CloseReason.INTERNAL_ERROR]
+
+    stage.gateway.act = hello
+    bystander.octets_received(GET)
+    assert bystander_wire.written.endswith(b"hello\n")
+    assert list(stage.shared.register) == [bystander]
+
+
+def test_failure_within_a_sweep_ends_one_connection(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, wire = stage.at_rest()
+    other, other_wire = stage.at_rest()
+
+    def broken() -> int:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(wire, "unsent", broken)
+    with logged() as log:
+        stage.shared.register.sweep(max(session.deadline, other.deadline), 0.0)
+    assert len(log.messages(logging.ERROR)) == 1
+    assert (wire.orders, other_wire.orders) == (["abort"], ["half_close"])
