@@ -40,6 +40,7 @@ from bide.terms import (
     NOT_SELF_DELIMITED,
     RESPONSE_BROKEN,
     RESPONSE_CLOSE,
+    TURNED_AWAY,
     Clock,
     CloseMode,
     CloseReason,
@@ -273,8 +274,11 @@ class Connection:
         reason, status = EXPIRIES[clock]
         if self.state is HEAD and status is not None:
             self._write_error(status, "the request head took too long")
-        if self._standing & DRAINING and (clock is Clock.IDLE or clock is Clock.FIRST_OCTET):
-            reason = CloseReason.DRAIN
+        if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # it ends sooner than it would have, for a reason
+            if self._standing & TURNED_AWAY:
+                reason = CloseReason.REFUSED
+            elif self._standing & DRAINING:
+                reason = CloseReason.DRAIN
         self._give_up()
         if self.state is EXCHANGE:
             self._break_off(_DEADLINE, reason, status, "the request body took too long")

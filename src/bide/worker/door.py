@@ -109,6 +109,7 @@ class Door:
     def close(self) -> None:
         """Look for room no more: the listeners are closed."""
         self.listeners = []
+        self.paused = False
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
