@@ -58,6 +58,9 @@ class _NoWire(Wire):
     def write(self, data: bytes) -> None:
         self.written += 1
 
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        self.written += 1
+
     def pause_reading(self) -> None:
         pass
 

@@ -49,6 +49,10 @@ class Wire(ABC):
         """Send octets, in order, after those written before."""
 
     @abstractmethod
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        """The same of several pieces."""
+
+    @abstractmethod
     def pause_reading(self) -> None:
         """Report no octets until `resume_reading`."""
 
@@ -111,6 +115,9 @@ class Gone(Wire):
     __slots__ = ()
 
     def write(self, data: bytes) -> None:
+        pass
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
         pass
 
     def pause_reading(self) -> None:

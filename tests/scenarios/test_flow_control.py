@@ -79,7 +79,7 @@ def test_slow_reader_pauses_send(serve: Serve) -> None:
     with server.client(receive_buffer=65536) as client:
         client.ask()
         assert 0 < settled(lambda: len(sent)) * PIECE < HELD
-        assert held(server) < 4 * PIECE
+        assert held(server) < (1 << 18) + 2 * PIECE, "what is gathered for one write, and what the transport holds"
         response = client.response()
     assert len(sent) == total
     digest = hashlib.sha256()

@@ -62,6 +62,9 @@ class StubWire(Wire):
     def write(self, data: bytes) -> None:
         self.written += data
 
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        self.written += b"".join(pieces)
+
     def pause_reading(self) -> None:
         self.orders.append("pause")
 

@@ -92,8 +92,8 @@ _NO_CONTENT: Final = frozenset({204, 205, 304})
 # What reading an application's fields raises where they are not pairs of bytes.
 _WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
 
-# Content from so many octets on is written by itself: to copy it takes longer than a second write.
-_LARGE: Final = 1 << 16
+# Content from so many octets on is a piece of its own: to copy it takes longer than to hand on a piece more.
+_LARGE: Final = 1 << 13
 
 # Pieces in which content is held: each costs some 40 octets besides what is in it.
 _MOST_PIECES: Final = 64
@@ -119,6 +119,7 @@ class Connection:
     input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
     output: octets to write, for `take_output`.
     bulk: pieces to write before `output`, which is then not empty; None where there are none, as nearly always.
+    bulk_size: octets in them.
     crowded: whether enough is held; reading should pause, so that memory stays bounded.
     pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
@@ -149,6 +150,7 @@ class Connection:
         "announced",
         "body_complete",
         "bulk",
+        "bulk_size",
         "crowded",
         "detail",
         "input_ended",
@@ -176,6 +178,7 @@ class Connection:
         self.unserved: Request | None = None
         self.output = b""
         self.bulk: list[bytes] | None = None
+        self.bulk_size = 0
         # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`. Where nothing is unread,
         # `_buffer` is empty.
         self._buffer = b""
@@ -427,12 +430,21 @@ class Connection:
 
     def take_output(self) -> bytes:
         """Return the octets to write, those of `bulk` included."""
+        if self.bulk is not None:
+            return b"".join(self.take_pieces())
         output = self.output
         self.output = b""
-        if self.bulk is not None:
-            output = b"".join((*self.bulk, output))
-            self.bulk = None
         return output
+
+    def take_pieces(self) -> list[bytes]:
+        """Return the same where there is `bulk`, piece by piece."""
+        pieces = self.bulk
+        assert pieces is not None
+        pieces.append(self.output)
+        self.output = b""
+        self.bulk = None
+        self.bulk_size = 0
+        return pieces
 
     def next_request(self) -> Request | None:
         """Return a request among the octets that were received behind the last one, if there is a whole head."""
@@ -765,6 +777,7 @@ class Connection:
                 self.bulk = [output]
             else:
                 self.bulk.append(output)
+            self.bulk_size += len(output)
             self.output = content
 
     def _count(self, content: bytes, more: bool) -> None:

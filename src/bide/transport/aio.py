@@ -97,6 +97,11 @@ class AioWire(Wire):
         if not self._transport.is_closing():
             self._transport.write(data)
 
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        """Send octets, without joining them where the event loop need not."""
+        if not self._transport.is_closing():
+            self._transport.writelines(pieces)
+
     def pause_reading(self) -> None:
         """Stop reading."""
         if not self._transport.is_closing():
