@@ -712,6 +712,17 @@ def test_content_is_handed_over_once() -> None:
     assert not has_content(connection)
 
 
+@pytest.mark.parametrize("begin", [post(b"", b"Content-Length: 10000"), CHUNKED_HEAD])
+def test_content_in_tiny_pieces_is_held_in_few(begin: bytes) -> None:
+    """A piece takes twenty times the room of the one octet that is in it."""
+    connection = begun(begin)
+    piece = b"1\r\nx\r\n" if begin is CHUNKED_HEAD else b"x"
+    for _ in range(5000):
+        connection.receive(piece)
+        assert len(connection._content or ()) <= 65
+    assert connection.take_content() == b"x" * 5000
+
+
 def test_chunked_content() -> None:
     connection = begun(chunked(b"5\r\nhe"))
     connection.receive(b"llo\r\n")

@@ -13,7 +13,6 @@ before, the counters add up, and no traceback was logged.
 from __future__ import annotations
 
 import contextlib
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -165,21 +164,6 @@ def test_large_answers_to_pipelined_requests(loop: str) -> None:
         client.send(request("/whole/1000000") * 32)
         watch.look_for(0.5)
         client.reset()
-
-
-def test_body_in_tiny_segments(loop: str) -> None:
-    """Held until the application takes it, a body costs its size, not its number of pieces."""
-    with watched(loop, few=2 * MB) as watch, contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(watch.server.client()) for _ in range(20)]
-        for client in clients:
-            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.ask("/5", "Content-Length: 100000", method="POST")
-        for _ in range(1500):
-            for client in clients:
-                client.send(b"xy")
-        watch.look()
-        for client in clients:
-            client.reset()
 
 
 def test_100_mb_behind_a_close(loop: str) -> None:

@@ -185,8 +185,10 @@ def _uncommon_method(octets: bytes) -> str:
 
 def _connection_options(value: bytes) -> int:
     """Return the facts that a Connection field value states (9.3, 9.6): any case, any place in the list."""
-    if value == b"keep-alive":  # by far the most common
+    if value == b"keep-alive":  # the most common by far, and the next
         return CLIENT_KEEP_ALIVE
+    if value == b"close":
+        return CLIENT_CLOSE
     facts = 0
     for option in members(value):
         if option == b"close":

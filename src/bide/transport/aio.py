@@ -18,6 +18,9 @@ from bide.wire import Accept, Receiver, Wire
 # SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
+# More follows at once: have the kernel hold the octets back for it, where it can (Linux).
+_MORE: Final = getattr(socket, "MSG_MORE", 0)
+
 # Seconds between probes of a peer that has half-closed. Its own kernel forgets a socket that was closed in full after about a
 # minute (tcp_fin_timeout), and answers a probe with RST from then on.
 _PROBE: Final = 15
@@ -81,7 +84,7 @@ class AioWire(Wire):
         """The write buffer is below its low-water mark."""
         if self._flushing:
             self._flushing = False
-            self._finish_half_close()
+            self._send_fin(b"")
         else:
             self._receiver.output_flowing()
 
@@ -117,57 +120,51 @@ class AioWire(Wire):
         transport = self._transport
         if transport.is_closing():
             return
-        if (
-            last and not transport.get_write_buffer_size()
-        ):  # as nearly always: the event loop would do it in a later pass
-            last = last[self._send(last) :]
+        if not transport.get_write_buffer_size():  # as nearly always: all of it can be done at once
+            last = self._send_fin(last)
+            if not last:
+                return
         if last:
             transport.write(last)
-        if transport.get_write_buffer_size():
-            self._flushing = True
-            transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
-        else:
-            self._finish_half_close()
+        self._flushing = True
+        transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
 
     def half_close_if_quiet(self) -> bool:
         """Look and shut."""
         transport = self._transport
         if transport.is_closing() or transport.get_write_buffer_size() or self.octets_waiting():
             return False
-        return self._send_fin()
+        return self._shut(b"") == b""
 
-    def _finish_half_close(self) -> None:
-        if self._send_fin():
+    def _send_fin(self, last: bytes) -> bytes:
+        """Send the last octets and FIN, and report `flushed`; or return what the kernel does not take of them now."""
+        left = self._shut(last)
+        if left == b"":
             self._receiver.flushed()
+        return left or b""
 
-    def _send_fin(self) -> bool:
-        """Send FIN at once; return whether it was done.
+    def _shut(self, last: bytes) -> bytes | None:
+        """Send octets and FIN at once, in one segment where they fit into one; return what the kernel did not take, and then there
+        was no FIN. None: the peer has reset the connection.
 
-        The event loops would in a later pass: a long time for a request to arrive in.
+        The event loops would do it in a later pass, and for an idle connection that is a long time for a request to arrive in.
         """
         if self._fd < 0:
-            return False
+            return None
         sock = _borrowed(self._fd)
         try:
-            sock.shutdown(socket.SHUT_WR)
-        except OSError:  # the peer has reset it
+            if last:
+                last = last[sock.send(last, _MORE) :]
+            if not last:
+                sock.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            pass
+        except OSError:
             self._transport.abort()
-            return False
+            return None
         finally:
             sock.detach()
-        return True
-
-    def _send(self, data: bytes) -> int:
-        """Send what the kernel takes at once; return how many octets that was."""
-        if self._fd < 0:
-            return 0
-        sock = _borrowed(self._fd)
-        try:
-            return sock.send(data)
-        except OSError:  # it takes nothing now, or the peer has reset it, which others will find
-            return 0
-        finally:
-            sock.detach()
+        return last
 
     def release(self) -> None:
         """Flush, then close."""
