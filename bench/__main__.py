@@ -156,7 +156,7 @@ def compare(row: Row, servers: Sequence[Server], failed: dict[str, str], python:
             except Failed as failure:
                 failed[server.name] = str(failure)
                 del samples[server.name]
-    keep = {"name": row.name, "title": row.title, "build": row.build, "must": row.must, "aim": row.aim}
+    keep = {"name": row.name, "title": row.title, "build": row.build, "goals": row.goals}
     return keep | {"figure": row.figure, "samples": samples, "failed": failed}
 
 

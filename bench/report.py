@@ -76,19 +76,21 @@ def notes(part: Results) -> list[str]:
 
 
 def verdict(row: Results) -> str:
-    """Say whether we win a row, against the best of the ASGI servers."""
-    rivals = {name: found for name in ASGI if name != OURS and (found := ratios(row, name))}
-    if not rivals:
-        return f"{OURS} was not measured." if OURS not in row["samples"] else "No peer was measured."
-    best = min(rivals, key=lambda name: median(rivals[name]))
-    must, aim, ratio = row["must"], row["aim"], median(rivals[best])
-    if min(rivals[best]) < must <= max(rivals[best]):
-        word = "level, within the spread"
-    elif ratio < must:
-        word = "lost"
-    else:
-        word = "won" if ratio < aim else "won, as aimed"
-    return f"{word}: {best}, the best peer, takes {ratio:.2f} times ours (must {must:g}, aim {aim:g})."
+    """Say which of the row's goals were reached."""
+    said = []
+    for name, (must, aim) in row["goals"].items():
+        found = ratios(row, name)
+        if not found:
+            continue
+        ratio = median(found)
+        if ratio >= aim:
+            word = "as aimed"
+        elif ratio >= must:
+            word = "reached"
+        else:
+            word = "missed, within the spread" if max(found) >= must else "missed"
+        said.append(f"{name} {ratio:.2f} (must {must:.3g}, aim {aim:.3g}): {word}")
+    return "; ".join(said) + "." if said else "No peer was measured."
 
 
 def plain(lines: list[list[str]]) -> str:
