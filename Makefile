@@ -49,6 +49,10 @@ coverage: $(VENV)/.installed-test ## run all tests and list the lines they miss
 	@sh tools/system-packages
 	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
 
+.PHONY: coverage-core
+coverage-core: $(VENV)/.installed-test ## the core by its own tests: every branch of each module by the file that mirrors it
+	$(BIN)/python tools/coverage-by-file
+
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## ruff and mypy, changing nothing
 	$(BIN)/ruff check $(CODE)
@@ -75,6 +79,10 @@ bench: $(VENV)/.python ## measure, beside other servers; ARGS go to bench
 bench-quick: $(VENV)/.python ## measure the few figures that matter most
 	@sh tools/system-packages wrk nginx
 	$(BIN)/python -m bench --quick $(ARGS)
+
+.PHONY: bench-micro
+bench-micro: $(VENV)/.installed-test ## time the parts of bide in one process, without a socket
+	$(BIN)/python -m bench.micro
 
 .PHONY: clean
 clean: ## remove VENV and everything that was made

@@ -723,6 +723,73 @@ def test_content_in_tiny_pieces_is_held_in_few(begin: bytes) -> None:
     assert connection.take_content() == b"x" * 5000
 
 
+def test_many_chunks_in_one_read_are_one_piece() -> None:
+    connection = begun(CHUNKED_HEAD)
+    connection.receive(b"1\r\na\r\n" * 3)
+    assert connection._content == [b"aaa"]
+    connection.receive(b"1\r\nb\r\n" * 3 + b"0\r\n\r\n")
+    assert connection.take_content() == b"aaabbb"
+
+
+@pytest.mark.parametrize("size", [1 << 13, 1 << 20])
+@pytest.mark.parametrize("length", [True, False])
+def test_large_content_is_not_copied(size: int, length: bool) -> None:
+    """The object that the application handed over is the one that is written."""
+    connection = begun()
+    content = bytes(size)
+    connection.respond(200, [(b"content-length", b"%d" % (2 * size + 4))] if length else [])
+    connection.send(content, True)
+    connection.send(content, True)
+    connection.send(b"tail", False)
+    assert connection.bulk_size + len(connection.output) > 2 * size
+    assert connection.bulk is not None
+    pieces = connection.take_pieces()
+    assert sum(piece is content for piece in pieces) == 2
+    assert (connection.output, connection.bulk, connection.bulk_size) == (b"", None, 0)
+    (found,) = read_answers(b"".join(pieces))
+    assert found.content == 2 * content + b"tail"
+
+
+def test_large_content_behind_small_and_before_it() -> None:
+    connection = begun()
+    connection.respond(200, [(b"content-length", b"%d" % (100_000 + 8))])
+    for content in (b"some", bytes(50_000), bytes(50_000), b"some"):
+        connection.send(content, True)
+    connection.send(b"", False)
+    assert only(connection).content == b"some" + bytes(100_000) + b"some"
+
+
+@pytest.mark.parametrize(
+    ("octets", "rests"), [(b"", True), (b"\r\n", True), (b"\r", False), (b"G", False), (b"GET / HTTP/1.1\r\n", False)]
+)
+def test_at_rest(octets: bytes, rests: bool) -> None:
+    """Idle, and nothing held: only how many requests it has served tells one such connection from another."""
+    connection = idle()
+    connection.receive(octets)
+    assert connection.at_rest == rests
+    if rests:
+        connection.begin(DRAINING, 7)
+        begun(GET, connection)
+        assert connection.served == 8
+        answer(connection)
+        assert ended(connection)[0] is CloseReason.DRAIN
+
+
+def test_who_begins_for_one_that_served_nothing_is_new() -> None:
+    connection = idle()
+    connection.begin(0, 0)
+    assert at(connection) is State.NEW
+    connection.receive_eof()
+    assert connection.reason is CloseReason.CLIENT_EOF_UNUSED
+
+
+def test_refused_and_silent() -> None:
+    connection = connect()
+    connection.note(TURNED_AWAY)
+    connection.expire(Clock.FIRST_OCTET)
+    assert connection.reason is CloseReason.REFUSED
+
+
 def test_chunked_content() -> None:
     connection = begun(chunked(b"5\r\nhe"))
     connection.receive(b"llo\r\n")

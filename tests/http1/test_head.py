@@ -6,7 +6,7 @@ import pytest
 
 from bide.errors import Rejected
 from bide.http1.fields import known_lines
-from bide.http1.head import read_head, rejected_early
+from bide.http1.head import _request_lines, read_head, rejected_early
 from bide.message import CHUNKED, Request
 from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, EXPECTATION_OPEN, HTTP_1_0
 from tests.http1.cases import CASES
@@ -226,6 +226,42 @@ def test_the_request_line_is_judged_before_the_size_and_the_size_before_the_rest
     assert refused(b"@", large, *[b"@"] * 100) == 431
     assert refused(b"@", *[b"@"] * 100) == 431
     assert refused(b"@", b"@") == 400
+
+
+@pytest.mark.parametrize("method", [b"get", b"Post", b"dELETE", b"A" * 41, b"A" * 1000])
+def test_unknown_methods(method: bytes) -> None:
+    assert refused(method + b" / HTTP/1.1", HOST) == 501
+
+
+@pytest.mark.parametrize(
+    ("value", "facts"),
+    [
+        (b"close", CLIENT_CLOSE),
+        (b"keep-alive", CLIENT_KEEP_ALIVE),
+        (b"Close", CLIENT_CLOSE),
+        (b"x, Keep-Alive ,close", CLIENT_CLOSE | CLIENT_KEEP_ALIVE),
+        (b"closed", 0),
+    ],
+)
+def test_the_commonest_options_and_their_like(value: bytes, facts: int) -> None:
+    assert read(b"GET / HTTP/1.1", HOST, b"Connection: " + value).facts == facts
+
+
+def test_request_lines_are_remembered_within_bounds_and_stay_right() -> None:
+    for _ in range(2):
+        for number in range(600):
+            target = b"/%d" % number
+            request = read(b"GET " + target + b" HTTP/1.1", HOST)
+            assert (request.target, request.path, request.query, request.minor) == (target, target, b"", 1)
+    assert len(_request_lines) <= 256
+    for line in (
+        b"GET /secret?token=1 HTTP/1.1",
+        b"GET /%s HTTP/1.1" % (b"x" * 120),
+        b"GET / HTTP/1.0",
+        b"OPTIONS * HTTP/1.1",
+    ):
+        read(line, HOST)
+        assert line not in _request_lines
 
 
 def test_hosts_are_remembered_within_bounds_and_stay_right() -> None:

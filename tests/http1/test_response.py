@@ -251,3 +251,14 @@ def test_wrong_types_are_told_apart_from_wrong_octets(fields: object) -> None:
     """The caller turns them into Misuse, whichever of them the build raises."""
     with pytest.raises((TypeError, ValueError, AttributeError)):
         field_lines(b"", cast("Fields", fields))
+
+
+def test_a_response_has_one_date() -> None:
+    lines, _, said = field_lines(b"", [(b"date", b"now"), (b"Date", b"then")])
+    assert (lines, said) == (b"date: now\r\n", SAYS_DATE)
+
+
+@pytest.mark.parametrize("value", [b"0", b"13", b"9999", b"10000", b"0005", b"123456789012"])
+def test_lengths_are_read_alike_again_and_again(value: bytes) -> None:
+    for _ in range(2):
+        assert field_lines(b"", [(b"content-length", value)])[1] == int(value)
