@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -184,6 +185,28 @@ def test_half_close_flushes_and_goes_on_reading(play: Play, size: int, last: int
             assert "lost" not in ear.heard
             peer.sock.close()
             await until(lambda: "eof" in ear.heard)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("last", [0, 10, 3_000_000])
+def test_half_close_where_sockets_have_a_timeout(play: Play, last: int) -> None:
+    """An application may set a default for all sockets. The event loop waits for none of them."""
+
+    async def scene() -> None:
+        async with connected(receive_buffer=4096) as (ear, peer):
+            socket.setdefaulttimeout(3.0)
+            try:
+                began = time.monotonic()
+                if last:
+                    ear.wire.write(bytes(last))
+                ear.wire.half_close(bytes(last))
+                assert time.monotonic() - began < 1.0
+            finally:
+                socket.setdefaulttimeout(None)
+            assert len(await peer.read(2 * last)) == 2 * last
+            assert await peer.ending() == "fin"
+            await until(lambda: ear.heard.count("flushed") == 1)
 
     play(scene)
 

@@ -120,14 +120,19 @@ class AioWire(Wire):
         transport = self._transport
         if transport.is_closing():
             return
-        if not transport.get_write_buffer_size():  # as nearly always: all of it can be done at once
+        # As nearly always, all of it can be done at once; but a socket object with a timeout, which an application may have made
+        # the default, would wait.
+        if not transport.get_write_buffer_size() and socket.getdefaulttimeout() is None:
             last = self._send_fin(last)
             if not last:
                 return
         if last:
             transport.write(last)
-        self._flushing = True
-        transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
+        if transport.get_write_buffer_size():
+            self._flushing = True
+            transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
+        else:
+            self._send_fin(b"")
 
     def half_close_if_quiet(self) -> bool:
         """Look and shut."""
