@@ -312,9 +312,7 @@ class Session(Receiver):
         connection.receive_eof()
         if connection.state is LINGER:
             self._wire.release()
-        elif (
-            connection.state is EXCHANGE
-        ):  # it may only have half-closed: the answer is owed until it is known to be gone
+        elif connection.state is EXCHANGE:  # it may only have half-closed, and then the answer is owed
             self._wire.probe_peer()
             self._shared.register.unheard.add(self)
             self.watch_peer(monotonic())
@@ -402,9 +400,7 @@ class Session(Receiver):
         connection = self._roused()
         state = connection.state
         if state is LINGER:
-            if (
-                self._wire.unsent() and now < self._linger_until
-            ):  # the answer is still on its way: a reset could destroy it
+            if self._wire.unsent() and now < self._linger_until:  # a reset could destroy what is still on its way
                 self._linger_on(now)
                 return
             connection.expire(clock)
