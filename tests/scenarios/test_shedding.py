@@ -3,7 +3,8 @@
 1. All slots are taken by idle connections, and the loop is blocked.
 2. A newcomer connects, and a request arrives on the connection that has been idle for longest.
 3. The loop goes on: both are answered. The next longest idle connection has made room.
-4. A connection between two exchanges whose next request was received already is not idle, whoever needs room.
+4. Connections that have ended and linger, since their clients have not closed, make room first of all.
+5. A connection between two exchanges whose next request was received already is not idle, whoever needs room.
 """
 
 import contextlib
@@ -49,3 +50,24 @@ def test_one_whose_next_request_is_there_is_not_shed(serve: Serve) -> None:
         for client in slow_readers:
             for _ in range(6):
                 assert len(client.response().content) == 500_000
+
+
+def test_those_that_linger_make_room_first(serve: Serve) -> None:
+    """Their clients were told to close and do not: nothing is owed to them, and they hold no slot."""
+    server = serve(slow, limit_connections=6, timeout_linger=20.0)
+    with contextlib.ExitStack() as stack:
+        idle = stack.enter_context(server.client())
+        for _ in range(2):
+            idle.get()
+        for _ in range(3):
+            done = stack.enter_context(server.client())
+            assert done.get("/", "Connection: close").says_close
+            assert done.ending().how == "fin"
+        began = time.monotonic()
+        newcomers = [stack.enter_context(server.client()) for _ in range(4)]
+        for client in newcomers:
+            client.ask("/0.3")
+        for client in newcomers:
+            assert client.response().status == 200
+        assert time.monotonic() - began < 5.0, "nobody waited for those who linger"
+        assert idle.get().status == 200

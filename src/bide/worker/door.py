@@ -8,6 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, final
 
+from bide.http1.lifetime import LINGER
 from bide.policy.admission import shed_batch
 from bide.transport.listeners import Listener
 from bide.worker.gauge import lowest_descriptor
@@ -164,11 +165,13 @@ class Door:
         return [session for session in self._register.sessions if session.may_be_shed(now, _NEWCOMER)]
 
     def _shed_some(self, idle: list[Session], count: int) -> int:
-        """Shed up to `count` of them: first those whose peers gain little from persistence, then the longest idle."""
+        """Shed up to `count` of them: first those that have ended and only linger, then those whose peers gain little from
+        persistence, then the longest idle.
+        """
         peers = self._peers
 
-        def worth(session: Session) -> tuple[bool, float]:
-            return (not peers.gain_little(session.host), session.idle_since)
+        def worth(session: Session) -> tuple[bool, bool, float]:
+            return (session.state is not LINGER, not peers.gain_little(session.host), session.idle_since)
 
         shed = 0
         for session in heapq.nsmallest(count, idle, key=worth):

@@ -456,7 +456,14 @@ class Session(Receiver):
         self._roused().note(TURNED_AWAY)
 
     def shed(self) -> bool:
-        """End an idle connection to make room, unless it has just asked something; return whether it was done."""
+        """End an idle connection to make room, unless it has just asked something; return whether it was done.
+
+        One that lingers is let go: it has ended, and its client has the whole answer.
+        """
+        if self.state is LINGER:
+            self.shed_before = True
+            self._wire.release()
+            return True
         if not self._wire.half_close_if_quiet():
             return False
         self.shed_before = True
@@ -528,8 +535,10 @@ class Session(Receiver):
         return self.peer[0] if self.peer is not None else ""
 
     def may_be_shed(self, now: float, newcomer: float) -> bool:
-        """Whether the connection is at rest, and not new by less than `newcomer` seconds."""
-        return self.connection is None and (self.served > 0 or now - self.idle_since >= newcomer)
+        """Whether the connection is at rest, and not new by less than `newcomer` seconds; or lingers for nothing but politeness."""
+        if self.connection is None:
+            return self.served > 0 or now - self.idle_since >= newcomer
+        return self.state is LINGER and not self.shed_before and not self._wire.unsent()
 
     # -- Within ---------------------------------------------------------------------------------------------------------
 
