@@ -119,10 +119,12 @@ def field_line(line: bytes) -> Field:
     Raises Rejected(400): no colon, white space before the colon, obsolete folding (5.2), or an octet that does not belong.
     """
     octets, colon, value = line.partition(b":")
-    name = field_name(octets)
+    name = _names.get(octets)
+    if name is None:
+        name = field_name(octets)
     if name is None or not colon:
         raise Rejected(400, "malformed field line")
-    if not is_value(value):
+    if value.translate(_VALUE) != value:
         raise Rejected(400, "control octet in a field value")
     field: Field = (name, value.strip(b" \t"))
     if name in _REPEATING and len(line) <= _LONGEST_LINE:
