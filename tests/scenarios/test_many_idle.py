@@ -19,7 +19,7 @@ WANTED = 20_000
 #: Fewer prove nothing.
 ENOUGH = 2_000
 #: Octets for each, a tenth above what they are to be. Half of it is the event loop's.
-MOST = {"uvloop": 2_250, "asyncio": 2_800}
+MOST = {"uvloop": 2_250, "asyncio": 3_400}
 
 
 def slowest(client: Client, seconds: float) -> tuple[float, float]:

@@ -94,9 +94,9 @@ async def connected(receive_buffer: int | None = None) -> AsyncIterator[tuple[Ea
             yield ear, Peer(sock)
         finally:
             server.close()  # whatever the wire does: uvloop does not end with a server open
-            await server.wait_closed()
             ear.wire.abort()
             await asyncio.wait_for(ear.gone.wait(), 5)
+            await server.wait_closed()  # waits for its connections, from Python 3.12 on
             await asyncio.sleep(0)
 
 

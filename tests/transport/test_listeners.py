@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import socket
+from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -53,6 +54,24 @@ def test_no_descriptor_to_go_on_with(loop: str, log: Log, monkeypatch: pytest.Mo
             listener.close()
             listener.close()
             assert await running.sock_recv(client, 1) == b""
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())
+
+
+def test_a_pause_keeps_the_name_of_a_unix_socket(loop: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+
+    async def scene() -> None:
+        listener = listeners.Listener(
+            asyncio.get_running_loop(), sockets.unix(str(path)), 10, MagicMock(), lambda: 10, ours=True
+        )
+        await listener.accept()
+        listener.pause()
+        await asyncio.sleep(0.05)
+        assert path.exists()
+        listener.close()
+        assert not path.exists()
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(scene())

@@ -27,6 +27,9 @@ _ALL: Final = ("0.0.0.0", "::")  # noqa: S104
 # What the system says where it has no descriptor, or no memory, for another socket.
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+# From Python 3.13 on, event loops remove the name of a Unix socket with the server on it. To us that may be a mere pause.
+_KEEP_NAME: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
 # Connections accepted in one go where the event loop does not do it: others get their turn in between.
 _BATCH: Final = 16
 
@@ -103,7 +106,7 @@ class Listener:
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        self._entrance = Entrance(accept, _local(sock))
+        self._entrance = Entrance(accept, _local(sock), vectored=_accepts_by_itself(loop))
         self._room = room
         self._ours = ours
         self._server: asyncio.AbstractServer | None = None
@@ -139,15 +142,18 @@ class Listener:
     async def _begin(self) -> None:
         if _accepts_by_itself(self._loop):
             # A duplicate, so that pausing is closing: the kernel's queue lives as long as one of the two.
-            unix = self._socket.family == socket.AF_UNIX
-            serve = self._loop.create_unix_server if unix else self._loop.create_server
-            server = await serve(self._make, sock=self._socket.dup(), backlog=self._backlog)
+            server = await self._serve(self._socket.dup())
             if self._accepting:
                 self._server = server
             else:  # paused meanwhile
                 server.close()
         else:
             self._loop.add_reader(self._socket.fileno(), self._accept_some)
+
+    async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
+        if sock.family != socket.AF_UNIX:
+            return await self._loop.create_server(self._make, sock=sock, backlog=self._backlog)
+        return await self._loop.create_unix_server(self._make, sock=sock, backlog=self._backlog, **_KEEP_NAME)
 
     def resume(self) -> None:
         """Accept again, soon."""
