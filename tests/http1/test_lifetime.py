@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from bide.http1.lifetime import TRANSITIONS, step
+from bide.http1.lifetime import TRANSITIONS, step, steps
 from bide.terms import Input, State
 
 # One line per state: the inputs that it takes, and where they lead.
@@ -47,6 +47,11 @@ def test_every_pair(state: State, happened: Input) -> None:
             step(state, happened)
     else:
         assert step(state, happened) is following
+
+
+@pytest.mark.parametrize("happened", Input, ids=lambda word: cast("Input", word).value)
+def test_every_column(happened: Input) -> None:
+    assert steps(happened) == {state: following for (state, what), following in TABLE.items() if what is happened}
 
 
 def test_every_state_has_its_row() -> None:

@@ -132,7 +132,7 @@ class Cycle:
     def send(self, message: Message) -> Awaitable[None]:
         """Take an `http.response.*` event."""
         event = message if isinstance(message, dict) else dict(message)
-        kind = event["type"]
+        kind: str = event["type"]
         exchange = self.exchange
         if kind == "http.response.body":
             body = event.get("body", b"")

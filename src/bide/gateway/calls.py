@@ -32,12 +32,13 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
         else:
             _log.exception("%s %s: the application failed", scope["method"], _target(scope))
     else:
-        if not _given_up(exchange):
+        if not (exchange.over or exchange.client_left):
             _log.error(
                 "%s %s: the application returned before its response was complete", scope["method"], _target(scope)
             )
     finally:
-        exchange.finished()
+        if not exchange.over:
+            exchange.finished()
         running.discard(cycle)
 
 

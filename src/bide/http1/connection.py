@@ -13,7 +13,7 @@ from typing import Final, final
 from bide.errors import Misuse, Rejected
 from bide.http1.body import ChunkedDecoder
 from bide.http1.head import read_head, rejected_early
-from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, step
+from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, step, steps
 from bide.http1.limits import Limits
 from bide.http1.response import (
     LAST_CHUNK,
@@ -50,11 +50,9 @@ from bide.terms import (
 
 # Members of an Enum are found slowly through its class, and at once by a name of the module.
 _FIRST_OCTET: Final = Input.FIRST_OCTET
-_HEAD_COMPLETE: Final = Input.HEAD_COMPLETE
 _HEAD_REJECTED: Final = Input.HEAD_REJECTED
 _BODY_COMPLETE: Final = Input.BODY_COMPLETE
 _BODY_REJECTED: Final = Input.BODY_REJECTED
-_PERSISTS: Final = Input.PERSISTS
 _UNREAD: Final = Input.UNREAD
 _CLOSES: Final = Input.CLOSES
 _PEER_EOF: Final = Input.PEER_EOF
@@ -63,6 +61,10 @@ _SHED: Final = Input.SHED
 _STOPPED: Final = Input.STOPPED
 _HALF_CLOSED: Final = Input.HALF_CLOSED
 _LOST: Final = Input.LOST
+
+# What every request goes through, looked up before.
+_BEGUN: Final = steps(Input.HEAD_COMPLETE)
+_PERSISTED: Final = steps(Input.PERSISTS)
 
 # How far the response is.
 OWED: Final = 0  # nothing was handed over
@@ -553,7 +555,7 @@ class Connection:
         except Rejected as rejected:
             self._reject(rejected)
             return None
-        self.state = step(self.state, _HEAD_COMPLETE)
+        self.state = _BEGUN[self.state]
         self._request = request
         self.served += 1
         self._facts = request.facts | self._standing
@@ -812,7 +814,7 @@ class Connection:
         if reason is not None:
             self._end(_CLOSES, reason)
         elif self.body_complete:
-            self.state = step(self.state, _PERSISTS)
+            self.state = _PERSISTED[self.state]
             if self._held:
                 self._merge()
             self.pipelined = self.input_ended or self._buffer != b""

@@ -1,7 +1,7 @@
 """Reads field lines: RFC 9112, section 5, and RFC 9110, section 5.
 
 Most field lines of a request repeat those of an earlier one, so lines of well-known, harmless names are remembered whole.
-Lines that decide on framing, persistence or routing are read in full every time; lines that may hold secrets are not kept.
+Lines that decide on framing, persistence or routing are not among them, nor lines that may hold secrets.
 """
 
 from __future__ import annotations
@@ -127,11 +127,17 @@ def field_line(line: bytes) -> Field:
     if value.translate(_VALUE) != value:
         raise Rejected(400, "control octet in a field value")
     field: Field = (name, value.strip(b" \t"))
-    if name in _REPEATING and len(line) <= _LONGEST_LINE:
+    if name in _REPEATING:
+        remember(line, field)
+    return field
+
+
+def remember(line: bytes, field: Field) -> None:
+    """Keep a field line, so that the next one like it need not be read."""
+    if len(line) <= _LONGEST_LINE:
         if len(known_lines) >= _MOST_LINES:
             known_lines.clear()
         known_lines[line] = field
-    return field
 
 
 def members(value: bytes) -> list[bytes]:

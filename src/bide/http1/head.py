@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from bide.errors import Rejected
-from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members, only
+from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members, only, remember
 from bide.http1.limits import Limits
 from bide.message import CHUNKED, Field, Request
 from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, EXPECTATION_OPEN, HTTP_1_0
@@ -49,7 +49,7 @@ _MOST_LINES: Final = 256
 _LONGEST_LINE: Final = 128
 _request_lines: Final[dict[bytes, tuple[str, bytes]]] = {}  # line -> (method, target)
 
-# Names that are read in full each time because they decide on framing, persistence or routing.
+# Names of fields that may decide on framing, persistence or routing.
 _DECISIVE: Final = frozenset({b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding"})
 
 
@@ -78,7 +78,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
     host: Field | None = None
     length = b""
     coding: bytes | None = None
-    facts = 0 if minor else HTTP_1_0
+    facts = 0
     accepts_trailers = False
     for line in lines:
         field = known_lines.get(line)
@@ -97,7 +97,10 @@ def read_head(head: bytes, limits: Limits) -> Request:
                     if value:
                         _remember_host(line, field)
                 elif name == b"connection":
-                    facts |= _connection_options(value)
+                    if value == b"close" or b"close" in members(value):
+                        facts |= CLIENT_CLOSE
+                    else:  # it says nothing to HTTP/1.1 (9.3)
+                        remember(line, field)
                 elif name == b"content-length":
                     if length:  # even an equal one: the next reader may take the other
                         raise Rejected(400, "more than one Content-Length field")
@@ -115,7 +118,9 @@ def read_head(head: bytes, limits: Limits) -> Request:
                     accepts_trailers = accepts_trailers or b"trailers" in members(value)
         fields.append(field)
 
-    if host is None and minor:
+    if not minor:
+        facts |= HTTP_1_0 | _keep_alive(fields)
+    elif host is None:
         raise Rejected(400, "no Host field")
     octets = 0
     if length:
@@ -183,19 +188,12 @@ def _uncommon_method(octets: bytes) -> str:
     return octets.decode("ascii")
 
 
-def _connection_options(value: bytes) -> int:
-    """Return the facts that a Connection field value states (9.3, 9.6): any case, any place in the list."""
-    if value == b"keep-alive":  # the most common by far, and the next
-        return CLIENT_KEEP_ALIVE
-    if value == b"close":
-        return CLIENT_CLOSE
-    facts = 0
-    for option in members(value):
-        if option == b"close":
-            facts |= CLIENT_CLOSE
-        elif option == b"keep-alive":
-            facts |= CLIENT_KEEP_ALIVE
-    return facts
+def _keep_alive(fields: list[Field]) -> int:
+    """Return the fact that a Connection field asks to keep an HTTP/1.0 connection, or 0 (9.3)."""
+    for name, value in fields:
+        if name == b"connection" and b"keep-alive" in members(value):
+            return CLIENT_KEEP_ALIVE
+    return 0
 
 
 def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:

@@ -1,4 +1,4 @@
-"""The life of a connection as a table. `step` is the only way from one state to another.
+"""The life of a connection as a table. `step` and `steps` are the only ways from one state to another.
 
 Every end that is decided goes through CLOSING, and CLOSED is reached when the wire reports that the connection is no more: so
 connections closed and reasons given are the same number. Nothing leads back from CLOSING, LINGER or CLOSED.
@@ -80,6 +80,11 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     },
     CLOSED: {},
 }
+
+
+def steps(happened: Input) -> dict[State, State]:
+    """Return a column of the table: from each state in which this can happen, the one that follows."""
+    return {state: row[happened] for state, row in TRANSITIONS.items() if happened in row}
 
 
 def step(state: State, happened: Input) -> State:

@@ -19,27 +19,28 @@ def peer_name(peer: Address | None) -> str:
     return ascii(peer[0])[1:-1] if peer[1] is None else f"{peer[0]}:{peer[1]}"
 
 
-# What is written for nearly every line, as text: to make it anew each time is most of what a line costs.
+# The pieces of nearly every line, as text: to make them anew each time is most of what a line costs.
 _FEW: Final = 1000
 _NUMBERS: Final = [str(number) for number in range(_FEW)]
-_TENTHS: Final = [f"{number // 10}.{number % 10}" for number in range(_FEW)]
-_MOST_NAMES: Final = 1024
-_names: Final[dict[object, str]] = {}  # of peers
+_VERSIONS: Final = [f' HTTP/1.{minor}" ' for minor in range(2)]
+_TOOK: Final = [f" {number // 10}.{number % 10}ms #" for number in range(_FEW)]
+_MOST_PEERS: Final = 1024
+_peers: Final[dict[object, str]] = {}
 
 
 def _number(number: int) -> str:
     return _NUMBERS[number] if number < _FEW else str(number)
 
 
-def _known_name(peer: Address | None) -> str:
+def _known_peer(peer: Address | None) -> str:
     key: object = peer
-    name = _names.get(key)
-    if name is None:
-        name = peer_name(peer)
-        if len(_names) >= _MOST_NAMES:
-            _names.clear()
-        _names[key] = name
-    return name
+    text = _peers.get(key)
+    if text is None:
+        text = f' {peer_name(peer)} "'
+        if len(_peers) >= _MOST_PEERS:
+            _peers.clear()
+        _peers[key] = text
+    return text
 
 
 class Journal(ABC):
@@ -114,12 +115,12 @@ class TextJournal(Journal):
         text = target.decode("latin-1")
         if '"' in text or "\\" in text:
             text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
-        end = "" if reason is None else f" close={reason.value}"
+        end = "\n" if reason is None else f" close={reason.value}\n"
         tenths = int(seconds * 10_000.0 + 0.5)
-        took = _TENTHS[tenths] if tenths < _FEW else f"{tenths // 10}.{tenths % 10}"
+        took = _TOOK[tenths] if tenths < _FEW else f" {tenths // 10}.{tenths % 10}ms #"
         self._lines.append(
-            f'{self._now} {_known_name(peer)} "{method} {text} HTTP/1.{_NUMBERS[minor]}" {_number(status)} {_number(octets)}'
-            f" {took}ms #{_number(number)}{end}\n"
+            f"{self._now}{_known_peer(peer)}{method} {text}{_VERSIONS[minor]}{_number(status)} {_number(octets)}{took}"
+            f"{_number(number)}{end}"
         )
 
 

@@ -43,7 +43,7 @@ RULES: Final[tuple[tuple[int, CloseReason], ...]] = (
     (OLD, CloseReason.AGE_LIMIT),
     (PRESSED, CloseReason.PRESSURE),
 )
-
+_AGAINST: Final = sum(fact for fact, _ in RULES)
 
 #: Facts that end a connection even where the response did not announce it. The others are wishes of the server: unannounced,
 #: they wait for the next response, since only an announced close loses nothing (9.5).
@@ -55,11 +55,8 @@ def persist(facts: int) -> CloseReason | None:
 
     `facts` is a sum of the fact bits of `bide.terms`. A bit more, other than CLIENT_KEEP_ALIVE, never turns a reason into None.
     """
-    if not facts:  # HTTP/1.1, and nothing speaks against it: 9.3 second rule
-        return None
-    for fact, reason in RULES:
-        if facts & fact:
-            return reason
+    if facts & _AGAINST:
+        return next(reason for fact, reason in RULES if facts & fact)
     if facts & HTTP_1_0 and not facts & CLIENT_KEEP_ALIVE:
         return CloseReason.CLIENT_HTTP10  # 9.3: the third rule wants `keep-alive`; otherwise, close
-    return None
+    return None  # 9.3: the second rule

@@ -57,14 +57,18 @@ _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIME
 
 @final
 class ServedExchange(Exchange):
-    """See `bide.exchange.Exchange`. `connection` stands for the connection until the exchange is over, and not longer."""
+    """See `bide.exchange.Exchange`.
 
-    __slots__ = ("_leaves", "_sent", "_waiters", "begun", "body", "connection", "session")
+    connection: what stands for the connection until the exchange is over, and not longer.
+    waiters: who waits for content or the client's leaving, if anybody does.
+    """
+
+    __slots__ = ("_leaves", "_sent", "begun", "body", "connection", "session", "waiters")
 
     def __init__(self, session: Session, connection: Connection, request: Request, begun: float) -> None:
         self.session = session
         self.connection = connection
-        self._waiters: list[asyncio.Future[None]] | None = None
+        self.waiters: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since others had their turn
         self.body: BodyProgress | None = None  # of the request body, once the application has waited for it
         self.request = request
@@ -126,9 +130,8 @@ class ServedExchange(Exchange):
         self.session.answered(self)
 
     def finished(self) -> None:
-        if not self.over:
-            self.connection.fail(self.client_left)
-            self.session.answered(self)
+        self.connection.fail(self.client_left)
+        self.session.answered(self)
 
     # -- For the session ------------------------------------------------------------------------------------------------
 
@@ -158,9 +161,9 @@ class ServedExchange(Exchange):
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
-        waiters = self._waiters
+        waiters = self.waiters
         if waiters is not None:
-            self._waiters = None
+            self.waiters = None
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -182,10 +185,10 @@ class ServedExchange(Exchange):
     def news(self) -> asyncio.Future[None]:
         """Return what is done when there is reason to look again."""
         waiter = self.session.new_waiter()
-        if self._waiters is None:
-            self._waiters = [waiter]
+        if self.waiters is None:
+            self.waiters = [waiter]
         else:
-            self._waiters.append(waiter)
+            self.waiters.append(waiter)
         return waiter
 
     def require_open(self) -> None:
@@ -652,7 +655,8 @@ class Session(Receiver):
         self.body_awaited = False
         self._clock = None  # the idle clock begins anew
         exchange.over = True
-        exchange.wake()
+        if exchange.waiters is not None:
+            exchange.wake()
         journal = self._shared.journal
         if journal is not None:
             connection = exchange.connection
@@ -712,7 +716,9 @@ class Session(Receiver):
         self._clock = clock
         self._reprieved = False
         durations = self._shared.durations
-        if clock is None:
+        if clock is _IDLE:
+            self.deadline = monotonic() + durations.by_clock[clock]
+        elif clock is None:
             self.deadline = FOREVER
         elif clock is _BODY:
             assert self._exchange is not None
