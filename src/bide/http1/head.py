@@ -38,7 +38,6 @@ _LINE_ROOM: Final = _LONGEST_METHOD + len(b"  HTTP/1.1\r\n")
 
 _SLASH: Final = 0x2F
 
-_HOST: Final = b"host"
 _MOST_HOSTS: Final = 256
 _LONGEST_HOST_LINE: Final = 255 + len(b"host: :65535")  # a domain name has at most 255 octets (RFC 1035, 2.3.4)
 _hosts: Final[dict[bytes, Field]] = {}  # field lines of Host that were found valid before
@@ -75,7 +74,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
         method, target, path, query, minor = _read_request_line(request_line)
 
     fields: list[Field] = []
-    host: Field | None = None
+    hosts = 0
     length = b""
     coding: bytes | None = None
     facts = 0
@@ -84,43 +83,43 @@ def read_head(head: bytes, limits: Limits) -> Request:
         field = known_lines.get(line)
         if field is None:
             field = _hosts.get(line)
-            if field is None:
+            if field is not None:
+                hosts += 1
+            else:
                 field = field_line(line)
                 name, value = field
-            else:
-                name, value = _HOST, b""
-            if name in _DECISIVE:
-                if name == _HOST:
-                    if host is not None:
-                        raise Rejected(400, "more than one Host field")
-                    host = field
-                    if value:
-                        _remember_host(line, field)
-                elif name == b"connection":
-                    if value == b"close" or b"close" in members(value):
-                        facts |= CLIENT_CLOSE
-                    else:  # it says nothing to HTTP/1.1 (9.3)
-                        remember(line, field)
-                elif name == b"content-length":
-                    if length:  # even an equal one: the next reader may take the other
-                        raise Rejected(400, "more than one Content-Length field")
-                    length = value
-                    if not (value.isdigit() and len(value) <= _MOST_LENGTH_DIGITS):
-                        raise Rejected(400, "malformed Content-Length")
-                elif name == b"transfer-encoding":
-                    coding = value if coding is None else coding + b"," + value
-                elif name == b"expect":
-                    if value.lower() != b"100-continue":
-                        raise Rejected(417, "unknown expectation")
-                    if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
-                        facts |= EXPECTATION_OPEN
-                else:  # te
-                    accepts_trailers = accepts_trailers or b"trailers" in members(value)
+                if name in _DECISIVE:
+                    if name == b"host":
+                        hosts += 1
+                        if value:
+                            _remember_host(line, field)
+                    elif name == b"connection":
+                        if value == b"close" or b"close" in members(value):
+                            facts |= CLIENT_CLOSE
+                        else:  # it says nothing to HTTP/1.1 (9.3)
+                            remember(line, field)
+                    elif name == b"content-length":
+                        if length:  # even an equal one: the next reader may take the other
+                            raise Rejected(400, "more than one Content-Length field")
+                        length = value
+                        if not (value.isdigit() and len(value) <= _MOST_LENGTH_DIGITS):
+                            raise Rejected(400, "malformed Content-Length")
+                    elif name == b"transfer-encoding":
+                        coding = value if coding is None else coding + b"," + value
+                    elif name == b"expect":
+                        if value.lower() != b"100-continue":
+                            raise Rejected(417, "unknown expectation")
+                        if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
+                            facts |= EXPECTATION_OPEN
+                    else:  # te
+                        accepts_trailers = accepts_trailers or b"trailers" in members(value)
         fields.append(field)
 
+    if hosts > 1:  # RFC 9112, 3.2
+        raise Rejected(400, "more than one Host field")
     if not minor:
         facts |= HTTP_1_0 | _keep_alive(fields)
-    elif host is None:
+    elif not hosts:
         raise Rejected(400, "no Host field")
     octets = 0
     if length:

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 from bide.config import Config
 from bide.gateway.asgi import AsgiGateway
 from bide.gateway.lifespan import Lifespan
-from bide.terms import DRAINING, Clock, State
+from bide.terms import DRAINING, State
 from bide.transport.listeners import Listener
 from bide.worker.settings import JITTER
 from bide.worker.shared import Shared
@@ -80,11 +80,10 @@ class Drain:
     def _shorten_idle(self) -> None:
         """Let idle connections send one more request, and not wait for it for long."""
         shared = self._shared
-        by_clock = shared.durations.by_clock
-        idle = by_clock[Clock.IDLE] = min(by_clock[Clock.IDLE], self._config.drain_idle)
+        shared.durations.shorten_idle(self._config.drain_idle)
         now = time.monotonic()
         for session in shared.register:
-            session.drain(now + idle * random.uniform(1 - JITTER, 1))
+            session.drain(now + shared.durations.idle * random.uniform(1 - JITTER, 1))
 
     async def _finish_listening(self) -> None:
         """Accept what the kernel has queued, within the time; then listen no more."""

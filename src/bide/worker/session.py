@@ -596,7 +596,7 @@ class Session(Receiver):
         while request is not None:
             now = monotonic()
             if self._clock is _IDLE:
-                shared.counters.gap(now - self.deadline + shared.durations.by_clock[_IDLE])
+                shared.counters.gap(now - self.deadline + shared.durations.idle)
             if self._sending is not None:
                 self._start_clock(None)
             self._clock = None  # the application's time is its own
@@ -717,7 +717,7 @@ class Session(Receiver):
         self._reprieved = False
         durations = self._shared.durations
         if clock is _IDLE:
-            self.deadline = monotonic() + durations.by_clock[clock]
+            self.deadline = monotonic() + durations.idle
         elif clock is None:
             self.deadline = FOREVER
         elif clock is _BODY:
