@@ -33,6 +33,7 @@ _COMPILED: Final = (
     "http1/[a-z]*.py",
     "gateway/asgi.py",
     "transport/aio.py",
+    "transport/outbox.py",
     "observe/counters.py",
     "observe/journal.py",
     "worker/door.py",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bide.transport.aio import AioWire, Entrance
+from bide.transport.outbox import Outbox
 from bide.worker.server import loop_factory
 from tests.support.server import Log
 
@@ -71,7 +72,7 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def connected(receive_buffer: int | None = None) -> AsyncIterator[tuple[Ear, Peer]]:
+async def connected(receive_buffer: int | None = None, *, holding: bool = True) -> AsyncIterator[tuple[Ear, Peer]]:
     loop = asyncio.get_running_loop()
     ears: asyncio.Queue[Ear] = asyncio.Queue()
 
@@ -81,7 +82,7 @@ async def connected(receive_buffer: int | None = None) -> AsyncIterator[tuple[Ea
         return ear
 
     def make() -> Any:
-        return AioWire(Entrance(accept))
+        return AioWire(Entrance(accept, Outbox(loop) if holding else None))
 
     server = await loop.create_server(make, "127.0.0.1", 0)
     with socket.socket() as sock:
@@ -127,9 +128,10 @@ async def until(condition: Callable[[], object]) -> None:
 Play = Callable[[Scene], None]
 
 
-def test_octets_both_ways(play: Play) -> None:
+@pytest.mark.parametrize("holding", [True, False])
+def test_octets_both_ways(play: Play, holding: bool) -> None:
     async def scene() -> None:
-        async with connected() as (ear, peer):
+        async with connected(holding=holding) as (ear, peer):
             peer.sock.send(b"to the server")
             await until(lambda: ear.octets == b"to the server")
             ear.wire.write(b"to the ")
@@ -138,6 +140,31 @@ def test_octets_both_ways(play: Play) -> None:
             assert ear.wire.peer() == peer.sock.getsockname()
             assert ear.wire.local() == peer.sock.getpeername()
             assert ear.heard == []
+
+    play(scene)
+
+
+ORDERS: dict[str, Callable[[AioWire], object]] = {
+    "write_pieces": lambda wire: wire.write_pieces([b"3", b"4"]),
+    "half_close": lambda wire: wire.half_close(b"34"),
+    "half_close_if_quiet": lambda wire: wire.half_close_if_quiet(),
+    "release": lambda wire: wire.release(),
+    "unsent": lambda wire: wire.unsent(),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_nothing_overtakes_what_is_held_back(play: Play, order: str) -> None:
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            for octet in b"0", b"1", b"2":  # however slow we are: there is hardly time between the last two
+                ear.wire.write(octet)
+            ORDERS[order](ear.wire)
+            if order in {"unsent", "write_pieces"}:
+                ear.wire.half_close(b"")
+            expected = b"01234" if order in {"write_pieces", "half_close"} else b"012"
+            assert await peer.read(len(expected)) == expected
+            assert await peer.ending() == "fin"
 
     play(scene)
 

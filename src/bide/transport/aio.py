@@ -13,6 +13,7 @@ import termios
 from typing import Final, final
 
 from bide.terms import Address
+from bide.transport.outbox import Outbox
 from bide.wire import Accept, Receiver, Wire
 
 # SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
@@ -36,15 +37,19 @@ _NO_OCTETS: Final = struct.pack("i", 0)
 class Entrance:
     """What the connections of one listening socket have in common.
 
-    accept: who is told of them. local: the address that they come to; None where each has to be asked.
+    accept: who is told of them. outbox: what holds back for a moment what is written to them, if anything does.
+    local: the address that they come to; None where each has to be asked.
     vectored: whether `writelines` of the event loop's transports keeps to their high-water mark. That of asyncio does not before
         Python 3.12.9 and 3.13.2 (CVE-2024-12254), and before 3.12 it copies.
     """
 
-    __slots__ = ("accept", "local", "vectored")
+    __slots__ = ("accept", "local", "outbox", "vectored")
 
-    def __init__(self, accept: Accept, local: Address | None = None, *, vectored: bool = False) -> None:
+    def __init__(
+        self, accept: Accept, outbox: Outbox | None = None, local: Address | None = None, *, vectored: bool = False
+    ) -> None:
         self.accept = accept
+        self.outbox = outbox
         self.local = local
         self.vectored = vectored
 
@@ -103,11 +108,15 @@ class AioWire(Wire):
 
     def write(self, data: bytes) -> None:
         """Send octets."""
-        if not self._transport.is_closing():
+        outbox = self._entrance.outbox
+        if outbox is not None:
+            outbox.write(self._transport, data)
+        elif not self._transport.is_closing():
             self._transport.write(data)
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """Send octets, without joining them where the event loop need not."""
+        self._send_held()
         transport = self._transport
         if transport.is_closing():
             return
@@ -131,6 +140,7 @@ class AioWire(Wire):
 
     def half_close(self, last: bytes) -> None:
         """Send the last octets, flush, shut the sending side, report `flushed`."""
+        self._send_held()
         transport = self._transport
         if transport.is_closing():
             return
@@ -150,10 +160,17 @@ class AioWire(Wire):
 
     def half_close_if_quiet(self) -> bool:
         """Look and shut."""
+        self._send_held()
         transport = self._transport
         if transport.is_closing() or transport.get_write_buffer_size() or self.octets_waiting():
             return False
         return self._shut(b"") == b""
+
+    def _send_held(self) -> None:
+        """Send what was written before."""
+        outbox = self._entrance.outbox
+        if outbox is not None:
+            outbox.flush()
 
     def _send_fin(self, last: bytes) -> bytes:
         """Send the last octets and FIN, and report `flushed`; or return what the kernel does not take of them now."""
@@ -187,6 +204,7 @@ class AioWire(Wire):
 
     def release(self) -> None:
         """Flush, then close."""
+        self._send_held()
         self._transport.close()
 
     def abort(self) -> None:
@@ -202,6 +220,7 @@ class AioWire(Wire):
 
     def unsent(self) -> int:
         """Octets in the write buffer, and in the kernel's."""
+        self._send_held()
         unsent = self._transport.get_write_buffer_size()
         fd = self._fd
         if fd >= 0:
