@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -76,8 +77,11 @@ def main(arguments: list[str]) -> int:
         print(f"matrix: SKIPPED: Python 3.{minor} is not here")
     if len(chosen) == 1:
         print(f"matrix: SKIPPED: a second Python; only 3.{chosen[0]} is here")
+    ways = (False, True) if shutil.which(os.environ.get("CC", "cc")) else (False,)
+    if len(ways) == 1:
+        print("matrix: SKIPPED: compiled; no C compiler is here")
     failed = []
-    for minor, compiled in [(minor, compiled) for minor in chosen for compiled in (False, True)]:
+    for minor, compiled in [(minor, compiled) for minor in chosen for compiled in ways]:
         name = f"3.{minor}-{'compiled' if compiled else 'pure'}"
         if minor == sys.version_info.minor and not compiled:
             continue
