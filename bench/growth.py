@@ -14,7 +14,7 @@ from bench.servers import Server
 from bench.work import get, post
 
 Cost = Callable[[Running, int, int], float]  # server, size, seconds -> CPU time in microseconds
-SERVERS = ("bide", "granian", "uvicorn", "gunicorn", "limit")
+SERVERS = ("bide", "granian", "uvicorn", "gunicorn[fast]", "limit")
 STATUS = b"HTTP/1.1 200 "
 
 

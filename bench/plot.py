@@ -12,6 +12,7 @@ COLOURS = {
     "granian": "#4c78a8",
     "uvicorn": "#54a24b",
     "gunicorn": "#b279a2",
+    "gunicorn[fast]": "#d6a5c9",
     "hypercorn": "#a0785a",
     "nginx": "#3fa7a0",
     "limit": "#8c8c8c",
@@ -34,7 +35,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 """
 WIDTH, COLUMNS, GAP, MARGIN = 900, 2, 28, 8
 PANEL = (WIDTH - GAP * (COLUMNS - 1)) / COLUMNS
-BAR, LEFT, RIGHT = 19, 76, 118  # of a bar chart: height of a bar, room for names, room for figures
+BAR, LEFT, RIGHT = 19, 96, 118  # of a bar chart: height of a bar, room for names, room for figures
 HEIGHT, LEGEND = 215, 34  # of a line chart, and of the legend above all of them
 STEPS = (1, 2, 5)
 

@@ -27,6 +27,10 @@ class Server:
         return shlex.split(" ".join(parts).format(python=python, app=app, port=port, folder=folder))
 
 
+GUNICORN = (
+    "{python} -m gunicorn {app} --worker-class asgi --bind 127.0.0.1:{port} --asgi-loop uvloop"
+    " --keep-alive 75 --worker-connections 16000 --backlog 4096 --no-control-socket"
+)
 SERVERS = (
     Server(
         "bide",
@@ -51,13 +55,8 @@ SERVERS = (
         quiet="--no-access-log",
         logged="--access-log",
     ),
-    Server(
-        "gunicorn",
-        "{python} -m gunicorn {app} --worker-class asgi --bind 127.0.0.1:{port} --asgi-loop uvloop --http-parser fast"
-        " --keep-alive 75 --worker-connections 16000 --backlog 4096 --no-control-socket",
-        package="gunicorn",
-        logged="--access-logfile -",
-    ),
+    Server("gunicorn", f"{GUNICORN} --http-parser python", package="gunicorn", logged="--access-logfile -"),
+    Server("gunicorn[fast]", f"{GUNICORN} --http-parser fast", package="gunicorn_h1c", logged="--access-logfile -"),
     Server(
         "hypercorn",
         "{python} -m hypercorn {app} --bind 127.0.0.1:{port} --worker-class uvloop --keep-alive 75 --backlog 4096",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bench.apps import HELLO, PIECE, PIECES
 
 ASGI = ("bide", "granian", "uvicorn")
-SLOW = ("gunicorn", "hypercorn")  # so far behind that one row tells it
+SLOW = ("gunicorn", "gunicorn[fast]", "hypercorn")  # so far behind that one row tells it
 ALL = (*ASGI, "nginx", "limit")
 
 
