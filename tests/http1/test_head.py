@@ -261,6 +261,12 @@ def test_request_lines_are_remembered_within_bounds_and_stay_right() -> None:
         assert line not in _request_lines
 
 
+def test_empty_host() -> None:
+    for _ in range(2):  # RFC 9112, 3.2: so it is sent where the target has no authority
+        assert read(b"GET / HTTP/1.1", b"Host:").fields == [(b"host", b"")]
+        assert refused(b"GET / HTTP/1.1", b"Host:", b"Host:") == refused(b"GET / HTTP/1.1", HOST, b"Host:") == 400
+
+
 def test_hosts_are_remembered_within_bounds_and_stay_right() -> None:
     for number in range(600):
         host = b"h%d.example" % number
