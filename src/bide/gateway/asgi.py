@@ -22,8 +22,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _VERSION: Final = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.early_hint": {}}
 
-# The eager start spares a request that never waits a pass of the event loop.
-_EAGER: Final = sys.version_info >= (3, 12)
+#: Whether tasks start eagerly, which spares a request that never waits a pass of the event loop.
+EAGER: Final = sys.version_info >= (3, 12)
 _Task: Final[Any] = asyncio.Task
 
 
@@ -97,7 +97,7 @@ class AsgiGateway(Gateway):
         cycle = Cycle(exchange)
         self.running.add(cycle)
         # The name is given because asyncio would otherwise count and format one for each task.
-        if _EAGER:
+        if EAGER:
             cycle.task = _Task(
                 run(self._app, cycle, scope, self.running),
                 loop=self._loop,

@@ -209,6 +209,7 @@ class AioWire(Wire):
 
     def abort(self) -> None:
         """Close with RST."""
+        self._send_held()  # as if it had never been held
         if self._fd >= 0:
             sock = _borrowed(self._fd)
             with contextlib.suppress(OSError):  # a Unix socket knows no RST

@@ -31,10 +31,6 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 # From Python 3.13 on, event loops remove the name of a Unix socket with the server on it. To us that may be a mere pause.
 _KEEP_NAME: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
-# Before Python 3.12, tasks do not start eagerly: all answers of a pass of the event loop are made in the next, one right after the
-# other, and to hold them back gains nothing.
-_HOLDS_BACK: Final = sys.version_info >= (3, 12)
-
 # Connections accepted in one go where the event loop does not do it: others get their turn in between.
 _BATCH: Final = 16
 
@@ -103,15 +99,16 @@ class Listener:
         room: Callable[[], int],
         *,
         ours: bool,
+        outbox: Outbox | None = None,
     ) -> None:
         """`room`: how many connections may be accepted now. `ours`: nobody else listens on this socket, now or later.
+        `outbox`: see `Entrance`.
 
         `url`: where clients connect to.
         """
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        outbox = Outbox(loop) if _HOLDS_BACK else None
         self._entrance = Entrance(accept, outbox, _local(sock), vectored=_accepts_by_itself(loop))
         self._room = room
         self._ours = ours

@@ -15,8 +15,8 @@ from typing import Final, final
 # takes. The next request of a lone client comes later: a round trip takes longer, even within one machine.
 _CLOSE: Final = 20e-6
 
-# So many are held at most, and so the first of them for less than a third of a millisecond: about as long as network cards hold
-# frames back, to interrupt less (`rx-usecs` of ethtool).
+# So many are held at most, and so the first of them for less than two thirds of a millisecond, and mostly for a quarter: network cards
+# hold frames back as long, to interrupt less (`rx-usecs` of ethtool).
 _MOST: Final = 32
 
 
@@ -34,7 +34,7 @@ class Outbox:
         self._scheduled = False
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Send octets, after those written before, in this pass of the event loop."""
+        """Send octets after those written before: now, or when this pass of the event loop is over."""
         now = self._clock()
         held = self._held
         if now - self._last > _CLOSE:

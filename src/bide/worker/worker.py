@@ -12,7 +12,7 @@ from email.utils import formatdate
 from typing import final
 
 from bide.config import Config
-from bide.gateway.asgi import Application, AsgiGateway
+from bide.gateway.asgi import EAGER, Application, AsgiGateway
 from bide.gateway.lifespan import Lifespan
 from bide.observe.journal import Journal, JsonJournal, TextJournal
 from bide.observe.snapshot import Snapshot, snapshot
@@ -20,6 +20,7 @@ from bide.policy.admission import HIGH
 from bide.terms import DRAINING, KEEP_ALIVE_OFF
 from bide.transport import sockets
 from bide.transport.listeners import Listener
+from bide.transport.outbox import Outbox
 from bide.wire import Receiver, Wire
 from bide.worker.door import Door
 from bide.worker.drain import Drain, stop_application
@@ -83,8 +84,12 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._hurried = asyncio.Event()
         ours = self._sockets is None and self._config.fd is None
+        # Where tasks do not start eagerly, answers are made in a pass of their own, one right after the other: to hold them back gains
+        # nothing.
+        outbox = Outbox(loop) if EAGER else None
         self._listeners = [
-            Listener(loop, sock, self._config.backlog, self._accept, self._room, ours=ours) for sock in self._open()
+            Listener(loop, sock, self._config.backlog, self._accept, self._room, ours=ours, outbox=outbox)
+            for sock in self._open()
         ]
         try:
             await self._lifespan.startup()
