@@ -100,8 +100,8 @@ class Exchange(ABC):
 
     @abstractmethod
     def finished(self) -> None:
-        """Say that the application has ended before the exchange was over: its response is a broken one, or, once the client
-        has left, one that nobody wants.
+        """Say that the application has ended: an incomplete response is then a broken one, or, once the client has left,
+        one that nobody wants.
         """
 
 

@@ -602,6 +602,7 @@ def test_lost_within_an_exchange(stage: Stage) -> None:
     assert stage.ends == [CloseReason.CLIENT_RESET]
     with pytest.raises(DisconnectedError):
         exchange.respond(200, [], False)
+    exchange.finished()  # says nothing
 
 
 def test_client_that_is_gone_unheard(stage: Stage) -> None:

@@ -32,13 +32,12 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
         else:
             _log.exception("%s %s: the application failed", scope["method"], _target(scope))
     else:
-        if not (exchange.over or exchange.client_left):
+        if not (exchange.complete or _given_up(exchange)):
             _log.error(
                 "%s %s: the application returned before its response was complete", scope["method"], _target(scope)
             )
     finally:
-        if not exchange.over:
-            exchange.finished()
+        exchange.finished()
         running.discard(cycle)
 
 

@@ -57,18 +57,14 @@ _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIME
 
 @final
 class ServedExchange(Exchange):
-    """See `bide.exchange.Exchange`.
+    """See `bide.exchange.Exchange`. `connection` stands for the connection until the exchange is over, and not longer."""
 
-    connection: what stands for the connection until the exchange is over, and not longer.
-    waiters: who waits for content or the client's leaving, if anybody does.
-    """
-
-    __slots__ = ("_leaves", "_sent", "begun", "body", "connection", "session", "waiters")
+    __slots__ = ("_leaves", "_sent", "_waiters", "begun", "body", "connection", "session")
 
     def __init__(self, session: Session, connection: Connection, request: Request, begun: float) -> None:
         self.session = session
         self.connection = connection
-        self.waiters: list[asyncio.Future[None]] | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since others had their turn
         self.body: BodyProgress | None = None  # of the request body, once the application has waited for it
         self.request = request
@@ -130,8 +126,9 @@ class ServedExchange(Exchange):
         self.session.answered(self)
 
     def finished(self) -> None:
-        self.connection.fail(self.client_left)
-        self.session.answered(self)
+        if not self.over:
+            self.connection.fail(self.client_left)
+            self.session.answered(self)
 
     # -- For the session ------------------------------------------------------------------------------------------------
 
@@ -161,9 +158,9 @@ class ServedExchange(Exchange):
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
-        waiters = self.waiters
+        waiters = self._waiters
         if waiters is not None:
-            self.waiters = None
+            self._waiters = None
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -185,10 +182,10 @@ class ServedExchange(Exchange):
     def news(self) -> asyncio.Future[None]:
         """Return what is done when there is reason to look again."""
         waiter = self.session.new_waiter()
-        if self.waiters is None:
-            self.waiters = [waiter]
+        if self._waiters is None:
+            self._waiters = [waiter]
         else:
-            self.waiters.append(waiter)
+            self._waiters.append(waiter)
         return waiter
 
     def require_open(self) -> None:
@@ -655,8 +652,7 @@ class Session(Receiver):
         self.body_awaited = False
         self._clock = None  # the idle clock begins anew
         exchange.over = True
-        if exchange.waiters is not None:
-            exchange.wake()
+        exchange.wake()
         journal = self._shared.journal
         if journal is not None:
             connection = exchange.connection
