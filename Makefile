@@ -38,7 +38,7 @@ serve: $(VENV)/.installed-examples ## serve the example application on HOST:PORT
 	$(BIN)/bide serve app:app --app-dir examples --host $(HOST) --port $(PORT) $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-test ## run all tests, then core and gateway in each build; ARGS go to pytest, and there the rest is left out
+test: $(VENV)/.installed-test ## run all tests, then core and gateway in each build; ARGS go to pytest, and then that is all
 	@sh tools/system-packages
 	$(BIN)/python -m pytest $(ARGS)
 	$(if $(ARGS),,$(BIN)/python tools/test-matrix.py $(BOTH_WAYS))
