@@ -562,6 +562,7 @@ CHUNKS: Final = [
     bad("extensions without end", chunked(b"1;aaaaaaaa\r\nx\r\n" * 50 + b"0\r\n\r\n"), 413),
     ok("trailer", chunked(b"1\r\na\r\n0\r\nX: a\r\nY:\r\n\r\n"), posted(b"a")),
     ok("trailer of what decides in a head", chunked(b"0\r\nContent-Length: 5\r\nHost: b\r\n\r\n"), posted(b"")),
+    ok("trailer of a coding", chunked(b"0\r\nTransfer-Encoding: chunked\r\n\r\n"), posted(b"")),
     bad("trailer without a colon", chunked(b"0\r\nX\r\n\r\n")),
     bad("trailer, space before the colon", chunked(b"0\r\nX : a\r\n\r\n")),
     bad("trailer, folded", chunked(b"0\r\nX: a\r\n b\r\n\r\n")),

@@ -144,6 +144,7 @@ DIFFERENCES: Final = [
         "Content-Length can't be present with Transfer-Encoding",
         "6.5.1 of RFC 9110: in a trailer section it says nothing; bide drops trailers, llhttp takes them for head fields",
     ),
+    Difference("httptools", "Invalid `Transfer-Encoding` header value", "the same of another field"),
 ]
 
 
