@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bide.transport.aio import AioWire, Entrance
+from bide.transport.aio import AioWire, Entrance, joined_pieces
 from bide.transport.outbox import Outbox
 from bide.worker.server import loop_factory
 from tests.support.server import Log
@@ -387,3 +387,24 @@ def test_broken_pipe_of_a_unix_socket(play: Play) -> None:
         transport.close()
 
     play(scene)
+
+
+LARGE = bytes(1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sizes"),
+    [
+        ([b"head", b"body"], [8]),
+        ([b"head", LARGE], [4, 1_000_000]),
+        ([LARGE, b"end"], [1_000_000, 3]),
+        ([b"10000", bytes(65_536), b"end"] * 3, [65_541, 65_544, 65_544, 3]),
+        ([bytes(16_384)] * 16, [65_536] * 4),
+        ([b"x"] * 3 + [LARGE] * 2 + [b"y"] * 2, [3, 1_000_000, 1_000_000, 2]),
+    ],
+)
+def test_joined_pieces(pieces: list[bytes], sizes: list[int]) -> None:
+    joined = joined_pieces(pieces, 65_536)
+    assert b"".join(joined) == b"".join(pieces)
+    assert [len(piece) for piece in joined] == sizes
+    assert all(piece is LARGE for piece in joined if len(piece) == len(LARGE))

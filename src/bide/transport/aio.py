@@ -19,8 +19,9 @@ from bide.wire import Accept, Receiver, Wire
 # SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
-# Up to so many octets, one write of a copy is cheaper than several writes.
-_JOINED: Final = 1 << 19
+# Octets that make one write of a copy: to the kernel, many small writes cost more. What it does not take asyncio keeps, the whole
+# copy for a part of it, so no more than its high-water mark; before 3.12, a copy of that part, the smaller for a single write.
+_JOINED: Final = 1 << 16 if sys.version_info >= (3, 12) else 1 << 19
 
 # More follows at once: have the kernel hold the octets back for it, where it can (Linux).
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
@@ -122,11 +123,9 @@ class AioWire(Wire):
             return
         if self._entrance.vectored:
             transport.writelines(pieces)
-        elif sum(map(len, pieces)) <= _JOINED:
-            transport.write(b"".join(pieces))
         else:
-            for piece in pieces:
-                transport.write(piece)
+            for joined in joined_pieces(pieces, _JOINED):
+                transport.write(joined)
 
     def pause_reading(self) -> None:
         """Stop reading."""
@@ -281,6 +280,22 @@ def _borrowed(fd: int) -> socket.SocketType:
     That family and type are named spares the system calls that would find them out. Nothing here depends on them.
     """
     return socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+
+
+def joined_pieces(pieces: list[bytes], enough: int) -> list[bytes]:
+    """Return the same octets in fewer pieces: joined until there are enough octets; one of more than that as it is, not copied."""
+    found = []
+    batch: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if size >= enough or (len(piece) > enough and batch):
+            found.append(b"".join(batch))
+            batch.clear()
+            size = 0
+        batch.append(piece)
+        size += len(piece)
+    found.append(b"".join(batch))
+    return found
 
 
 def address(name: object) -> Address | None:
