@@ -84,31 +84,27 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 # -- What the kernel knows ----------------------------------------------------------------------------------------------
 
 
-def kernel_sockets(where: Where) -> int:
-    """Return how many connections to this address some process holds on the server's side: those accepted and not closed."""
+def _rows(where: Where) -> Iterator[list[str]]:
+    """Yield the kernel's row of each socket that is bound to this address: of the port alone would be others', too, of other addresses."""
     assert not isinstance(where, str)
-    port = f":{where[1]:04X}"
-    count = 0
+    host, port = where
+    own = f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
     with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
         next(table)
         for line in table:
             row = line.split(None, 10)
-            if row[1].endswith(port) and row[3] != _LISTEN and row[9] != "0":
-                count += 1
-    return count
+            if row[1] == own:
+                yield row
+
+
+def kernel_sockets(where: Where) -> int:
+    """Return how many connections to this address some process holds on the server's side: those accepted and not closed."""
+    return sum(row[3] != _LISTEN and row[9] != "0" for row in _rows(where))
 
 
 def queued(where: Where) -> int:
     """Return how many connections to this address wait to be accepted."""
-    assert not isinstance(where, str)
-    port = f":{where[1]:04X}"
-    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
-        next(table)
-        for line in table:
-            row = line.split(None, 10)
-            if row[1].endswith(port) and row[3] == _LISTEN:
-                return int(row[4].partition(":")[2], 16)
-    return 0
+    return sum(int(row[4].partition(":")[2], 16) for row in _rows(where) if row[3] == _LISTEN)
 
 
 def add_up(snapshot: Snapshot) -> bool:
