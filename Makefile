@@ -18,8 +18,8 @@ CODE := $(strip $(foreach place,src bench examples tests tools,$(if $(wildcard $
 # A Python that was asked for by name must be the one in VENV; the default takes the one that is there.
 ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
 
-# The tests of the modules that are compiled, as far as they are quick.
-BOTH_WAYS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway
+# The tests of what is compiled: core, gateways and transport by themselves, and all of it at work.
+BOTH_WAYS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/transport tests/scenarios
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -38,15 +38,9 @@ serve: $(VENV)/.installed-examples ## serve the example application on HOST:PORT
 	$(BIN)/bide serve app:app --app-dir examples --host $(HOST) --port $(PORT) $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-test ## run all tests, then core and gateway in each build; ARGS go to pytest, and then that is all
+test: $(VENV)/.installed-test ## run all tests, and core, gateway and scenario tests in each build; ARGS: run these, once
 	@sh tools/system-packages
-	$(BIN)/python -m pytest $(ARGS)
-	$(if $(ARGS),,$(BIN)/python tools/test-matrix.py $(BOTH_WAYS))
-
-.PHONY: matrix
-matrix: $(VENV)/.installed-test ## run core, gateway, transport and scenario tests pure and compiled, on oldest and newest Python
-	@sh tools/system-packages
-	$(BIN)/python tools/test-matrix.py $(BOTH_WAYS) tests/transport tests/scenarios $(ARGS)
+	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tools/test-both-ways.py $(BOTH_WAYS))
 
 .PHONY: coverage
 coverage: $(VENV)/.installed-test ## run all tests and list the lines they miss

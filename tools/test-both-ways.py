@@ -1,8 +1,9 @@
-"""Runs tests pure and compiled, on the oldest Python that bide supports and on the newest here: `test-matrix.py PYTEST_ARGUMENTS`.
+"""Runs all tests here, and those of what is compiled in each other build: `test-both-ways.py TESTS`, with the paths of the latter.
 
-The environment that runs this is one of the four, and its tests are left to it. The others are made in .venv-matrix, and
-installed into again only when what is installed changes. One that cannot be made, for want of a C compiler, of Python's headers or
-of venv, is skipped, and said to be; where CI is set, it fails.
+Builds are pure and compiled, on the oldest Python that bide supports and on the newest here. The environment that runs this is
+one of the four. The others are made in .venv-matrix, and installed into again only when what is installed changes. One that
+cannot be made, for want of a C compiler, of Python's headers or of venv, is skipped, and said to be; where CI is set, it fails.
+All run at the same time, since what tests mostly do is wait; what is printed here is of the first, then of those that failed.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _environment(name: str, python: str, compiled: bool) -> str:
     wanted = f"{python} {_installed()}"
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
         return own
-    print(f"matrix: {name}: installing", flush=True)
+    print(f"{name}: installing", flush=True)
     subprocess.run([python, "-m", "venv", "--clear", str(place)], check=True)
     pip = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{_ROOT}[test]"]
     subprocess.run(pip, check=True, env={**os.environ, "BIDE_COMPILED": str(int(compiled))})
@@ -68,33 +69,51 @@ def _environment(name: str, python: str, compiled: bool) -> str:
     return own
 
 
-def main(arguments: list[str]) -> int:
-    """Run pytest in each environment; all of them, also behind one that failed."""
+def _environments() -> tuple[dict[str, str], list[str]]:
+    """Return the Python of each other environment by its name, and the names of those that cannot be made."""
     oldest = _oldest()
     pythons = _pythons(oldest)
     chosen = sorted({oldest, max(pythons)} & set(pythons))
-    for minor in {oldest} - set(pythons):
-        print(f"matrix: SKIPPED: Python 3.{minor} is not here")
+    if oldest not in pythons:
+        print(f"SKIPPED: Python 3.{oldest} is not here")
     if len(chosen) == 1:
-        print(f"matrix: SKIPPED: a second Python; only 3.{chosen[0]} is here")
-    failed = []
+        print(f"SKIPPED: a second Python; only 3.{chosen[0]} is here")
+    made, missing = {}, []
     for minor, compiled in [(minor, compiled) for minor in chosen for compiled in (False, True)]:
-        name = f"3.{minor}-{'compiled' if compiled else 'pure'}"
         if minor == sys.version_info.minor and not compiled:
             continue
+        name = f"3.{minor}-{'compiled' if compiled else 'pure'}"
         try:
-            python = _environment(name, pythons[minor], compiled)
+            made[name] = _environment(name, pythons[minor], compiled)
         except subprocess.CalledProcessError as error:
-            print(f"matrix: SKIPPED: {name} cannot be made: {error}")
-            if os.environ.get("CI"):
-                failed.append(name)
-            continue
-        print(f"matrix: {name}", flush=True)
+            print(f"SKIPPED: {name} cannot be made: {error}")
+            missing.append(name)
+    return made, missing
+
+
+def main(tests: list[str]) -> int:
+    """Run pytest in each environment; return 0 if all passed."""
+    environments, missing = _environments()
+    runs = {}
+    for name, python in environments.items():
+        log = (_PLACE / name / "log").open("w+", encoding="utf-8")
         # -P: the modules that are tested are the installed ones, whatever is in the current directory.
-        if subprocess.run([python, "-P", "-m", "pytest", *arguments], cwd=_ROOT, check=False).returncode:
+        command = [python, "-P", "-m", "pytest", "-o", f"cache_dir={_PLACE / name / 'cache'}", *tests]
+        runs[name] = log, subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
+    failed = ["this one"] if subprocess.run([sys.executable, "-m", "pytest"], cwd=_ROOT, check=False).returncode else []
+    for name, (log, run) in runs.items():
+        bad = run.wait()
+        log.seek(0)
+        lines = log.read().splitlines()
+        log.close()
+        print(*(lines if bad else lines[-1:]), f"{name}: {'FAILED' if bad else 'passed'}", sep="\n", flush=True)
+        if bad:
             failed.append(name)
-    print(f"matrix: failed: {' '.join(failed)}" if failed else "matrix: passed")
-    return len(failed)
+    if os.environ.get("CI"):
+        failed += missing
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return bool(failed)
 
 
 if __name__ == "__main__":
