@@ -42,6 +42,7 @@ _COMPILED: Final = (
     "worker/progress.py",
     "worker/reception.py",
     "worker/register.py",
+    "worker/served.py",
     "worker/session.py",
     "worker/shared.py",
 )

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
 from time import monotonic
 from typing import Final, final
 
-from bide.errors import DisconnectedError, Misuse
-from bide.exchange import DONE, Exchange
 from bide.http1.connection import COMPLETE, Connection
 from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW
 from bide.message import Request
@@ -22,19 +19,14 @@ from bide.policy.clocks import CLOCKS, FOREVER, running
 from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Address, Clock, CloseMode, CloseReason, State
 from bide.wire import GONE, Receiver, Wire
 from bide.worker.durations import Durations
-from bide.worker.progress import BodyProgress, SendProgress
+from bide.worker.progress import SendProgress
+from bide.worker.served import GATHERED, ServedExchange
 from bide.worker.shared import Shared
-from bide.worker.waiting import changed, flowing
 
 _log = logging.getLogger("bide.connection")
 
-# Pipelined requests answered in one go before others get their turn, and octets sent likewise: about a millisecond's work.
+# Pipelined requests answered in one go before others get their turn: about a millisecond's work.
 _FAIR_REQUESTS: Final = 32
-_FAIR_OCTETS: Final = 1 << 20
-
-# What an application sends within one pass of the event loop, and what it answers to pipelined requests, leaves together, but no
-# more than so many octets: as many as event loops read at once. To the kernel, 16 writes of 16 KiB cost more than twice as much as one.
-_GATHERED: Final = 1 << 18
 
 # Members of an Enum are found slowly through its class, and at once by a name of the module.
 _FIRST_OCTET: Final = Clock.FIRST_OCTET
@@ -53,147 +45,6 @@ _UNANNOUNCED: Final = frozenset({CloseReason.FIRST_OCTET_TIMEOUT, CloseReason.ID
 
 # Ends that answer something other than a request.
 _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT})
-
-
-@final
-class ServedExchange(Exchange):
-    """See `bide.exchange.Exchange`. `connection` stands for the connection until the exchange is over, and not longer."""
-
-    __slots__ = ("_leaves", "_sent", "_waiters", "begun", "body", "connection", "session")
-
-    def __init__(self, session: Session, connection: Connection, request: Request, begun: float) -> None:
-        self.session = session
-        self.connection = connection
-        self._waiters: list[asyncio.Future[None]] | None = None
-        self._sent = 0  # octets sent since others had their turn
-        self.body: BodyProgress | None = None  # of the request body, once the application has waited for it
-        self.request = request
-        self.peer = session.peer
-        self.local = session.local
-        self.scheme = "http"
-        self.begun = begun
-        self._leaves = FOREVER  # the instant at which a client that has sent its EOF is taken for gone
-        self.client_left = False
-        self.over = False
-        self.complete = False
-
-    @property
-    def body_complete(self) -> bool:
-        return self.connection.body_complete
-
-    def take(self) -> bytes:
-        if self.over:
-            return b""
-        content = self.connection.take_content()
-        if not self.session.reading:
-            self.session.settle()
-        return content
-
-    def changed(self) -> Awaitable[None]:
-        return changed(self)
-
-    def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
-        self.require_open()
-        self.connection.inform(status, fields)
-        self.session.settle()
-
-    def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool) -> None:
-        if self.over:
-            self.require_open()
-        self.connection.respond(status, fields, trailers)
-
-    def send(self, content: bytes, more: bool) -> Awaitable[None]:
-        if self.over:
-            self.require_open()
-        session = self.session
-        connection = self.connection
-        connection.send(content, more)
-        if more:
-            self._sent += len(content)
-            if session.gathers and connection.bulk_size + len(connection.output) < _GATHERED:
-                return DONE
-        session.answered(self)
-        if more:
-            session.gather()
-            if session.stuck or self._sent > _FAIR_OCTETS:
-                self._sent = 0
-                return flowing(self)
-        return DONE
-
-    def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
-        self.require_open()
-        self.connection.send_trailers(fields, more)
-        self.session.answered(self)
-
-    def finished(self) -> None:
-        if not self.over:
-            self.connection.fail(self.client_left)
-            self.session.answered(self)
-
-    # -- For the session ------------------------------------------------------------------------------------------------
-
-    def content_came(self, octets: int) -> float:
-        """Let the application look, and return the new deadline for the body."""
-        self.wake()
-        body = self.body
-        if body is None:
-            return FOREVER
-        body.advance(monotonic(), octets)
-        return self.body_deadline()
-
-    def body_deadline(self) -> float:
-        """Return the instant by which more of the body must come."""
-        durations = self.session.durations
-        body = self.body
-        assert body is not None
-        return body.deadline(durations.by_clock[_BODY], durations.grace, durations.body_rate)
-
-    def watch_client(self, now: float) -> None:
-        """The client's EOF is in: wait a while for the response, then let the application know."""
-        if self._leaves == FOREVER:
-            self._leaves = now + self.session.durations.half_closed
-        if now >= self._leaves and not self.client_left:
-            self.client_left = True
-            self.wake()
-
-    def wake(self) -> None:
-        """Let everybody who waits look again."""
-        waiters = self._waiters
-        if waiters is not None:
-            self._waiters = None
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    # -- Within ---------------------------------------------------------------------------------------------------------
-
-    def await_body(self) -> None:
-        """Start the body clock, which runs only while the application waits; 100 (Continue) is due now or never."""
-        session = self.session
-        self.connection.want_content()
-        now = monotonic()
-        if self.body is None:
-            self.body = BodyProgress(now)
-        else:
-            self.body.exclude(now - self.body.left_off)
-        session.body_awaited = True
-        session.settle()
-
-    def news(self) -> asyncio.Future[None]:
-        """Return what is done when there is reason to look again."""
-        waiter = self.session.new_waiter()
-        if self._waiters is None:
-            self._waiters = [waiter]
-        else:
-            self._waiters.append(waiter)
-        return waiter
-
-    def require_open(self) -> None:
-        """Raise where nothing can be sent any more: Misuse after the whole response, DisconnectedError otherwise."""
-        if self.complete:
-            raise Misuse("the response is complete")
-        if self.over:
-            raise DisconnectedError("the client is gone")
 
 
 @final
@@ -607,7 +458,7 @@ class Session(Receiver):
                     self.settle()
                 return
             turns += 1
-            if connection.bulk_size + len(connection.output) >= _GATHERED:
+            if connection.bulk_size + len(connection.output) >= GATHERED:
                 self._write(connection)
             if self.stuck:
                 break
@@ -653,43 +504,29 @@ class Session(Receiver):
         self._clock = None  # the idle clock begins anew
         exchange.over = True
         exchange.wake()
+        if self._shared.journal is not None:
+            self._record(exchange.connection, exchange.request, monotonic() - exchange.begun)
+
+    def _record(self, connection: Connection, request: Request | None, seconds: float) -> None:
+        """Have a line of the log written of a response, and of the request that it answers, if it is known."""
         journal = self._shared.journal
-        if journal is not None:
-            connection = exchange.connection
-            request = exchange.request
-            journal.record(
-                self.peer,
-                request.method,
-                request.target,
-                request.minor,
-                connection.status,
-                connection.sent,
-                monotonic() - exchange.begun,
-                connection.served,
-                connection.reason,
-            )
+        assert journal is not None
+        number = connection.served
+        method, target, minor = "-", b"-", 1
+        if request is None:
+            number += 1
+        else:
+            method, target, minor = request.method, request.target, request.minor
+        journal.record(
+            self.peer, method, target, minor, connection.status, connection.sent, seconds, number, connection.reason
+        )
 
     def _end(self, connection: Connection) -> None:
         """Give the order to end."""
-        journal = self._shared.journal
-        if journal is not None and self._mode is None and connection.status:
-            sent, request = connection.sent, connection.unserved
-            if request is not None:
-                journal.record(
-                    self.peer,
-                    request.method,
-                    request.target,
-                    request.minor,
-                    connection.status,
-                    sent,
-                    0.0,
-                    connection.served,
-                    connection.reason,
-                )
-            elif connection.reason in _NO_REQUEST:
-                journal.record(
-                    self.peer, "-", b"-", 1, connection.status, sent, 0.0, connection.served + 1, connection.reason
-                )
+        if self._shared.journal is not None and self._mode is None and connection.status:
+            request = connection.unserved
+            if request is not None or connection.reason in _NO_REQUEST:
+                self._record(connection, request, 0.0)
         mode = connection.close_mode()
         self._mode = mode
         if mode is _LINGER_MODE and connection.bulk is None:

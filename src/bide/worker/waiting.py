@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bide.worker.session import ServedExchange
+    from bide.worker.served import ServedExchange
 
 
 async def changed(exchange: ServedExchange) -> None:
