@@ -83,22 +83,24 @@ def test_every_clock_brings_something_and_runs_somewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "last", "octets", "timeout", "grace", "rate", "deadline"),
+    ("since", "came", "last", "octets", "timeout", "grace", "rate", "deadline"),
     [
-        (100.0, 100.0, 0, 30.0, 5.0, 0.0, 130.0),  # no rate: the pause alone counts
-        (100.0, 120.0, 9, 30.0, 5.0, 0.0, 150.0),  # and it is renewed
-        (100.0, 100.0, 0, 30.0, 5.0, 240.0, 130.0),  # who has not begun is judged by the pause alone
-        (100.0, 105.0, 1, 30.0, 5.0, 240.0, 135.0),  # within the grace, any rate will do
-        (100.0, 105.5, 1, 30.0, 5.0, 240.0, 105.5),  # behind it, a drip is too slow at once
-        (100.0, 110.0, 2399, 30.0, 5.0, 240.0, 110.0),  # a little too slow
-        (100.0, 110.0, 2400, 30.0, 5.0, 240.0, 140.0),  # just fast enough
-        (100.0, 110.0, 24000, 30.0, 5.0, 240.0, 140.0),  # well ahead of the rate: no more time for that
+        (100.0, 100.0, 100.0, 0, 30.0, 5.0, 0.0, 130.0),  # no rate: the pause alone counts
+        (100.0, 120.0, 120.0, 9, 30.0, 5.0, 0.0, 150.0),  # and it is renewed
+        (100.0, 100.0, 100.0, 0, 30.0, 5.0, 240.0, 130.0),  # who has not begun is judged by the pause alone
+        (100.0, 105.0, 105.0, 1, 30.0, 5.0, 240.0, 135.0),  # within the grace, any rate will do
+        (100.0, 105.5, 105.5, 1, 30.0, 5.0, 240.0, 105.5),  # behind it, a drip is too slow at once
+        (100.0, 110.0, 110.0, 2399, 30.0, 5.0, 240.0, 110.0),  # a little too slow
+        (100.0, 110.0, 110.0, 2400, 30.0, 5.0, 240.0, 140.0),  # just fast enough
+        (100.0, 110.0, 110.0, 24000, 30.0, 5.0, 240.0, 140.0),  # well ahead of the rate: no more time for that
+        (100.0, 104.0, 110.0, 1, 30.0, 5.0, 240.0, 140.0),  # read late, but they may have come within the grace
+        (100.0, 106.0, 110.0, 1, 30.0, 5.0, 240.0, 110.0),  # too slow whenever they came
     ],
 )
 def test_progress_deadline(
-    since: float, last: float, octets: int, timeout: float, grace: float, rate: float, deadline: float
+    since: float, came: float, last: float, octets: int, timeout: float, grace: float, rate: float, deadline: float
 ) -> None:
-    assert progress_deadline(since, last, octets, timeout, grace, rate) == deadline
+    assert progress_deadline(since, came, last, octets, timeout, grace, rate) == deadline
 
 
 seconds = st.floats(0, 1e6)
@@ -109,7 +111,7 @@ def test_a_rate_only_ever_shortens_and_octets_only_ever_lengthen(
     since: float, waited: float, octets: int, timeout: float, grace: float, rate: float
 ) -> None:
     last = since + waited
-    deadline = progress_deadline(since, last, octets, timeout, grace, rate)
+    deadline = progress_deadline(since, last, last, octets, timeout, grace, rate)
     assert deadline <= last + timeout < FOREVER
     assert deadline >= min(last + timeout, since + grace)
-    assert progress_deadline(since, last, octets + 1, timeout, grace, rate) >= deadline
+    assert progress_deadline(since, last, last, octets + 1, timeout, grace, rate) >= deadline

@@ -85,6 +85,42 @@ def test_download_that_goes_on_while_the_loop_is_blocked(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 2}
 
 
+def test_upload_that_comes_in_time_while_the_loop_is_blocked(serve: Serve) -> None:
+    """The rate is not judged by when octets are read: at that time, they are too few."""
+    server = serve(app, timeout_body=5.0, body_rate=1000.0, rate_grace=SHORT)
+    with server.client() as client, server.client() as blocker:
+        client.send(request("/body", "Content-Length: 9", method="POST") + b"a")
+        server.until(lambda: server.counters.opened == 2)
+        time.sleep(0.05)  # the application waits for more
+        blocker.ask("/block")
+        client.send(b"b")
+        assert blocker.response().content == b"/block "
+        assert client.silent_for(0.3)
+        client.send(b"in time")
+        assert client.response().content == b"/body abin time"
+    assert server.ends() == {"client_eof_idle": 2}
+
+
+def test_upload_behind_its_answer_while_the_loop_is_blocked(serve: Serve) -> None:
+    """A client that still sends is listened to, and not reset, though the loop has heard nothing of it for longer than the clock runs."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/block":
+            time.sleep(BLOCKED)  # noqa: ASYNC251  # this is what is tried
+        await answer(send, b"", 413 if scope["method"] == "POST" else 200)
+
+    server = serve(app, timeout_discard=0.01, timeout_linger=SHORT)
+    with server.client() as client, server.client() as blocker:
+        client.send(request("/", "Content-Length: 100000000", method="POST") + b"x")
+        assert client.response().status == 413
+        blocker.ask("/block")
+        for _ in range(10):
+            time.sleep(0.1)
+            client.send(b"x")
+        assert blocker.response().status == 200
+        assert client.ending().how == "fin"
+
+
 @pytest.mark.parametrize("path", ["/block/0.8", "/0.8"])
 def test_idle_connections_end_on_time_otherwise(serve: Serve, path: str) -> None:
     """A long exchange elsewhere, blocking or not, spares no idle connection whose client sends nothing."""

@@ -13,6 +13,10 @@ def test_deadline() -> None:
     assert progress.deadline(30.0, 5.0, 240.0) == 190.0, "nobody waited for fifty seconds"
     progress.advance(161.0, 0)
     assert progress.deadline(30.0, 5.0, 240.0) == 161.0, "too slow"
+    progress.advance(161.0, 0, 160.0)
+    assert progress.deadline(30.0, 5.0, 240.0) == 191.0, "they may have come in time"
+    progress.exclude(10.0)
+    assert progress.deadline(30.0, 5.0, 240.0) == 201.0
 
 
 def test_unsent() -> None:
@@ -24,3 +28,7 @@ def test_unsent() -> None:
     assert (progress.octets, progress.last) == (1000, 101.0)
     progress.look(103.0, 5500)
     assert (progress.octets, progress.last) == (1500, 103.0)
+    progress.look(110.0, 5400, 104.0)
+    assert (progress.octets, progress.came, progress.last) == (1600, 104.0, 110.0)
+    progress.look(111.0, 5300, 112.0)
+    assert (progress.octets, progress.came, progress.last) == (1700, 111.0, 111.0)

@@ -465,6 +465,25 @@ def test_clock_of_a_body_that_is_awaited(loop: asyncio.AbstractEventLoop, stage:
     loop.run_until_complete(wait())
 
 
+@pytest.mark.parametrize("blocked", [False, True])
+def test_body_that_was_read_late(loop: asyncio.AbstractEventLoop, blocked: bool) -> None:
+    """The rate is judged by when the octets may have come, not by when a loop that was blocked has read them."""
+    stage = Stage(loop, rate_grace=0.0, body_rate=1e9)
+    session, _, exchange = stage.begun(POST[:-4])
+    before = monotonic()
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(exchange.changed())
+        await asyncio.sleep(0)
+        if blocked:
+            stage.shared.unread_since = before
+        session.octets_received(b"b")
+        assert (session.deadline > before + SECONDS[Clock.BODY] / 2) == blocked
+        await waiting
+
+    loop.run_until_complete(wait())
+
+
 def test_clock_of_a_body_that_is_discarded(stage: Stage) -> None:
     session, _ = stage.connect()
     session.octets_received(POST[:-4])
@@ -515,6 +534,21 @@ def test_answer_that_is_on_its_way_is_lingered_for(stage: Stage) -> None:
         before = session.deadline
         session.deadline_reached(before)
         assert session.deadline == before + SECONDS[Clock.LINGER]
+    session.deadline_reached(session.deadline + 70000.0)
+    assert wire.orders == ["half_close", "release"]
+
+
+def test_octets_that_wait_are_lingered_for(stage: Stage) -> None:
+    """They came in time, and to close before they are read would reset the connection; but not for ever."""
+    session, wire = stage.connect()
+    session.octets_received(request("/", "Connection: close"))
+    session.flushed()
+    wire.waiting = True
+    for _ in range(3):
+        session.deadline_reached(session.deadline)
+        assert wire.orders == ["half_close"]
+    session.octets_received(b"x")
+    assert clock_of(session) == SECONDS[Clock.LINGER]
     session.deadline_reached(session.deadline + 70000.0)
     assert wire.orders == ["half_close", "release"]
 

@@ -55,15 +55,18 @@ def running(state: State, body_awaited: bool, output_stuck: bool) -> Clock | Non
     return CLOCKS[state]
 
 
-def progress_deadline(since: float, last: float, octets: int, timeout: float, grace: float, rate: float) -> float:
+def progress_deadline(
+    since: float, came: float, last: float, octets: int, timeout: float, grace: float, rate: float
+) -> float:
     """Return the instant by which more octets must have come.
 
-    since, last: when waiting began, and when octets last came (seconds).
+    since, last: when waiting began, and when octets were last read (seconds). came: the earliest instant at which those may have
+        come; an event loop that was blocked reads late.
     octets: how many came since. timeout: the longest pause allowed (seconds).
     grace: seconds before the minimum rate counts. rate: minimum octets per second over the whole wait; 0 for none.
 
-    The rate is judged where octets have come: who drips has no more time. Who stops has that of a pause.
+    The rate is judged where octets came: who drips has no more time. Who stops has that of a pause.
     """
-    if rate and last - since > max(grace, octets / rate):
+    if rate and came - since > max(grace, octets / rate):
         return last
     return last + timeout

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from typing import final
 
-from bide.policy.clocks import progress_deadline
+from bide.policy.clocks import FOREVER, progress_deadline
 
 
 class Progress:
     """See the module."""
 
-    __slots__ = ("last", "octets", "since")
+    __slots__ = ("came", "last", "octets", "since")
 
     def __init__(self, now: float) -> None:
         self.since = now
+        self.came = now
         self.last = now
         self.octets = 0
 
-    def advance(self, now: float, octets: int) -> None:
-        """Octets came."""
+    def advance(self, now: float, octets: int, since: float = FOREVER) -> None:
+        """Octets are there at `now`. since: the earliest instant at which they may have come, where that is before."""
         self.last = now
+        self.came = min(now, since)
         self.octets += octets
 
     def exclude(self, pause: float) -> None:
         """Nobody was waiting for that long: it does not count."""
         self.since += pause
+        self.came += pause
         self.last += pause
 
     def deadline(self, timeout: float, grace: float, rate: float) -> float:
         """Return the instant by which more must have come: see `bide.policy.clocks.progress_deadline`."""
-        return progress_deadline(self.since, self.last, self.octets, timeout, grace, rate)
+        return progress_deadline(self.since, self.came, self.last, self.octets, timeout, grace, rate)
 
 
 @final
@@ -42,10 +45,10 @@ class SendProgress(Progress):
         super().__init__(now)
         self.unsent = unsent
 
-    def look(self, now: float, unsent: int) -> None:
-        """So many are left."""
+    def look(self, now: float, unsent: int, since: float = FOREVER) -> None:
+        """So many are left at `now`. since: when the others may have been taken at the earliest, where that is before."""
         if unsent < self.unsent:
-            self.advance(now, self.unsent - unsent)
+            self.advance(now, self.unsent - unsent, since)
         self.unsent = unsent
 
 

@@ -112,7 +112,7 @@ class ServedExchange(Exchange):
         body = self.body
         if body is None:
             return FOREVER
-        body.advance(monotonic(), octets)
+        body.advance(monotonic(), octets, self.session.unread_since)
         return self.body_deadline()
 
     def body_deadline(self) -> float:

@@ -125,6 +125,10 @@ class Session(Receiver):
     def durations(self) -> Durations:
         return self._shared.durations
 
+    @property
+    def unread_since(self) -> float:
+        return self._shared.unread_since
+
     # -- What the wire reports ------------------------------------------------------------------------------------------
 
     def octets_received(self, data: bytes) -> None:
@@ -251,7 +255,8 @@ class Session(Receiver):
         connection = self._roused()
         state = connection.state
         if state is LINGER:
-            if self._wire.unsent() and now < self._linger_until:  # a reset could destroy what is still on its way
+            # A reset could destroy what is still on its way; octets that came in time and wait to be read would cause one.
+            if now < self._linger_until and (self._wire.unsent() or self._wire.octets_waiting()):
                 self._linger_on(now)
                 return
             connection.expire(clock)
@@ -286,7 +291,7 @@ class Session(Receiver):
         if sending is None:
             return
         unsent = self._wire.unsent()
-        sending.look(now, unsent)
+        sending.look(now, unsent, self._shared.unread_since)
         self.deadline = self._send_deadline(sending)
         if self._slow and not unsent:
             self._slow = False

@@ -11,6 +11,7 @@ from bide.http1.limits import Limits
 from bide.http1.response import Stamp
 from bide.observe.counters import Counters
 from bide.observe.journal import Journal
+from bide.policy.clocks import FOREVER
 from bide.worker.door import Door
 from bide.worker.durations import Durations
 from bide.worker.reception import Reception
@@ -26,6 +27,8 @@ class Shared:
 
     standing: fact bits that hold for every connection, new ones included.
     attentive: whether the server may have something of its own to say to a request.
+    unread_since: the instant since which octets may have waited to be read, because the event loop was blocked; where it was not,
+        one to come.
     """
 
     __slots__ = (
@@ -43,6 +46,7 @@ class Shared:
         "spares",
         "stamp",
         "standing",
+        "unread_since",
     )
 
     def __init__(
@@ -67,6 +71,7 @@ class Shared:
         self.journal = journal
         self.standing = standing
         self.attentive = False
+        self.unread_since = FOREVER
         self.counters = Counters()
         self.stamp = Stamp()
         self.spare: Connection | None = None

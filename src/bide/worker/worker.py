@@ -144,6 +144,8 @@ class Worker:
             shared.stamp.advertise(advertised(allowance))
         if self._gauge.descriptor >= self._bounds.descriptors:  # the application may have taken them
             shared.door.make_room(self._gauge.descriptor)
+        # Until the next sweep: what is read meanwhile may have waited as long as this one.
+        shared.unread_since = now - self._gauge.lag if self._gauge.lag > self._tick else now + self._tick
         shared.register.sweep(now, 0.0 if shared.standing & DRAINING else self._gauge.idle_timeout - allowance)
 
     # -- Starting -------------------------------------------------------------------------------------------------------
