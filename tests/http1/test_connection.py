@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from hypothesis import given, strategies as st
 
 from bide.errors import Misuse
 from bide.http1.connection import COMPLETE, CUT, HELD, OWED, STARTED, TRAILERS, Connection
@@ -828,6 +829,36 @@ def test_a_small_rest_is_discarded(left: int, size: int) -> None:
     assert at(connection) is State.IDLE
 
 
+#: Octets of one event: around the size from which content is not copied.
+SIZES = [0, 1, 8191, 8192, 20_000]
+
+
+@given(
+    st.sampled_from([(GET, True), (GET, False), (GET_10_KEEP, True), (GET_10, False)]),
+    st.lists(st.tuples(st.sampled_from(SIZES), st.booleans()), max_size=6),
+    st.sampled_from(SIZES),
+)
+def test_content_in_any_pieces(request_head: tuple[bytes, bool], events: list[tuple[int, bool]], last: int) -> None:
+    """Whoever writes looks at `output` only: it is empty only where nothing is left, and then all has been written, in order."""
+    octets, length = request_head
+    content = [bytes([65 + index]) * size for index, (size, _) in enumerate(events)]
+    content.append(b"z" * last)
+    connection = begun(octets)
+    connection.respond(200, [(b"content-length", b"%d" % sum(map(len, content)))] if length else [])
+    written = b""
+    for index, (piece, (_, write)) in enumerate(zip(content, [*events, (0, True)], strict=True)):
+        connection.send(piece, index < len(events))
+        assert connection.output or connection.bulk is None
+        assert not (connection.output and connection.at_rest)
+        if write and connection.output:
+            written += connection.take_output()
+    assert connection.bulk_size == 0
+    assert written.partition(b"\r\n\r\n")[2] == b"".join(content) or not length
+    (found,) = read_answers(written)
+    assert found.content == b"".join(content)
+    assert connection.at_rest == (at(connection) is State.IDLE)
+
+
 def test_each_rest_has_the_bound_for_itself() -> None:
     connection = connect()
     rest = b"%x\r\n" % DISCARD_LIMIT + b"x" * DISCARD_LIMIT + b"\r\n0\r\n\r\n"
@@ -841,6 +872,18 @@ def test_a_large_rest_is_not() -> None:
     """9.3, 9.6: close is announced, and lingered."""
     connection = begun(post(b"x" * 50, b"Content-Length: %d" % (51 + DISCARD_LIMIT)))
     answer(connection, 200, *LENGTH_2)
+    assert only(connection).says_close
+    assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
+
+
+@pytest.mark.parametrize("begin", [post(b"", b"Content-Length: %d" % (DISCARD_LIMIT + 1)), CHUNKED_HEAD])
+def test_a_refusal_in_pieces_announces_close(begin: bytes) -> None:
+    """The application may yet read the body of a request that it goes on answering, but hardly of one that it refuses."""
+    connection = begun(begin)
+    connection.respond(413, [])
+    connection.send(b"no", True)
+    assert connection.announced is CloseReason.REQUEST_UNREAD
+    connection.send(b"", False)
     assert only(connection).says_close
     assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
 
@@ -1039,6 +1082,27 @@ def test_what_comes_before_the_answer_waits() -> None:
     assert request is not None
     assert request.method == "POST"
     assert connection.take_content() == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (head(b"HEAD / HTTP/1.1"), 400),
+        (head(b"HEAD / HTTP/1.1", b"Host: a", b"Expect: x"), 417),
+        (b"HEAD / HTTP/1.1\n", 400),
+        (b"HEAD / HTTP/1.1\r\nHost: " + b"a" * HEAD_LIMIT, 431),
+        (b"HEAD / HTTP/1.1\r\nHost:", 408),
+    ],
+)
+def test_a_refused_head_has_no_content(octets: bytes, status: int) -> None:
+    """RFC 9110, 9.3.2. For any other method there is some."""
+    for method, has_content in (("HEAD", False), ("GET", True)):
+        connection = connect()
+        assert connection.receive(octets.replace(b"HEAD", method.encode())) is None
+        if status == 408:
+            connection.expire(Clock.HEAD)
+        found = only(connection, method)
+        assert (found.status, found.content != b"") == (status, has_content)
 
 
 def test_a_head_in_pieces_before_and_after_the_answer() -> None:

@@ -23,6 +23,30 @@ PIECE = 64 * 1024
 HELD = 16_000_000
 
 
+def test_last_event_without_content(serve: Serve) -> None:
+    """Many applications end a response with an empty event. All of the content has left before, and only to whom it belongs."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        sizes = [int(size) for size in scope["path"][1:].split(",")]
+        headers = [(b"content-length", b"%d" % sum(sizes))] if scope["method"] == "GET" else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for size in sizes:
+            await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    server = serve(app)
+    with server.client() as client, server.client() as other:
+        for sizes in ([5, 8191], [5, 8192], [12_288, 12_288], [PIECE] * 7, [PIECE] * 40):
+            for method in ("GET", "POST"):
+                found = client.get("/" + ",".join(map(str, sizes)), method=method)
+                assert found.content == b"x" * sum(sizes)
+                assert other.get("/2").content == b"xx"
+        for option in ("Connection: close", "Connection: keep-alive"):
+            with server.client() as old:
+                old.send(request("/5,8192", option, version="1.0"))
+                assert old.response().content == b"x" * 8197
+
+
 def flood(client: Client, octets: bytes, times: int) -> int:
     """Send until the server takes no more for half a second; return how often `octets` were taken in full."""
     client.sock.settimeout(0.5)

@@ -136,13 +136,15 @@ class Cycle:
         exchange = self.exchange
         if kind == "http.response.body":
             body = event.get("body", b"")
-            return exchange.send(
-                body if type(body) is bytes else bytes(memoryview(body)), event.get("more_body", False)
-            )
+            if type(body) is not bytes:
+                body = bytes(memoryview(body))
+            if event.get("more_body"):  # whatever is true: compiled, only a bool would be taken for one
+                return exchange.send(body, True)
+            return exchange.send(body, False)
         if kind == "http.response.start":
-            exchange.respond(event["status"], event.get("headers", ()), event.get("trailers", False))
+            exchange.respond(event["status"], event.get("headers", ()), bool(event.get("trailers")))
         elif kind == "http.response.trailers":
-            exchange.send_trailers(event.get("headers", ()), event.get("more_trailers", False))
+            exchange.send_trailers(event.get("headers", ()), bool(event.get("more_trailers")))
         elif kind == "http.response.early_hint":
             exchange.inform(103, [(b"link", link) for link in event.get("links", ())])
         else:

@@ -278,7 +278,7 @@ class Connection:
         """Take the news that `clock` ran out. A 408 is written where one can be (RFC 9110, 15.5.9)."""
         reason, status = EXPIRIES[clock]
         if self.state is HEAD and status is not None:
-            self._write_error(status, "the request head took too long")
+            self._write_error(status, "the request head took too long", self._held or b"")
         if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # it ends sooner than it would have, for a reason
             if self._standing & TURNED_AWAY:
                 reason = CloseReason.REFUSED
@@ -466,7 +466,14 @@ class Connection:
     @property
     def at_rest(self) -> bool:
         """Whether the connection is idle and holds nothing: of its past only `served` matters, and of its facts those for all."""
-        return self.state is IDLE and not self._buffer and not self._held and not self.input_ended
+        return (
+            self.state is IDLE
+            and not self.output
+            and self.bulk is None
+            and not self._buffer
+            and not self._held
+            and not self.input_ended
+        )
 
     @property
     def has_content(self) -> bool:
@@ -542,7 +549,7 @@ class Connection:
         if end < 0:
             rejected = rejected_early(held, self._limits, scanned)
             if rejected is not None:
-                self._reject(rejected)
+                self._reject(rejected, held)
             return None
         self._held = None
         self._leave(bytes(held), end + 4)
@@ -553,7 +560,7 @@ class Connection:
         try:
             request = read_head(head, self._limits)
         except Rejected as rejected:
-            self._reject(rejected)
+            self._reject(rejected, head)
             return None
         self.state = _BEGUN[self.state]
         self._request = request
@@ -638,9 +645,9 @@ class Connection:
         self.state = step(self.state, _BODY_COMPLETE)
         return self.next_request()
 
-    def _reject(self, rejected: Rejected) -> None:
+    def _reject(self, rejected: Rejected, head: bytes | bytearray) -> None:
         self.detail = rejected.detail
-        self._write_error(rejected.status, rejected.detail)
+        self._write_error(rejected.status, rejected.detail, head)
         self._end(_HEAD_REJECTED, CloseReason.HEAD_REJECTED)
 
     def _end_at_eof(self) -> None:
@@ -682,7 +689,8 @@ class Connection:
             facts |= NOT_SELF_DELIMITED
         if said & SAYS_CLOSE:
             facts |= RESPONSE_CLOSE
-        if not more and not self.body_complete and self._is_body_too_much():
+        # An application that goes on sending may yet read the body; but hardly of a request that it has refused.
+        if not self.body_complete and (not more or self.status >= 400) and self._is_body_too_much():
             facts |= BODY_UNREAD
         if self.input_ended and not self._has_unread():
             facts |= INPUT_ENDED
@@ -769,6 +777,8 @@ class Connection:
 
     def _add(self, content: bytes) -> None:
         """Put content behind what is to be written."""
+        if not content:
+            return
         output = self.output
         if not output:
             self.output = content
@@ -791,12 +801,13 @@ class Connection:
             raise Misuse(f"content is {remaining} octets shorter than its Content-Length")
         self._remaining = remaining
 
-    def _write_error(self, status: int, detail: str) -> None:
+    def _write_error(self, status: int, detail: str, head: bytes | bytearray = b"") -> None:
+        """Write a response of ours: to the current request, or else to what there is of a head."""
         self.status = status
-        to_head = self._request is not None and self._request.method == "HEAD"
-        head, content = error_response(status, detail, self._stamp.date, to_head)
+        to_head = head.startswith(b"HEAD ") if self._request is None else self._request.method == "HEAD"
+        lines, content = error_response(status, detail, self._stamp.date, to_head)
         self.sent = len(content)
-        self.output += head + content
+        self.output += lines + content
 
     # -- Ending ---------------------------------------------------------------------------------------------------------
 

@@ -107,10 +107,11 @@ def read_head(head: bytes, limits: Limits) -> Request:
                     elif name == b"transfer-encoding":
                         coding = value if coding is None else coding + b"," + value
                     elif name == b"expect":
-                        if value.lower() != b"100-continue":
-                            raise Rejected(417, "unknown expectation")
-                        if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
-                            facts |= EXPECTATION_OPEN
+                        for expectation in members(value):
+                            if expectation != b"100-continue":
+                                raise Rejected(417, "unknown expectation")
+                            if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
+                                facts |= EXPECTATION_OPEN
                     else:  # te
                         accepts_trailers = accepts_trailers or b"trailers" in members(value)
         fields.append(field)
@@ -201,7 +202,7 @@ def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
         raise Rejected(400, "both Transfer-Encoding and Content-Length")
     if not minor:
         raise Rejected(400, "Transfer-Encoding in an HTTP/1.0 request")
-    codings = coding.lower().split(b",")
+    codings = coding.lower().split(b",")  # empty members stay, and are refused: not all readers drop them
     last = codings.pop().strip(b" \t")
     if last != b"chunked":
         raise Rejected(400, "the last transfer coding is not chunked")
