@@ -16,7 +16,6 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +70,8 @@ def _compiler(editable: bool) -> list[str]:
     """Return what a build needs beside setuptools: the mypy that lint has, if it compiles."""
     if not _is_to_compile(editable):
         return []
+    import tomllib  # not before: what is too old to have it, pip is to refuse by its version
+
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return [name for name in project["optional-dependencies"]["lint"] if name.startswith("mypy")]
 
@@ -88,7 +89,7 @@ def get_requires_for_build_editable(  # type: ignore[no-redef]  # in place of th
 
 
 class _Build(build_ext):
-    """Compiles the C; where that fails and need not succeed, nothing is left of it."""
+    """Compiles the C; where that fails and need not succeed, nothing is left of it, and the wheel is a pure one."""
 
     def run(self) -> None:
         try:
@@ -98,6 +99,10 @@ class _Build(build_ext):
             for output in self.get_outputs():
                 Path(output).unlink(missing_ok=True)
             self.extensions = []
+            self.distribution.ext_modules = []
+            wheel: Any = self.distribution.get_command_obj("bdist_wheel", create=False)
+            if wheel is not None:
+                wheel.root_is_pure = True
 
 
 def _fail(error: BaseException) -> None:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from bide.cli import main, octets
 from bide.config import about, options
+from tests.support.client import Client
 from tests.support.program import APPS, Launch, Program, launch, serving
 
 __all__ = ["launch"]  # a fixture
@@ -270,3 +271,25 @@ def test_both_names_of_an_option(launch: Launch) -> None:
         client.get()
         assert client.ending().how == "fin"
     assert program.process.poll() is None
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(tmp_path: Path, closed: str) -> None:
+    """A service manager may start a process so; it serves, logs nowhere, and ends well."""
+    where = tmp_path / "x.sock"
+    command = f"exec {sys.executable} -m bide serve tests.support.apps:hello --uds {where} {closed}"
+    process = subprocess.Popen(["sh", "-c", command])
+    try:
+        deadline = time.monotonic() + 20
+        while not where.exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.1)
+        with Client(str(where)) as client:
+            assert client.get().status == 200
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,6 +191,78 @@ def test_run(tmp_path: Path, name: str) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_run_puts_signal_handlers_back(tmp_path: Path, loop: str) -> None:
+    """What the program does afterwards can be stopped as what it did before."""
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(f"""
+            import signal
+            import bide
+
+            async def app(scope, receive, send):
+                raise RuntimeError
+
+            def handler(number, frame):
+                print("mine")
+
+            signal.signal(signal.SIGTERM, handler)
+            before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+            bide.run(app, uds={str(tmp_path / "x.sock")!r}, access_log=False, loop={loop!r})
+            assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+            signal.raise_signal(signal.SIGTERM)
+        """)
+    )
+    process = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "x.sock").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
+        assert (out, process.returncode) == ("mine\n", 0)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_run_in_a_thread(tmp_path: Path, loop: str) -> None:
+    """Signals are for the main thread only; everything else works."""
+    path = str(tmp_path / "x.sock")
+    program = textwrap.dedent(f"""
+        import os, threading
+        import bide
+        from tests.support.apps import hello
+        from tests.support.client import Client
+
+        threading.Thread(target=bide.run, args=(hello,), kwargs=dict(uds={path!r}, loop={loop!r}, access_log=False), daemon=True).start()
+        while not os.path.exists({path!r}):
+            pass
+        while True:
+            try:
+                with Client({path!r}) as client:
+                    print(client.get().status)
+                    break
+            except ConnectionRefusedError:  # bound, and not listening yet
+                pass
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    assert done.stdout == "200\n", done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["program:app", 42, len])
+def test_no_application(wrong: Any) -> None:
+    """The same as on the command line, and at once, not with each request."""
+    with pytest.raises(ApplicationError, match=r"is not an ASGI application|does not take the three arguments"):
+        bide.Server(wrong)
+    if wrong != "program:app":
+        with pytest.raises(ApplicationError, match=r"is not an ASGI application|does not take the three arguments"):
+            bide.run(wrong)
 
 
 def test_run_raises() -> None:

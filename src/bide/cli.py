@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import platform
 import re
 import shlex
+import signal
 import sys
 import typing
 from typing import IO, Any, Final
@@ -35,6 +37,7 @@ _NOT_YET: Final = (
 )
 _NOT_HERE: Final = (
     "--http",
+    "--http2",
     "--interface",
     "--log-config",
     "--use-colors",
@@ -45,6 +48,7 @@ _NOT_HERE: Final = (
     "--date-header",
     "--no-date-header",
     "--limit-concurrency",
+    "--reset-contextvars",
     "--h11-max-incomplete-event-size",
 )
 
@@ -201,17 +205,27 @@ def main() -> None:
     """An HTTP/1.1 server for Python applications that manages the lifetime of connections."""
 
 
+def _open_standard_streams() -> None:
+    """Put nothing in the place of standard streams that are closed: a socket would get their descriptors, and what is printed there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # for good
+
+
 def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
     """Serve the ASGI application APP, given as module:attribute.
 
     Each option can also come from the environment: BIDE_PORT=8080 is --port 8080.
     """
     status = 0
+    _open_standard_streams()
     try:
         run(app, **values)
     except (ConfigError, ApplicationError, LifespanError, ListenError) as error:
         click.echo(f"bide: {_spoken(error)}", err=True)
         status = 1
+    for number in (signal.SIGINT, signal.SIGTERM):  # one more has nothing left to stop
+        signal.signal(number, signal.SIG_IGN)
     leave_within(LEAVE, status)
     sys.exit(status)
 

@@ -112,7 +112,7 @@ class Drain:
             session.stop()
         if unfinished:
             when = "second signal" if self._hurried.is_set() else "drain timeout"
-            _log.warning("%d connections were cut: they were not done at the %s", unfinished, when)
+            _log.warning("connections cut: %d, which were not done at the %s", unfinished, when)
         if left:
             deadline = time.monotonic() + _LAST_FLUSH
             while len(register) and time.monotonic() < deadline and not self._hurried.is_set():

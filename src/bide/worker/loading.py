@@ -26,8 +26,9 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
     if not module_name:
         raise ApplicationError(f"{name!r} names no module; name the application as module:attribute")
     if os.sep in module_name or module_name.endswith(".py"):
-        module = os.path.basename(module_name).removesuffix(".py")  # noqa: PTH119
-        raise ApplicationError(f"{module_name!r} is a file; name its module, as {module}:{attributes or 'app'}")
+        path = os.path.normpath(module_name).removesuffix(".py")
+        module = (os.path.basename(path) if os.path.isabs(path) else path).replace(os.sep, ".")  # noqa: PTH117, PTH119
+        raise ApplicationError(f"{module_name!r} is a path; name the module, as {module}:{attributes or 'app'}")
     if app_dir and not os.path.isdir(app_dir):  # noqa: PTH112
         raise ApplicationError(f"there is no folder {app_dir!r}; check --app-dir")
     folders = [os.path.abspath(folder) for folder in (app_dir, ".") if folder]  # noqa: PTH100
@@ -35,13 +36,15 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
         if folder not in sys.path:
             sys.path.insert(0, folder)
     found: Any = _imported(module_name, folders)
+    holder = f"module {module_name!r}"
     for attribute in (attributes or "app").split("."):
         try:
             found = getattr(found, attribute)
         except AttributeError as error:
             raise ApplicationError(
-                f"module {module_name!r} has no attribute {attribute!r}; name the application as module:attribute"
+                f"{holder} has no attribute {attribute!r}; name the application as module:attribute"
             ) from error
+        holder = repr(attribute)
     if factory:
         try:
             found = found()
@@ -50,7 +53,7 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
         if inspect.iscoroutine(found):
             found.close()
             raise ApplicationError(f"the factory {name!r} is asynchronous; it has to return the application itself")
-    _require_asgi(found, name)
+    require_asgi(found, repr(name))
     application: Application = found
     return application
 
@@ -70,15 +73,15 @@ def _imported(module_name: str, folders: Sequence[str]) -> object:
         raise ApplicationError(f"importing {module_name!r} failed: {_said(error, folders)}") from error
 
 
-def _require_asgi(found: object, name: str) -> None:
+def require_asgi(found: object, name: str) -> None:
     """Raise ApplicationError unless `found` takes scope, receive and send."""
     if not callable(found):
-        raise ApplicationError(f"{name!r} is not an ASGI application: it cannot be called")
+        raise ApplicationError(f"{name} is not an ASGI application: it cannot be called")
     try:
         inspect.signature(found).bind(None, None, None)
     except TypeError as error:
         raise ApplicationError(
-            f"{name!r} does not take the three arguments of an ASGI application (scope, receive, send); "
+            f"{name} does not take the three arguments of an ASGI application (scope, receive, send); "
             "a function that makes the application needs --factory, and a WSGI application an adapter"
         ) from error
     except ValueError:  # it has no signature that could be read

@@ -10,19 +10,21 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, final
 
 from bide.config import Config
-from bide.gateway.asgi import Application
 from bide.observe import logs
-from bide.worker.loading import ApplicationError, load
+from bide.worker.loading import ApplicationError, load, require_asgi
 from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+#: An ASGI application. What it takes is typed in many ways: those of asgiref, Starlette and Litestar exclude one another.
+Application = Callable[..., Awaitable[None]]
 
 #: What is left of an application behind the drain gets that long to end, seconds.
 LEAVE: Final = 1.0
@@ -32,11 +34,12 @@ LEAVE: Final = 1.0
 class Server:
     """`async with Server(app, port=0) as server: ... server.url`. Keyword arguments are those of `bide.config.Config`.
 
-    Raises ConfigError, and on entry ListenError or LifespanError. On leaving, it drains. Its addresses can be read, and its worker
+    Raises ConfigError and ApplicationError, and on entry ListenError or LifespanError. On leaving, it drains. Its addresses can be read, and its worker
     asked, from entry on, and still when it has stopped; before, they raise RuntimeError.
     """
 
     def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
+        require_asgi(app, repr(app))
         self._worker = Worker(Config(**options), app, sockets)
 
     @property
@@ -68,18 +71,39 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     """Serve until SIGINT or SIGTERM, then drain; a second signal stops at once. Keyword arguments as those of Config.
 
     app: the application, or "module:attribute" to import it from. Raises ApplicationError, ListenError, LifespanError, ConfigError.
-    Sets up logging. If threads of the application do not end behind the drain, the process ends without them.
+    Sets up logging. If threads of the application do not end behind the drain, the process ends without them. In another thread than
+    the main one no signal can be heard.
     """
     config = Config(**options)
     logs.configure(config.log_level, config.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
     application = load(app, config.factory, config.app_dir) if isinstance(app, str) else app
+    require_asgi(application, repr(app))
+    with _handlers_kept():
+        try:
+            runner.run(serve(config, application))
+        finally:
+            closed = leave_within(LEAVE)
+            runner.close()
+            closed.set()
+
+
+def _is_main_thread() -> bool:
+    """Whether this is the thread that may handle signals."""
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Put the program's signal handlers back at the end."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        runner.run(serve(config, application))
+        yield
     finally:
-        closed = leave_within(LEAVE)
-        runner.close()
-        closed.set()
+        if _is_main_thread():
+            for number, handler in before.items():
+                if handler is not None:  # None: set by something other than Python
+                    signal.signal(number, handler)
 
 
 async def serve(config: Config, app: Application) -> None:
@@ -93,8 +117,9 @@ async def serve(config: Config, app: Application) -> None:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, signalled)
+    if _is_main_thread():
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, signalled)
     starting = asyncio.ensure_future(worker.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -190,7 +190,7 @@ class Worker:
         )
 
     def _open_journal(self, loop: asyncio.AbstractEventLoop) -> Journal | None:
-        if self._config.access_log:
+        if self._config.access_log and sys.stdout is not None:
             kind = JsonJournal if self._config.log_format == "json" else TextJournal
             self._journal = kind(sys.stdout, loop.call_soon)
         return self._journal
