@@ -150,7 +150,7 @@ def legend(names: Sequence[str]) -> list[str]:
     """Draw the legend."""
     parts = []
     for number, name in enumerate(names):
-        x = number * 110
+        x = number * 130
         parts.append(f'<line class="line" stroke="{COLOURS[name]}" x1="{x}" y1="14" x2="{x + 22}" y2="14"/>')
         parts.append(text(x + 28, 18, name, "title" if name == "bide" else ""))
     return parts
