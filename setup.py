@@ -60,7 +60,8 @@ def _can_compile() -> bool:
     """Whether there is what it takes: CPython with its headers, and a C compiler."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     return (
-        platform.python_implementation() == "CPython"
+        sys.version_info >= (3, 11)  # pip asks what a build needs before it looks at `requires-python`
+        and platform.python_implementation() == "CPython"
         and shutil.which(compiler) is not None
         and Path(sysconfig.get_path("include"), "Python.h").exists()
     )
@@ -70,7 +71,7 @@ def _compiler(editable: bool) -> list[str]:
     """Return what a build needs beside setuptools: the mypy that lint has, if it compiles."""
     if not _is_to_compile(editable):
         return []
-    import tomllib  # not before: what is too old to have it, pip is to refuse by its version
+    import tomllib  # not above: an older Python has none, and pip is to refuse that by its version
 
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return [name for name in project["optional-dependencies"]["lint"] if name.startswith("mypy")]
