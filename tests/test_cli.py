@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from bide.cli import main, octets
 from bide.config import about, options
 from tests.support.client import Client
-from tests.support.program import APPS, Launch, Program, launch, serving
+from tests.support.program import APPS, Launch, Program, await_socket, launch, serving
 
 __all__ = ["launch"]  # a fixture
 
@@ -280,12 +280,7 @@ def test_closed_standard_streams(tmp_path: Path, closed: str) -> None:
     command = f"exec {sys.executable} -m bide serve tests.support.apps:hello --uds {where} {closed}"
     process = subprocess.Popen(["sh", "-c", command])
     try:
-        deadline = time.monotonic() + 20
-        while not where.exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-        time.sleep(0.1)
+        await_socket(process, where)
         with Client(str(where)) as client:
             assert client.get().status == 200
         process.terminate()

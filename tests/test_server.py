@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from bide.worker.loading import ApplicationError
 from bide.worker.server import loop_factory
 from tests.support.apps import Lifespan, hello
 from tests.support.client import Client
+from tests.support.program import await_socket
 from tests.support.server import sockets
 
 
@@ -176,12 +176,7 @@ def test_run(tmp_path: Path, name: str) -> None:
     )
     process = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "x.sock").exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-        time.sleep(0.1)
+        await_socket(process, tmp_path / "x.sock")
         with Client(str(tmp_path / "x.sock")) as client:
             assert client.get().content == b"ok"
         process.send_signal(signal.SIGINT)
@@ -216,12 +211,7 @@ def test_run_puts_signal_handlers_back(tmp_path: Path, loop: str) -> None:
     )
     process = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "x.sock").exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-        time.sleep(0.1)
+        await_socket(process, tmp_path / "x.sock")
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=20)
         assert (out, process.returncode) == ("mine\n", 0)

@@ -7,15 +7,13 @@
 import asyncio
 import hashlib
 import random
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.apps import Message, Receive, Send, answer
 from tests.support.client import Client, chunked, request
-from tests.support.server import Serve
+from tests.support.server import Serve, visited_by_many
 
-CLIENTS = 8
 CONNECTIONS = 50
 SIZES = [0, 1, 100, 8191, 8192, 20_000, 70_000, 300_000]
 
@@ -63,12 +61,4 @@ def visit(client: Client, chance: random.Random) -> None:
 def test_any_request(serve: Serve, seed: int) -> None:
     server = serve(app)
 
-    def run(number: int) -> None:
-        chance = random.Random(1000 * seed + number)
-        for _ in range(CONNECTIONS):
-            with server.client() as client:
-                visit(client, chance)
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(run, range(CLIENTS)))
-    assert sum(server.ends().values()) == CLIENTS * CONNECTIONS
+    visited_by_many(server, visit, seed, CONNECTIONS)

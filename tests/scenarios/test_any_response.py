@@ -8,15 +8,13 @@
 
 import asyncio
 import random
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.apps import Message, Receive, Send
 from tests.support.client import Client, request
-from tests.support.server import Serve
+from tests.support.server import Serve, visited_by_many
 
-CLIENTS = 8
 CONNECTIONS = 50
 SIZES = [0, 0, 1, 100, 8191, 8192, 20_000, 70_000, 300_000]
 
@@ -68,12 +66,4 @@ def visit(client: Client, chance: random.Random) -> None:
 def test_any_response(serve: Serve, seed: int) -> None:
     server = serve(app)
 
-    def run(number: int) -> None:
-        chance = random.Random(1000 * seed + number)
-        for _ in range(CONNECTIONS):
-            with server.client() as client:
-                visit(client, chance)
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(run, range(CLIENTS)))
-    assert sum(server.ends().values()) == CLIENTS * CONNECTIONS
+    visited_by_many(server, visit, seed, CONNECTIONS)

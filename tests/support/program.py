@@ -20,6 +20,16 @@ from tests.support.client import Client, Where
 APPS = Path(__file__).parent
 
 
+def await_socket(process: subprocess.Popen[Any], path: Path) -> None:
+    """Wait until a program has bound this Unix socket, and hears signals."""
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.1)
+
+
 class Program:
     """`python -m bide` with these arguments. `output`, `errors`: the lines it wrote so far."""
 

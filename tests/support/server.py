@@ -11,10 +11,12 @@ import contextlib
 import io
 import logging
 import os
+import random
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -255,6 +257,22 @@ OPTIONS: dict[str, Any] = {
     "drain_timeout": 5.0,
     "timeout_linger": 1.0,
 }
+
+
+def visited_by_many(
+    server: Served, visit: Callable[[Client, random.Random], None], seed: int, connections: int, clients: int = 8
+) -> None:
+    """Have so many clients visit at the same time, each on so many connections, and check that all of these have ended."""
+
+    def run(number: int) -> None:
+        chance = random.Random(1000 * seed + number)
+        for _ in range(connections):
+            with server.client() as client:
+                visit(client, chance)
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(run, range(clients)))
+    assert sum(server.ends().values()) == clients * connections
 
 
 def sockets() -> set[str]:
