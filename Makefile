@@ -85,7 +85,7 @@ bench-micro: $(VENV)/.installed-test ## time the parts of bide in one process, w
 .PHONY: clean
 clean: ## remove VENV and everything that was made
 	@sh tools/environment remove "$(VENV)"
-	rm -rf .venv-matrix bench/.venv build dist htmlcov .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf .venv-matrix bench/.venv bench/results/local build dist htmlcov .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
 	@find src bench examples tests tools -type d '(' -name __pycache__ -o -name '.*_cache' ')' -prune -exec rm -rf {} +
 	@find src -name '*.so' -exec rm -f {} +
 

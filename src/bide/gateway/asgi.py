@@ -16,7 +16,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+# It takes the three; but asgiref, Starlette and Litestar each type them in a way that excludes the others'.
+Application = Callable[..., Awaitable[None]]
 
 # 2.4: `send` raises an OSError once the client is gone.
 _VERSION: Final = {"version": "3.0", "spec_version": "2.4"}

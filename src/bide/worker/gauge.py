@@ -50,7 +50,7 @@ class Bounds:
 @final
 class Gauge:
     """pressure: see `bide.policy.admission`. allowance: seconds for which idle connections are held at present.
-    descriptor: the highest in use, about. lag: seconds by which the last sweep was late.
+    descriptor: the highest in use, about.
     """
 
     __slots__ = (
@@ -62,7 +62,6 @@ class Gauge:
         "allowance",
         "descriptor",
         "idle_timeout",
-        "lag",
         "pressure",
     )
 
@@ -72,17 +71,20 @@ class Gauge:
         self._register = register
         self._lags: deque[float] = deque([0.0] * _LAG_SWEEPS, maxlen=_LAG_SWEEPS)
         self._due = 0.0
-        self.lag = 0.0
         self.idle_timeout = config.timeout_idle
         self.allowance = config.timeout_idle
         self.pressure = 0.0
         self.descriptor = 0
 
+    @property
+    def lag(self) -> float:
+        """Seconds by which the last sweep was late."""
+        return self._lags[-1]
+
     def look(self, now: float, tick: float) -> float:
         """Measure, in a sweep at `now` whose next is due after `tick` seconds. Return the allowance."""
         if self._due:
-            self.lag = max(0.0, now - self._due)
-            self._lags.append(self.lag)
+            self._lags.append(max(0.0, now - self._due))
         self._due = now + tick
         config = self._config
         self.descriptor = lowest_descriptor()

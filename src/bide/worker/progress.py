@@ -18,10 +18,10 @@ class Progress:
         self.last = now
         self.octets = 0
 
-    def advance(self, now: float, octets: int, since: float = FOREVER) -> None:
-        """Octets are there at `now`. since: the earliest instant at which they may have come, where that is before."""
+    def advance(self, now: float, octets: int, came: float = FOREVER) -> None:
+        """Octets are there at `now`. came: the earliest instant at which they may have come, where that is before."""
         self.last = now
-        self.came = min(now, since)
+        self.came = min(now, came)
         self.octets += octets
 
     def exclude(self, pause: float) -> None:
@@ -45,10 +45,10 @@ class SendProgress(Progress):
         super().__init__(now)
         self.unsent = unsent
 
-    def look(self, now: float, unsent: int, since: float = FOREVER) -> None:
-        """So many are left at `now`. since: when the others may have been taken at the earliest, where that is before."""
+    def look(self, now: float, unsent: int, came: float = FOREVER) -> None:
+        """So many are left at `now`. came: when the others may have been taken at the earliest, where that is before."""
         if unsent < self.unsent:
-            self.advance(now, self.unsent - unsent, since)
+            self.advance(now, self.unsent - unsent, came)
         self.unsent = unsent
 
 

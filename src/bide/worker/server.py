@@ -10,11 +10,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, final
 
 from bide.config import Config
+from bide.gateway.asgi import Application
 from bide.observe import logs
 from bide.worker.loading import ApplicationError, load, require_asgi
 from bide.worker.worker import Worker
@@ -22,9 +23,6 @@ from bide.worker.worker import Worker
 _log = logging.getLogger("bide")
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-#: An ASGI application. What it takes is typed in many ways: those of asgiref, Starlette and Litestar exclude one another.
-Application = Callable[..., Awaitable[None]]
 
 #: What is left of an application behind the drain gets that long to end, seconds.
 LEAVE: Final = 1.0
@@ -34,8 +32,8 @@ LEAVE: Final = 1.0
 class Server:
     """`async with Server(app, port=0) as server: ... server.url`. Keyword arguments are those of `bide.config.Config`.
 
-    Raises ConfigError and ApplicationError, and on entry ListenError or LifespanError. On leaving, it drains. Its addresses can be read, and its worker
-    asked, from entry on, and still when it has stopped; before, they raise RuntimeError.
+    Raises ConfigError and ApplicationError, and on entry ListenError or LifespanError. On leaving, it drains. Its addresses can be
+    read, and its worker asked, from entry on, and still when it has stopped; before, they raise RuntimeError.
     """
 
     def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
@@ -77,11 +75,13 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     config = Config(**options)
     logs.configure(config.log_level, config.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
-    application = load(app, config.factory, config.app_dir) if isinstance(app, str) else app
-    require_asgi(application, repr(app))
+    if isinstance(app, str):
+        app = load(app, config.factory, config.app_dir)
+    else:
+        require_asgi(app, repr(app))
     with _handlers_kept():
         try:
-            runner.run(serve(config, application))
+            runner.run(serve(config, app))
         finally:
             closed = leave_within(LEAVE)
             runner.close()
