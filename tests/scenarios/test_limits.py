@@ -239,7 +239,9 @@ def test_400_clients_with_256_descriptors(loop: str, together: bool) -> None:
             for client in newcomers:
                 assert client.get().status == 200
             now = server.ask()
-            assert set(ended(now)) == {"shed"}
+            # Where it lasts until the next sweep: to a client that asks once for each connection, close is announced.
+            assert "shed" in ended(now)
+            assert set(ended(now)) <= {"shed", "pressure"}
             assert now["descriptors"] < 256
             assert server.load(0.5) < 0.05
         after = server.empty()
