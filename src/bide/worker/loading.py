@@ -27,8 +27,12 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
         raise ApplicationError(f"{name!r} names no module; name the application as module:attribute")
     if os.sep in module_name or module_name.endswith(".py"):
         path = os.path.normpath(module_name).removesuffix(".py")
-        module = (os.path.basename(path) if os.path.isabs(path) else path).replace(os.sep, ".")  # noqa: PTH117, PTH119
+        within = not path.startswith((os.sep, os.pardir))
+        module = (path if within else os.path.basename(path)).replace(os.sep, ".")  # noqa: PTH119
         raise ApplicationError(f"{module_name!r} is a path; name the module, as {module}:{attributes or 'app'}")
+    if module_name.startswith("."):
+        name = f"{module_name.lstrip('.') or 'module'}:{attributes or 'app'}"
+        raise ApplicationError(f"{module_name!r} is a relative name; name the module from its top, as {name}")
     if app_dir and not os.path.isdir(app_dir):  # noqa: PTH112
         raise ApplicationError(f"there is no folder {app_dir!r}; check --app-dir")
     folders = [os.path.abspath(folder) for folder in (app_dir, ".") if folder]  # noqa: PTH100
