@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import inspect
 import socket
 import threading
 import time
@@ -57,7 +58,7 @@ def test_scope(serve: Serve) -> None:
         "server": server.where,
         "extensions": scope["extensions"],
     }
-    assert float(scope["asgi"]["spec_version"]) >= 2.3
+    assert scope["asgi"]["spec_version"] == "2.3", "from 2.4 on, frameworks do not listen for http.disconnect"
 
 
 def test_types_are_exact(serve: Serve) -> None:
@@ -526,6 +527,29 @@ def test_send_from_a_task_group(serve: Serve) -> None:
     server = serve(app)
     with server.client() as client:
         assert client.get().content == b"x" * 10
+
+
+def test_send_from_another_thread(serve: Serve) -> None:
+    """Adapters for WSGI call `send` in a thread, and hand on what it returns to the event loop: nothing may happen before."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            for message in (
+                {"type": "http.response.start", "status": 200, "headers": []},
+                {"type": "http.response.body", "body": b"one", "more_body": True},
+                {"type": "http.response.body", "body": b"two"},
+            ):
+                step: Any = send(message)
+                assert inspect.iscoroutine(step)
+                asyncio.run_coroutine_threadsafe(step, loop).result(5)
+
+        await asyncio.to_thread(work)
+
+    server = serve(app)
+    with server.client() as client:
+        assert client.get().content == b"onetwo"
 
 
 # -- Extensions -------------------------------------------------------------------------------------------------------------

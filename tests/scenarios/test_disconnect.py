@@ -1,7 +1,7 @@
 """A client leaves: the application is told, and what it does about it harms nobody (8, 9.5).
 
 1. The client leaves while the application works: `receive` returns http.disconnect, after a while if the client may only have
-   half-closed; `send` raises an OSError once it is known to be gone.
+   half-closed; to whoever does not ask there, `send` raises an OSError once it is known to be gone.
 2. An application that goes on all the same, or fails at it, brings nothing into the log but a line at debug level.
 3. Work that goes on behind a complete answer holds no connection.
 """
@@ -9,8 +9,13 @@
 import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, StreamingResponse
 
 from tests.support.apps import Message, Receive, Send, answer, read_body
 from tests.support.client import request
@@ -41,14 +46,24 @@ def test_application_that_waits_for_the_end(serve: Serve, how: str) -> None:
     assert server.ends() == {"client_reset" if how == "reset" else "client_left": 1}
 
 
-def test_send_to_a_client_that_is_gone(serve: Serve) -> None:
+def test_send_by_one_that_was_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come to its own end, and gives others their turn; what goes on all the same is told once more, after a while."""
     raised = threading.Event()
+    late = 0.0
+    monkeypatch.setattr("bide.gateway.calls.monotonic", lambda: time.monotonic() + late)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
+        nonlocal late
         await read_body(receive)
         assert await receive() == {"type": "http.disconnect"}
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        others: list[int] = []
+        asyncio.get_running_loop().call_soon(others.append, 1)
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        assert others
+        late = 10.0
         with pytest.raises(OSError, match="gone"):
-            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
         raised.set()
 
     server = serve(app)
@@ -58,6 +73,70 @@ def test_send_to_a_client_that_is_gone(serve: Serve) -> None:
         client.reset()
     assert raised.wait(5)
     assert server.ends() == {"client_reset": 1}
+
+
+@pytest.mark.parametrize("octets", [0, 10_000_000])
+def test_stream_that_a_listener_ends(serve: Serve, octets: int) -> None:
+    """As frameworks do it for version 2.3: one task streams, which may wait for something else than to send; another listens."""
+    done: list[str] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await read_body(receive)
+
+        async def stream() -> None:
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"begun\n" + bytes(octets), "more_body": True})
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                done.append("cancelled")
+                raise
+
+        streaming = asyncio.ensure_future(stream())
+        assert await receive() == {"type": "http.disconnect"}
+        await asyncio.sleep(0)  # the stream was woken, too
+        streaming.cancel()
+        await asyncio.wait((streaming,))
+        done.append("cleaned up")
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask()
+        client.line()
+        client.reset()
+    server.until(lambda: done == ["cancelled", "cleaned up"])
+    assert server.ends() == {"client_reset": 1}
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_work_behind_a_response_that_nobody_wants(serve: Serve, tmp_path: Path, file: bool) -> None:
+    """Starlette's: it stops the stream when the client leaves, also one that has nothing to send, and then does what it promised."""
+    ended = threading.Event()
+    worked = threading.Event()
+
+    async def stream() -> AsyncIterator[bytes]:
+        try:
+            yield b"begun\r\n"
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    if file:
+        (tmp_path / "file").write_bytes(b"begun\r\n" + bytes(20_000_000))
+        ended.set()
+    work = BackgroundTask(worked.set)
+    app: Any = (
+        FileResponse(tmp_path / "file", background=work) if file else StreamingResponse(stream(), background=work)
+    )
+    server = serve(app, timeout_half_closed=0.1)
+    with server.client() as client:
+        client.ask()
+        while client.line() != b"begun":
+            pass
+        client.reset() if file else client.close()
+    assert ended.wait(5)
+    assert worked.wait(5)
+    server.ends()
 
 
 def test_told_at_once_where_nobody_half_closes(serve: Serve) -> None:

@@ -1,4 +1,4 @@
-"""What the ASGI gateway awaits: the application's run, and its `receive`.
+"""What the ASGI gateway awaits: the application's run, its `receive`, and its `send` where that cannot be done at once.
 
 Coroutines stay interpreted, here and in `bide.worker.waiting`: mypyc's hand exceptions on in a form that Python 3.12 deprecates.
 """
@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
+from bide.errors import DisconnectedError
 from bide.exchange import Exchange
 
 if TYPE_CHECKING:
     from bide.gateway.asgi import Application, Cycle, Message, Scope
 
 _log = logging.getLogger("bide.error")
+
+# For so long an application that hears of it by `receive` may go on sending to a client that is gone, seconds. nginx reads as long for a
+# client that may be gone (lingering_timeout).
+_PATIENCE: Final = 5.0
 
 
 async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle]) -> None:
@@ -53,8 +60,40 @@ async def receive(cycle: Cycle) -> Message:
                 return {"type": "http.request", "body": body, "more_body": not complete}
         elif exchange.client_left:
             break
-        await exchange.changed()
+        cycle.listeners += 1
+        try:
+            await exchange.changed()
+        finally:
+            cycle.listeners -= 1
+    cycle.told = True
     return {"type": "http.disconnect"}
+
+
+async def send(cycle: Cycle, message: Message) -> None:
+    """Send from where this is awaited."""
+    await cycle.send(message)
+
+
+async def flowing(cycle: Cycle, flows: Awaitable[None]) -> None:
+    """Wait until the client's side has taken enough for more, or is gone."""
+    try:
+        await flows
+    except DisconnectedError as error:
+        await in_vain(cycle, error)
+
+
+async def in_vain(cycle: Cycle, error: DisconnectedError) -> None:
+    """The application sent something to a client that is gone.
+
+    If it listens for `http.disconnect`, that is how it ends, and for a while nothing else happens, as 2.3 has it: what it does behind the
+    response is still done. Otherwise raises `error`, as 2.4 has it: it would not hear of it in any other way.
+    """
+    now = monotonic()
+    if not cycle.patience:
+        cycle.patience = now + _PATIENCE
+    if not (cycle.told or cycle.listeners) or now >= cycle.patience:
+        raise error
+    await asyncio.sleep(0)  # its listener's turn
 
 
 def _target(scope: Scope) -> str:
