@@ -52,8 +52,8 @@ class Exchange(ABC):
     scheme: "http".
     over: whether the response is complete or can no longer be.
     complete: whether the response is complete.
-    client_left: whether the client has sent its EOF and then waited so long that it is more likely gone than half-closed. An answer
-        can still be sent.
+    client_left: whether the client has sent its EOF and then waited so long that it is more likely gone than half-closed, or the rest of
+        its request's body can never be had. An answer can still be sent.
     """
 
     __slots__ = ("client_left", "complete", "local", "over", "peer", "request", "scheme")

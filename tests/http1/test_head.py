@@ -196,6 +196,7 @@ REFUSALS = [
     Refusal(400, (b"G@T / HTTP/1.1", HOST)),
     Refusal(400, (b" / HTTP/1.1", HOST)),
     Refusal(501, (b"CONNECT a:1 HTTP/1.1", HOST)),
+    Refusal(501, (b"connect / HTTP/1.1", HOST)),
     Refusal(400, (b"GET /# HTTP/1.1", HOST)),
     Refusal(400, (b"GET a HTTP/1.1", HOST)),
     Refusal(400, (b"GET ftp://a HTTP/1.1", HOST)),

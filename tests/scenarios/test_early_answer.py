@@ -49,6 +49,38 @@ def refused(client: Client, *, announced: bool = True) -> None:
     assert (ending.how, ending.rest) == ("fin", b"")
 
 
+@pytest.mark.parametrize("how", ["half-close", "malformed"])
+@pytest.mark.parametrize("announced", [False, True])
+def test_client_that_stops_when_it_sees_the_head(serve: Serve, how: str, announced: bool) -> None:
+    """9.5: it is to cease sending, to close its side, and to read on. The rest of the answer comes; the application is told."""
+    messages: list[Message] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        fields = [(b"content-length", b"10"), *([(b"connection", b"close")] if announced else [])]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"01234", "more_body": True})
+        messages.append(await receive())
+        while messages[-1]["type"] == "http.request":
+            messages.append(await receive())
+        await send({"type": "http.response.body", "body": b"56789"})
+
+    server = serve(app)
+    with server.client() as client:
+        client.ask("/", "Transfer-Encoding: chunked", method="POST")
+        client.send(b"5\r\nhello\r\n")
+        assert client.head().status == 200
+        assert client.exactly(5) == b"01234"
+        if how == "half-close":
+            client.half_close()
+        else:
+            client.send(b"rubbish\r\n")
+        assert client.exactly(5) == b"56789"
+        assert client.ending().how == "fin"
+    assert messages[-1] == {"type": "http.disconnect"}
+    reason = "client_incomplete" if how == "half-close" else "body_rejected"
+    assert server.ends() == {"response_close_option" if announced else reason: 1}
+
+
 def test_refused_upload_is_answered(serve: Serve) -> None:
     server = serve(refuse)
     for _ in range(TIMES):

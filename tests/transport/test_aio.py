@@ -380,8 +380,13 @@ def test_broken_pipe_of_a_unix_socket(play: Play) -> None:
         (ear,) = ears
         assert ear.wire.peer() is None
         assert ear.wire.local() is None
+        ear.wire.pause_reading()
+        theirs.send(b"to be read first")
         theirs.close()
+        assert not ear.wire.broken()
+        ear.wire.resume_reading()
         await until(lambda: ear.heard)
+        assert ear.wire.broken()
         ear.wire.abort()
         await ear.gone.wait()
         transport.close()

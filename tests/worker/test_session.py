@@ -465,6 +465,24 @@ def test_clock_of_a_body_that_is_awaited(loop: asyncio.AbstractEventLoop, stage:
     loop.run_until_complete(wait())
 
 
+def test_clock_of_a_body_that_two_await(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+    """One of them gives up: the other still waits."""
+    session, _, exchange = stage.begun(POST[:-4])
+
+    async def wait() -> None:
+        first, second = asyncio.ensure_future(exchange.changed()), asyncio.ensure_future(exchange.changed())
+        await asyncio.sleep(0)
+        before = session.deadline
+        first.cancel()
+        await asyncio.wait((first,))
+        assert session.deadline == before
+        second.cancel()
+        await asyncio.wait((second,))
+        assert session.deadline == FOREVER
+
+    loop.run_until_complete(wait())
+
+
 @pytest.mark.parametrize("blocked", [False, True])
 def test_body_that_was_read_late(loop: asyncio.AbstractEventLoop, blocked: bool) -> None:
     """The rate is judged by when the octets may have come, not by when a loop that was blocked has read them."""
@@ -578,6 +596,21 @@ def test_octets_that_wait_count(stage: Stage, before: bytes) -> None:
     assert wire.orders == ["half_close"]
 
 
+@pytest.mark.parametrize("before", [b"", GET])
+def test_octets_that_wait_count_again(stage: Stage, before: bytes) -> None:
+    """What was read for a sweep's grace was an empty line; the loop was blocked again, and now a request waits."""
+    session, wire = stage.connect()
+    session.octets_received(before or b"\r\n")
+    wire.waiting = True
+    for _ in range(3):
+        run_out(session, wire)
+        assert wire.orders == []
+        session.octets_received(b"\r\n")
+    run_out(session, wire)
+    run_out(session, wire)  # nothing was read: that is not the loop's fault
+    assert wire.orders == ["half_close"]
+
+
 def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
     session, wire = stage.at_rest()
     wire.held = 10
@@ -623,9 +656,60 @@ def test_who_may_be_shed(stage: Stage) -> None:
     assert not stage.begun()[0].may_be_shed(now + 2.0, 1.0)
     new.octets_received(HALF)
     assert not new.may_be_shed(now + 2.0, 1.0)
+    stuck, _, exchange = stage.begun()
+    stuck.output_stuck()
+    hello(exchange)
+    assert not stuck.may_be_shed(now + 2.0, 1.0)
+    pipelined, _, exchange = stage.begun(GET + GET)
+    pipelined.output_stuck()
+    hello(exchange)
+    assert pipelined.state is State.IDLE
+    assert not pipelined.may_be_shed(now + 2.0, 1.0)
+
+
+@pytest.mark.parametrize("served", [0, 1])
+@pytest.mark.parametrize("octets", [b"\r", b"\r\n", b"\r\n\r"])
+def test_octets_that_begin_no_request_hold_no_place(stage: Stage, served: int, octets: bytes) -> None:
+    session, wire = stage.at_rest(served) if served else stage.connect()
+    session.octets_received(octets)
+    now = monotonic()
+    assert session.may_be_shed(now, 1.0) == bool(served)
+    assert session.may_be_shed(now + 2.0, 1.0)
+    assert session.shed()
+    assert wire.orders == ["half_close", "release"]
+    session.lost()
+    assert stage.ends == [CloseReason.SHED]
 
 
 # -- Exchanges --------------------------------------------------------------------------------------------------------------
+
+
+def test_failure_of_ours_on_the_application_s_side(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection ends at once, and the log says so: nobody waits for what will not come."""
+    session, wire, exchange = stage.begun()
+    monkeypatch.setattr(wire, "write", fail)
+    exchange.respond(200, [], False)
+    with logged() as log:
+        exchange.send(b"x", False)
+        log.expect("bide failed")
+    assert wire.orders == ["abort"]
+    session.lost()
+    assert stage.ends == [CloseReason.INTERNAL_ERROR]
+
+
+def test_send_that_waits_while_another_completes_the_response(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+    session, _, exchange = stage.begun()
+
+    async def wait() -> None:
+        exchange.respond(200, [], False)
+        session.output_stuck()
+        waiting = asyncio.ensure_future(exchange.send(b"one", True))
+        await asyncio.sleep(0)
+        exchange.send(b"two", False)
+        session.output_flowing()
+        await waiting
+
+    loop.run_until_complete(wait())
 
 
 def test_lost_within_an_exchange(stage: Stage) -> None:

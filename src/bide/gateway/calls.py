@@ -58,7 +58,7 @@ async def receive(cycle: Cycle) -> Message:
             if body or complete:
                 cycle.body_given = complete
                 return {"type": "http.request", "body": body, "more_body": not complete}
-        elif exchange.client_left:
+        if exchange.client_left:
             break
         cycle.listeners += 1
         try:

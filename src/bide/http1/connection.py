@@ -151,6 +151,7 @@ class Connection:
         "_trailers",
         "announced",
         "body_complete",
+        "body_fault",
         "bulk",
         "bulk_size",
         "crowded",
@@ -194,6 +195,7 @@ class Connection:
         self._request: Request | None = None
         self._facts = 0
         self.body_complete = True
+        self.body_fault: CloseReason | None = None
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # octets of a body with a length that have not arrived
         self._content: list[bytes] | None = None
@@ -240,7 +242,7 @@ class Connection:
         if state is EXCHANGE:
             if self.body_complete:
                 self._hold(data)
-            else:
+            elif self.body_fault is None:
                 self._buffer = data
                 self._position = 0
                 self._read_body()
@@ -257,8 +259,8 @@ class Connection:
         if self.state is not EXCHANGE:
             if not self._buffer:
                 self._end_at_eof()
-        elif not self.body_complete:  # 8: the message is incomplete for good
-            self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+        elif not self.body_complete and self.body_fault is None:  # 8: the message is incomplete for good
+            self._spoil(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
 
     def lost(self) -> None:
         """Take the news that the wire is no more."""
@@ -411,7 +413,7 @@ class Connection:
         if self.state is not EXCHANGE:
             return
         if client_left:
-            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
+            self._break_off(_CLOSES, self.body_fault or CloseReason.CLIENT_LEFT, None, "")
         elif self.progress <= HELD:
             # 500, and the connection lives if the request is fully read: what follows it is then beyond doubt.
             if not self.body_complete:
@@ -466,12 +468,16 @@ class Connection:
     @property
     def at_rest(self) -> bool:
         """Whether the connection is idle and holds nothing: of its past only `served` matters, and of its facts those for all."""
+        return self.state is IDLE and not self._held and self.unasked
+
+    @property
+    def unasked(self) -> bool:
+        """Whether nothing is owed to the client, and no part of a request is there. A CR, which may begin an empty line, is none."""
         return (
-            self.state is IDLE
+            (self.state is IDLE or self.state is NEW)
             and not self.output
             and self.bulk is None
             and not self._buffer
-            and not self._held
             and not self.input_ended
         )
 
@@ -567,9 +573,9 @@ class Connection:
         self.served += 1
         self._facts = request.facts | self._standing
         self.progress = OWED
+        self.crowded = self._buffer != b"" and self._is_crowded()
         if request.length:
             return self._begin_body(request)
-        self.crowded = self._buffer != b"" and self._is_crowded()
         return request
 
     def _begin_body(self, request: Request) -> Request | None:
@@ -613,7 +619,7 @@ class Connection:
                 self._content = None  # nothing of a malformed body is handed over any more
                 self._content_size = 0
                 if self.state is EXCHANGE:
-                    self._break_off(_BODY_REJECTED, CloseReason.BODY_REJECTED, rejected.status, rejected.detail)
+                    self._spoil(_BODY_REJECTED, CloseReason.BODY_REJECTED, rejected.status, rejected.detail)
                 else:
                     self._end(_BODY_REJECTED, CloseReason.BODY_REJECTED)
                 return
@@ -819,7 +825,7 @@ class Connection:
         if not self.body_complete and self._left > self._limits.discard:
             facts |= BODY_UNREAD
         # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
-        reason = self.announced
+        reason = self.announced or self.body_fault
         if reason is None and facts & MUST:
             reason = persist(facts & MUST)
         if reason is not None:
@@ -849,6 +855,21 @@ class Connection:
         """If the last octets are being flushed, wait for that no longer: what has arrived may look whole."""
         if self.state is CLOSING:
             self._deceptive = True
+
+    def _spoil(self, happened: Input, reason: CloseReason, status: int, detail: str) -> None:
+        """The request's body will never be complete.
+
+        A response that has begun may be: a client that sees its head, and that it says close, is to cease sending, to close its side,
+        and to read on (9.5). What it still sends is dropped.
+        """
+        if self.progress <= HELD:
+            self._break_off(happened, reason, status, detail)
+        else:
+            self.body_fault = reason
+            self._buffer = b""
+            self._position = 0
+            self._decoder = None
+            self.crowded = False
 
     def _break_off(self, happened: Input, reason: CloseReason, status: int | None, detail: str) -> None:
         """End the exchange unfinished. The client gets an error if nothing was written yet."""

@@ -183,7 +183,7 @@ def _uncommon_method(octets: bytes) -> str:
         raise Rejected(400, "malformed method")
     if len(octets) > _LONGEST_METHOD or octets.upper() in _METHODS:
         raise Rejected(501, "unknown method")  # 3; and methods are case-sensitive (RFC 9110, 9.1): `head` is not HEAD
-    if octets == b"CONNECT":
+    if octets.upper() == b"CONNECT":
         raise Rejected(501, "CONNECT is not supported")  # RFC 9110, 9.3.6: this is no proxy
     return octets.decode("ascii")
 

@@ -242,13 +242,18 @@ class AioWire(Wire):
             return False
 
     def broken(self) -> bool:
-        """Whether the kernel reports an error or that both directions are shut."""
+        """Whether the kernel reports an error or that both directions are shut. What has arrived is first to be read: the peer of a Unix
+        socket that closes it shuts both.
+        """
         fd = self._fd
         if fd < 0:
             return True
         poll = select.poll()
         poll.register(fd, 0)
-        return any(events & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, events in poll.poll(0))
+        events = sum(events for _, events in poll.poll(0))
+        if events & (select.POLLERR | select.POLLNVAL):
+            return True
+        return events & select.POLLHUP != 0 and not self.octets_waiting()
 
     def probe_peer(self) -> None:
         """Turn TCP keep-alive on."""

@@ -33,13 +33,14 @@ _BODY: Final = Clock.BODY  # found slowly through its class, and at once by a na
 class ServedExchange(Exchange):
     """See `bide.exchange.Exchange`. `connection` stands for the connection until the exchange is over, and not longer."""
 
-    __slots__ = ("_leaves", "_sent", "_waiters", "begun", "body", "connection", "session")
+    __slots__ = ("_awaiting", "_leaves", "_sent", "_waiters", "begun", "body", "connection", "session")
 
     def __init__(self, session: Session, connection: Connection, request: Request, begun: float) -> None:
         self.session = session
         self.connection = connection
         self._waiters: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since others had their turn
+        self._awaiting = 0  # calls that wait for more of the body
         self.body: BodyProgress | None = None  # of the request body, once the application has waited for it
         self.request = request
         self.peer = session.peer
@@ -108,6 +109,8 @@ class ServedExchange(Exchange):
 
     def content_came(self, octets: int) -> float:
         """Let the application look, and return the new deadline for the body."""
+        if self.connection.body_fault is not None:
+            self.client_left = True
         self.wake()
         body = self.body
         if body is None:
@@ -123,9 +126,9 @@ class ServedExchange(Exchange):
         return body.deadline(durations.by_clock[_BODY], durations.grace, durations.body_rate)
 
     def watch_client(self, now: float) -> None:
-        """The client's EOF is in: wait a while for the response, then let the application know."""
+        """The client's EOF is in: wait a while for the response, then let the application know. It is not to wait for more of a body."""
         if self._leaves == FOREVER:
-            self._leaves = now + self.session.durations.half_closed
+            self._leaves = now + self.session.durations.half_closed if self.body_complete else now
         if now >= self._leaves and not self.client_left:
             self.client_left = True
             self.wake()
@@ -143,6 +146,9 @@ class ServedExchange(Exchange):
 
     def await_body(self) -> None:
         """Start the body clock, which runs only while the application waits; 100 (Continue) is due now or never."""
+        self._awaiting += 1
+        if self._awaiting > 1:
+            return
         session = self.session
         self.connection.want_content()
         now = monotonic()
@@ -151,6 +157,17 @@ class ServedExchange(Exchange):
         else:
             self.body.exclude(now - self.body.left_off)
         session.body_awaited = True
+        session.settle()
+
+    def body_awaited(self) -> None:
+        """Stop it, unless somebody else waits, too."""
+        self._awaiting -= 1
+        if self._awaiting or self.over:
+            return
+        session = self.session
+        session.body_awaited = False
+        if self.body is not None:
+            self.body.left_off = monotonic()
         session.settle()
 
     def news(self) -> asyncio.Future[None]:

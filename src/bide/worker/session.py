@@ -154,6 +154,8 @@ class Session(Receiver):
                 self._reprieved = False
         elif connection.state is LINGER:
             self._lingered(connection)
+        elif connection.unasked:
+            self._reprieved = False  # what comes next may be a request
         self.settle()
 
     def eof_received(self) -> None:
@@ -218,17 +220,20 @@ class Session(Receiver):
     def answered(self, exchange: ServedExchange) -> None:
         """Octets of a response are ready to be written; it may be complete."""
         connection = exchange.connection
-        if connection.state is EXCHANGE:
-            self.settle()
-            return
-        exchange.complete = connection.progress == COMPLETE
-        self._conclude(exchange)
-        if self._serving:
-            return
-        if connection.pipelined:
-            self._go_on()
-        else:
-            self.settle()
+        try:
+            if connection.state is EXCHANGE:
+                self.settle()
+                return
+            exchange.complete = connection.progress == COMPLETE
+            self._conclude(exchange)
+            if self._serving:
+                return
+            if connection.pipelined:
+                self._go_on()
+            else:
+                self.settle()
+        except Exception:
+            self.break_down()
 
     def gather(self) -> None:
         """The first content of this pass has left; what follows may wait for more until the next."""
@@ -392,9 +397,10 @@ class Session(Receiver):
 
     def may_be_shed(self, now: float, newcomer: float) -> bool:
         """Whether the connection is at rest, and not new by less than `newcomer` seconds; or lingers for nothing but politeness."""
-        if self.connection is None:
-            return self.served > 0 or now - self.idle_since >= newcomer
-        return self.state is LINGER and not self.shed_before and not self._wire.unsent()
+        connection = self.connection
+        if connection is None or ((self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.unasked):
+            return self.requests > 0 or now - self.idle_since >= newcomer
+        return connection.state is LINGER and not self.shed_before and not self._wire.unsent()
 
     # -- Within ---------------------------------------------------------------------------------------------------------
 

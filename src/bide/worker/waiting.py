@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ async def changed(exchange: ServedExchange) -> None:
     """See `bide.exchange.Exchange.changed`; the body clock runs while the body is incomplete."""
     if exchange.over:
         return
-    session = exchange.session
     if exchange.body_complete:
         await exchange.news()
     elif not exchange.connection.has_content:
@@ -22,11 +20,7 @@ async def changed(exchange: ServedExchange) -> None:
         try:
             await exchange.news()
         finally:
-            if not exchange.over:
-                session.body_awaited = False
-                if exchange.body is not None:
-                    exchange.body.left_off = monotonic()
-                session.settle()
+            exchange.body_awaited()
 
 
 async def flowing(exchange: ServedExchange) -> None:
@@ -34,4 +28,5 @@ async def flowing(exchange: ServedExchange) -> None:
     await asyncio.sleep(0)
     while exchange.session.stuck and not exchange.over:
         await exchange.news()
-    exchange.require_open()
+    if not exchange.complete:  # by another task of the application
+        exchange.require_open()
