@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import inspect
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -703,6 +704,24 @@ def test_each_request_is_a_task(serve: Serve) -> None:
             assert client.get().content == b"from within"
     assert len(tasks) == 2
     assert all("bide" in name for name in tasks)
+
+
+def test_exceptions_are_nobody_elses(serve: Serve) -> None:
+    """A pipelined request, whose predecessor was answered within an `except` block, does not see what was handled there."""
+    handled: list[BaseException | None] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        handled.append(sys.exception())
+        try:
+            raise ValueError(scope["path"])
+        except ValueError:
+            await answer(send, b"x")
+
+    server = serve(app)
+    with server.client() as client:
+        client.send(request("/1") + request("/2") + request("/3"))
+        assert [client.response().content for _ in range(3)] == [b"x"] * 3
+    assert handled == [None] * 3
 
 
 def test_cancelled_from_within(serve: Serve) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from time import monotonic
 from typing import Final, final
 
@@ -28,12 +29,13 @@ _log = logging.getLogger("bide.connection")
 # Pipelined requests answered in one go before others get their turn: about a millisecond's work.
 _FAIR_REQUESTS: Final = 32
 
-# Members of an Enum are found slowly through its class, and at once by a name of the module.
+# Members of an Enum are found slowly through its class, other modules' functions a little so, and at once by a name of the module.
 _FIRST_OCTET: Final = Clock.FIRST_OCTET
 _BODY: Final = Clock.BODY
 _SEND: Final = Clock.SEND
 _IDLE: Final = Clock.IDLE
 _LINGER: Final = Clock.LINGER
+_handled: Final = sys.exception
 _LINGER_MODE: Final = CloseMode.LINGER
 _RELEASE: Final = CloseMode.RELEASE
 
@@ -229,9 +231,12 @@ class Session(Receiver):
             if self._serving:
                 return
             if connection.pipelined:
-                self._go_on()
-            else:
-                self.settle()
+                if _handled() is None:
+                    self._go_on()
+                    return
+                # What starts within an `except` block of the application's, and fails, would blame its exception.
+                self._shared.loop.call_soon(self._go_on)
+            self.settle()
         except Exception:
             self.break_down()
 
