@@ -113,6 +113,13 @@ def test_flags_that_only_uvicorn_has(arguments: list[str], message: str) -> None
     assert result.output == f"{message}: see README, Coming from uvicorn\n"
 
 
+@pytest.mark.parametrize("flag", ["--limit-concurrency", "--h11-max-incomplete-event-size", "--bind", "-b"])
+def test_flags_that_another_stands_for(flag: str) -> None:
+    result = bide("serve", "x:y", flag, "1")
+    assert result.exit_code == 2
+    assert re.fullmatch(rf"bide has no {flag}: use --\S+.*\n", result.output)
+
+
 def test_octets() -> None:
     assert [octets(text) for text in ("0", "65536", "64K", "512m", "1G")] == [0, 65536, 65536, 536870912, 1073741824]
     for text in ("", "K", "5X", "1.5G", "many"):
@@ -231,6 +238,24 @@ def test_command_line_wins_over_the_environment(launch: Launch) -> None:
     )
     with program.client() as client:
         assert client.get().status == 200
+
+
+def test_second_names_in_the_environment(launch: Launch) -> None:
+    program = launch(*serving("auto"), env={"BIDE_TIMEOUT_KEEP_ALIVE": "0.3"})
+    with program.client() as client:
+        client.get()
+        assert client.ending().how == "fin"
+    assert not [line for line in program.errors if "no option" in line]
+
+
+def test_unknown_names_in_the_environment(launch: Launch) -> None:
+    """They are said, and harm nobody: another program may use the prefix."""
+    program = launch(*serving("auto"), env={"BIDE_PROT": "1", "BIDE_WORKERS": "4", "BIDE_EXAMPLE_DB": "x"})
+    with program.client() as client:
+        assert client.get().status == 200
+    assert program.errors[0] == "bide: BIDE_PROT in the environment is no option; did you mean BIDE_PORT?"
+    assert program.errors[1] == "bide: BIDE_WORKERS in the environment is no option"
+    assert "serving" in program.errors[2]
 
 
 def test_wrong_value_in_the_environment(launch: Launch) -> None:

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import anyio
 import pytest
 
 import bide
@@ -155,6 +158,39 @@ def test_cancelled_program_stops_its_server() -> None:
     assert app.seen == ["startup", "shutdown"]
 
 
+def test_cancelled_again_and_again() -> None:
+    """Not only a second time, as a program may do, but in each pass of the event loop, as anyio does: it stops at once, and whole."""
+    app = Lifespan()
+    answered = []
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            answered.append("cancelled")
+            raise
+
+    async def program() -> None:
+        with anyio.move_on_after(0.3) as scope:
+            async with bide.Server(endless, port=0, access_log=False) as server:
+                url = urlsplit(server.url)
+                _, writer = await asyncio.open_connection(url.hostname, url.port)
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await asyncio.sleep(60)
+        assert scope.cancelled_caught
+        writer.close()
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert left == []
+        assert server.worker.snapshot()["states"] == dict.fromkeys(server.worker.snapshot()["states"], 0)
+
+    asyncio.run(program())
+    assert app.seen == ["startup", "shutdown"]
+    assert answered == ["cancelled"]
+
+
 # -- bide.run ---------------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +289,16 @@ def test_no_application(wrong: Any) -> None:
     if wrong != "program:app":
         with pytest.raises(ApplicationError, match=r"is not an ASGI application|does not take the three arguments"):
             bide.run(wrong)
+
+
+def test_run_within_a_running_loop() -> None:
+    async def program() -> None:
+        with pytest.raises(RuntimeError, match="running event loop"):
+            bide.run(hello, port=0)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(program())
 
 
 def test_run_raises() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib.util
 import os
 import platform
@@ -20,9 +21,9 @@ from bide.gateway.lifespan import LifespanError
 from bide.http1 import connection
 from bide.transport.sockets import ListenError
 from bide.worker.loading import ApplicationError
-from bide.worker.server import LEAVE, leave_within, run
+from bide.worker.server import LEAVE, SIGNALS, leave_within, run
 
-# Flags of uvicorn's that there are not: those that may come, and those that something else stands for.
+# Flags of uvicorn's and gunicorn's that there are not: those that may come, those that something else stands for, and the others.
 _NOT_YET: Final = (
     "--workers",
     "--reload",
@@ -35,6 +36,12 @@ _NOT_YET: Final = (
     "--limit-max-requests",
     "--timeout-worker-healthcheck",
 )
+_INSTEAD: Final = {
+    "--limit-concurrency": "--limit-connections",
+    "--h11-max-incomplete-event-size": "--limit-head",
+    "--bind": "--host and --port, or --uds",
+    "-b": "--host and --port, or --uds",
+}
 _NOT_HERE: Final = (
     "--http",
     "--http2",
@@ -47,10 +54,11 @@ _NOT_HERE: Final = (
     "--no-server-header",
     "--date-header",
     "--no-date-header",
-    "--limit-concurrency",
     "--reset-contextvars",
-    "--h11-max-incomplete-event-size",
 )
+
+# Variables that are no options, but the application, the build's and the examples'.
+_OTHER_VARIABLES: Final = frozenset({"BIDE_APP", "BIDE_COMPILED", "BIDE_EXAMPLE_DB"})
 
 # Width of the help's column of flags, in characters: most fit, and 80 characters leave room for the text.
 _FLAGS: Final = 32
@@ -99,11 +107,13 @@ class _Grouped(click.Command):
     """Help with the options in the groups of the table."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; of uvicorn's flags that there are not, say so."""
+        """Parse the arguments; of others' flags that there are not, say so."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             name = error.option_name
+            if name in _INSTEAD:
+                raise _Missing(f"bide has no {name}: use {_INSTEAD[name]}") from None
             yet = " yet" if name.startswith(_NOT_YET) else ""
             if yet or name in _NOT_HERE:
                 raise _Missing(f"bide has no {name}{yet}: see README, Coming from uvicorn") from None
@@ -153,11 +163,16 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
         declared,
         default=option.default,
         help=" ".join(filter(None, (known.help, known.precedent and f"({known.precedent})", _default(option)))),
-        envvar=f"BIDE_{option.name.upper()}",
+        envvar=[_variable(option.name), *([_variable(known.also)] if known.also else [])],
         **extra,
     )
     parameter.group = known.group
     return parameter
+
+
+def _variable(name: str) -> str:
+    """Return the environment variable of an option."""
+    return f"BIDE_{name.upper()}"
 
 
 def _default(option: dataclasses.Field[Any]) -> str:
@@ -212,22 +227,33 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # for good
 
 
+def _name_unknown_variables() -> None:
+    """Say which variables look like options, and are none."""
+    known = {_variable(name) for option in options() for name in (option.name, about(option).also) if name}
+    for variable in sorted(os.environ):
+        if variable.startswith("BIDE_") and variable not in known | _OTHER_VARIABLES:
+            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            click.echo(f"bide: {variable} in the environment is no option{hint}", err=True)
+
+
 def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
     """Serve the ASGI application APP, given as module:attribute.
 
     Each option can also come from the environment: BIDE_PORT=8080 is --port 8080.
     """
-    status = 0
+    failure: Exception | None = None
     _open_standard_streams()
+    _name_unknown_variables()
     try:
         run(app, **values)
     except (ConfigError, ApplicationError, LifespanError, ListenError) as error:
         click.echo(f"bide: {_spoken(error)}", err=True)
-        status = 1
-    for number in (signal.SIGINT, signal.SIGTERM):  # one more has nothing left to stop
+        failure = error
+    for number in SIGNALS:  # one more has nothing left to stop
         signal.signal(number, signal.SIG_IGN)
-    leave_within(LEAVE, status)
-    sys.exit(status)
+    leave_within(LEAVE, failure)
+    sys.exit(0 if failure is None else 1)
 
 
 main.add_command(

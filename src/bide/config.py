@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -255,6 +257,12 @@ class Config:
             raise ConfigError("uds and fd exclude each other")
         if self.health_path and not self.health_path.startswith("/"):
             raise ConfigError(f"health_path is {self.health_path!r}, but has to start with /")
+        if re.search(r"[^!-~]|[?#]", self.health_path):
+            raise ConfigError(
+                f"health_path is {self.health_path!r}, but a path is needed, without a query, as it stands in a request"
+            )
+        if self.uds == "":
+            raise ConfigError("uds is empty, but a path is needed")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise ConfigError(f"root_path is {self.root_path!r}, but has to start with / and not to end with it")
 
@@ -281,6 +289,8 @@ class Config:
         known = about(option)
         if known.least is None:
             return
+        if value == math.inf:
+            raise ConfigError(f"{name} is {value:g}, but a number is needed")
         if not value >= known.least:  # NaN is not, either
             remedy = "; keep_alive=False closes after each response" if name == "timeout_idle" else ""
             raise ConfigError(f"{name} is {value:g}, but at least {known.least:g} is needed{remedy}")

@@ -1,4 +1,4 @@
-"""SIGTERM or SIGINT: everything in progress is finished, everybody is told, nothing is lost (9.3, 9.5).
+"""SIGTERM, SIGINT, SIGQUIT or SIGHUP: everything in progress is finished, everybody is told, nothing is lost (9.3, 9.5).
 
 1. A slow response is in progress, another connection is idle, and the signal comes.
 2. New connections are refused; the response in progress completes, and announces close.
@@ -23,7 +23,7 @@ from tests.support.client import Client
 from tests.support.program import Launch, serving
 from tests.support.server import NOISE, Serve
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT]
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -162,6 +162,33 @@ def test_threads_and_tasks_that_do_not_end(launch: Launch, loop: str) -> None:
     program.line("do not end")
 
 
+def test_start_that_fails_while_a_thread_works(launch: Launch, loop: str) -> None:
+    """The process ends without the thread; but it has failed, and says why."""
+    program = launch(*serving(loop, "apps:failing_beside_a_thread"), "--lifespan", "on")
+    assert program.wait() == 1
+    assert any("no database" in line for line in program.errors)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_while_the_application_is_imported(launch: Launch, tmp_path: Path, number: signal.Signals) -> None:
+    """As process 1 of a container it would be lost if nobody handled it, and the server would start."""
+    (tmp_path / "slow_to_import.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    program = launch("serve", "slow_to_import:app", "--app-dir", str(tmp_path))
+    program.line("begun", program.output)
+    program.signal(number)
+    assert program.wait() == 0
+    assert any("stopped before" in line for line in program.errors)
+
+
+def test_hangup_of_one_who_is_not_to_hear_it(launch: Launch) -> None:
+    """As nohup has it."""
+    program = launch(*serving("auto"), first='trap "" HUP')
+    program.line("serving")
+    program.signal(signal.SIGHUP)
+    with program.client() as client:
+        assert client.get().status == 200
+
+
 def test_a_busy_socket_that_others_share(launch: Launch, loop: str) -> None:
     """Newcomers come without end: they are left to the others who listen, and the stop is no later for that."""
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
@@ -193,7 +220,9 @@ def test_a_busy_socket_that_others_share(launch: Launch, loop: str) -> None:
 def test_more_in_the_queue_than_there_are_descriptors(launch: Launch, loop: str) -> None:
     """They cannot all be accepted, since nobody leaves: the stop is in time all the same, and a second signal makes it sooner."""
     for again in (False, True):
-        program = launch(*serving(loop, "apps:slow"), "--drain-timeout", "20" if again else "1.5", descriptors=128)
+        program = launch(
+            *serving(loop, "apps:slow"), "--drain-timeout", "20" if again else "1.5", first="ulimit -n 128"
+        )
         with contextlib.ExitStack() as stack:
             for _ in range(200):
                 stack.enter_context(program.client()).ask("/60")

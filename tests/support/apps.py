@@ -108,6 +108,13 @@ failing_startup = Lifespan("startup")
 failing_shutdown = Lifespan("shutdown")
 
 
+async def failing_beside_a_thread(_scope: Message, receive: Receive, send: Send) -> None:
+    """Fail to start, with work left in a thread."""
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
 def make_hello() -> App:
     """Make an application: a factory."""
     return hello

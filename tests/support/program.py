@@ -38,13 +38,13 @@ class Program:
         *arguments: str,
         env: dict[str, str] | None = None,
         pass_fds: Sequence[int] = (),
-        descriptors: int | None = None,
+        first: str = "",
     ) -> None:
-        """Start it; none of our own BIDE_ variables reaches it. `descriptors`: how many it may have open (ulimit -n)."""
+        """Start it; none of our own BIDE_ variables reaches it. `first`: what a shell does before."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIDE_")}
-        limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+        shell = ["sh", "-c", f'{first}; exec "$@"', "sh"] if first else []
         self.process = subprocess.Popen(
-            [*limited, sys.executable, "-m", "bide", *arguments],
+            [*shell, sys.executable, "-m", "bide", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -135,7 +135,7 @@ class Launch(Protocol):
         *arguments: str,
         env: dict[str, str] | None = None,
         pass_fds: Sequence[int] = (),
-        descriptors: int | None = None,
+        first: str = "",
     ) -> Program:
         """Start."""
 

@@ -43,6 +43,21 @@ def test_unknown_host() -> None:
         sockets.tcp("no-such-host.invalid", 0)
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_unix_that_another_program_uses(tmp_path: Path, kind: socket.SocketKind) -> None:
+    """Whatever it uses it for, and though its queue be full."""
+    path = str(tmp_path / "x.sock")
+    with socket.socket(socket.AF_UNIX, kind) as theirs, socket.socket(socket.AF_UNIX, kind) as client:
+        theirs.bind(path)
+        if kind != socket.SOCK_DGRAM:
+            theirs.listen(0)
+            client.connect(path)
+        with pytest.raises(ListenError, match="in use"):
+            sockets.unix(path)
+        client.close()
+        assert Path(path).exists()
+
+
 def test_unix(tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
     with sockets.unix(str(path)) as sock:

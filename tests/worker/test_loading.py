@@ -61,6 +61,20 @@ def test_factory(folder: Path) -> None:
         load("factory_module:wrong", factory=True, app_dir=str(folder))
 
 
+def test_decorated(folder: Path) -> None:
+    """What is called takes the three, whatever it wraps takes."""
+    (folder / "decorated.py").write_text(
+        "import functools\n"
+        "def view(f):\n"
+        "    @functools.wraps(f)\n"
+        "    async def app(scope, receive, send): ...\n"
+        "    return app\n"
+        "@view\n"
+        "async def app(request): ...\n"
+    )
+    assert callable(load("decorated", False, str(folder)))
+
+
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [

@@ -24,6 +24,12 @@ def test_none() -> None:
     assert not CloseRules([]).concerns(PEER, asked())
 
 
+@pytest.mark.parametrize("rule", ["path:", "path:health", "path: /health"])
+def test_paths_that_there_are_none_of(rule: str) -> None:
+    with pytest.raises(ConfigError, match=f"{rule!r} matches no path"):
+        CloseRules([rule])
+
+
 @pytest.mark.parametrize(
     ("rule", "request_", "expected"),
     [

@@ -67,7 +67,7 @@ def cannot_listen(where: str, error: OSError) -> str:
     """Return what a ListenError says: where, why, and the remedy."""
     remedy = {
         errno.EADDRINUSE: "stop the server that uses it, or choose another",
-        errno.EACCES: "choose a port above 1023 or a path that you may write to",
+        errno.EACCES: "choose a path that you may write to" if where.startswith("/") else "choose a port above 1023",
         errno.EADDRNOTAVAIL: "choose an address of this machine",
         errno.ENOENT: "make its folder first",
         errno.EEXIST: "choose another path",
@@ -83,6 +83,7 @@ def _remove_stale(path: str) -> None:
     if not stat.S_ISSOCK(mode):
         raise OSError(errno.EEXIST, "it exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(path) == 0:
+        probe.setblocking(False)  # a living server's queue may be full
+        if probe.connect_ex(path) != errno.ECONNREFUSED:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     os.unlink(path)  # noqa: PTH108

@@ -82,7 +82,8 @@ def require_asgi(found: object, name: str) -> None:
     if not callable(found):
         raise ApplicationError(f"{name} is not an ASGI application: it cannot be called")
     try:
-        inspect.signature(found).bind(None, None, None)
+        # What is wrapped may take other arguments than what is called.
+        inspect.signature(found, follow_wrapped=False).bind(None, None, None)
     except TypeError as error:
         raise ApplicationError(
             f"{name} does not take the three arguments of an ASGI application (scope, receive, send); "

@@ -31,6 +31,8 @@ class CloseRules:
             if kind == "agent":
                 self._agents.append(re.compile(fnmatch.translate(pattern), re.IGNORECASE))
             elif kind == "path":
+                if pattern[:1] not in ("/", "*", "?", "["):
+                    raise ConfigError(f"close_for: {rule!r} matches no path; write path:/{pattern}")
                 self._paths.append(re.compile(fnmatch.translate(pattern)))
             elif kind == "peer":
                 import ipaddress  # slow to import, and seldom needed

@@ -22,7 +22,8 @@ from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+#: The signals that stop a server. A terminal sends SIGHUP when it closes; nginx, too, drains at SIGQUIT.
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 
 #: What is left of an application behind the drain gets that long to end, seconds.
 LEAVE: Final = 1.0
@@ -32,8 +33,9 @@ LEAVE: Final = 1.0
 class Server:
     """`async with Server(app, port=0) as server: ... server.url`. Keyword arguments are those of `bide.config.Config`.
 
-    Raises ConfigError and ApplicationError, and on entry ListenError or LifespanError. On leaving, it drains. Its addresses can be
-    read, and its worker asked, from entry on, and still when it has stopped; before, they raise RuntimeError.
+    Raises ConfigError and ApplicationError, and on entry ListenError or LifespanError. On leaving, it drains; cancelled meanwhile, it
+    stops at once. Its addresses can be read, and its worker asked, from entry on, and still when it has stopped; before, they raise
+    RuntimeError.
     """
 
     def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
@@ -62,11 +64,25 @@ class Server:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._worker.stop()
+        stopping = asyncio.ensure_future(self._worker.stop())  # a task of its own: nothing may keep it from its end
+        cancelled: asyncio.CancelledError | None = None
+        while not stopping.done():
+            try:
+                await asyncio.wait((stopping,))
+            except asyncio.CancelledError as cancelling:  # and again, within a scope of anyio's
+                self._worker.hurry()
+                cancelled = cancelling
+        stopping.result()
+        if cancelled is not None:
+            raise cancelled
+
+
+class _Stopped(BaseException):
+    """A signal came before there was anything to drain."""
 
 
 def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
-    """Serve until SIGINT or SIGTERM, then drain; a second signal stops at once. Keyword arguments as those of Config.
+    """Serve until a signal of SIGNALS, then drain; a second one stops at once. Keyword arguments as those of Config.
 
     app: the application, or "module:attribute" to import it from. Raises ApplicationError, ListenError, LifespanError, ConfigError.
     Sets up logging. If threads of the application do not end behind the drain, the process ends without them. In another thread than
@@ -75,15 +91,17 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     config = Config(**options)
     logs.configure(config.log_level, config.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
-    if isinstance(app, str):
-        app = load(app, config.factory, config.app_dir)
-    else:
-        require_asgi(app, repr(app))
-    with _handlers_kept():
+    with contextlib.suppress(_Stopped), _handlers_kept():
+        if isinstance(app, str):
+            app = load(app, config.factory, config.app_dir)
+        else:
+            require_asgi(app, repr(app))
+        serving = serve(config, app)
         try:
-            runner.run(serve(config, app))
+            runner.run(serving)
         finally:
-            closed = leave_within(LEAVE)
+            serving.close()  # it is not begun where another event loop runs
+            closed = leave_within(LEAVE, sys.exception())
             runner.close()
             closed.set()
 
@@ -95,15 +113,32 @@ def _is_main_thread() -> bool:
 
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Put the program's signal handlers back at the end."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    """Put the program's signal handlers back at the end. Until `serve` sets its own, a signal raises _Stopped: the kernel keeps those
+    that nobody handles from process 1, as which a container runs.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
+        if _is_main_thread():
+            for number in _heard():
+                signal.signal(number, _stop)
         yield
     finally:
         if _is_main_thread():
             for number, handler in before.items():
                 if handler is not None:  # None: set by something other than Python
                     signal.signal(number, handler)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    _log.info("stopped before the application was loaded")
+    raise _Stopped
+
+
+def _heard() -> list[signal.Signals]:
+    """Return the signals to be handled. One who starts a program by nohup has it ignore SIGHUP."""
+    return [
+        number for number in SIGNALS if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
 
 async def serve(config: Config, app: Application) -> None:
@@ -118,7 +153,7 @@ async def serve(config: Config, app: Application) -> None:
 
     loop = asyncio.get_running_loop()
     if _is_main_thread():
-        for number in _SIGNALS:
+        for number in _heard():
             loop.add_signal_handler(number, signalled)
     starting = asyncio.ensure_future(worker.start())
     stopping = asyncio.ensure_future(stop.wait())
@@ -137,8 +172,9 @@ async def serve(config: Config, app: Application) -> None:
     _log.info("stopped")
 
 
-def leave_within(seconds: float, status: int = 0) -> threading.Event:
-    """End the process after that time, unless the event that is returned is set before.
+def leave_within(seconds: float, error: BaseException | None = None) -> threading.Event:
+    """End the process after that time, unless the event that is returned is set before: with status 1, and that in the log, if there
+    was an error.
 
     Threads that an application has started cannot be ended from outside, and tasks that swallow their cancellation neither: the
     interpreter would wait for them without bound.
@@ -147,11 +183,13 @@ def leave_within(seconds: float, status: int = 0) -> threading.Event:
 
     def watch() -> None:
         if not done.wait(seconds):
-            _log.warning("threads or tasks of the application do not end: the process ends without them")
+            _log.warning("threads, tasks or exit handlers of the application do not end: the process ends without them")
+            if error is not None:
+                _log.error("%s", error)
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
                     stream.flush()
-            os._exit(status)
+            os._exit(0 if error is None else 1)
 
     threading.Thread(target=watch, name="bide-leave", daemon=True).start()
     return done
