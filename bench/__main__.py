@@ -22,10 +22,10 @@ from bench.measure import LOAD_CORE, Effort, Failed, Sample, check, measure
 from bench.servers import HERE, SERVERS, Server
 from bench.work import QUICK, ROWS, Row
 
-FULL, SHORT = Effort(rounds=5, seconds=3, idle=8000), Effort(rounds=3, seconds=2, idle=2000)
+FULL, SHORT = Effort(rounds=5, seconds=1, idle=8000), Effort(rounds=3, seconds=2, idle=2000)
 QUICK_SERVERS = ("bide", "granian", "uvicorn", "limit")
 RESULTS = HERE / "results"  # what a full run writes; all others write into "local" below it
-GROWTH_ROUNDS, GROWTH_SECONDS = 3, 2  # at most: the shape counts, not the figure
+GROWTH_ROUNDS, GROWTH_SECONDS = 1, 1  # at most: the shape counts, not the figure
 MOST = 4096  # connections at once, besides those held idle
 
 Environments = dict[str, Environment]

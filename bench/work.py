@@ -81,6 +81,7 @@ GET = {
     "granian": (1.55, 2.0),
     "uvicorn": (1.6, 2.1),
     "gunicorn": (4.0, 4.0),
+    "gunicorn[fast]": (4.0, 4.0),
     "hypercorn": (11.0, 11.0),
     "limit": (1 / 1.75, 1 / 1.4),
 }

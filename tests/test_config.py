@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bide import Config
-from bide.config import ConfigError, about, options
+from bide.config import ConfigError, about, configured, options
 
 
 def test_defaults_are_possible() -> None:
@@ -81,6 +81,14 @@ def test_impossible_values(name: str, value: object) -> None:
     options: dict[str, Any] = {name: value}
     with pytest.raises(ConfigError, match=name):
         Config(**options)
+
+
+def test_options_that_there_are_not() -> None:
+    assert configured({"port": 5}).port == 5
+    with pytest.raises(ConfigError, match=r"no option 'prot'; did you mean port\?"):
+        configured({"prot": 5})
+    with pytest.raises(ConfigError, match=r"no option 'workers'$"):
+        configured({"workers": 5})
 
 
 def test_possible_values() -> None:

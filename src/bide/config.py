@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import math
 import re
@@ -69,7 +70,7 @@ def _option(
 class Config:
     """How a server is to behave. Raises ConfigError where values are impossible, alone or together."""
 
-    host: str = _option("127.0.0.1", SERVING, "Address to listen on.", "as uvicorn")
+    host: str = _option("127.0.0.1", SERVING, "Address to listen on; empty for all interfaces.", "as uvicorn")
     port: int = _option(8000, SERVING, "Port to listen on; 0 for any free one.", "as uvicorn", least=0, most=65535)
     uds: str | None = _option(None, SERVING, "Path of a Unix socket to listen on, instead of host and port.")
     fd: int | None = _option(None, SERVING, "File descriptor of a listening socket to take over.", least=0)
@@ -205,7 +206,7 @@ class Config:
     limit_chunk_line: int = _option(
         4096,
         LIMITS,
-        "A chunk-size line, and all chunk extensions of a body.",
+        "A chunk-size line, all chunk extensions of a body, and a line of its trailer section.",
         "as Go's maxLineLength",
         least=32,
         octets=True,
@@ -302,6 +303,16 @@ class ConfigError(ValueError):
     """Options that cannot be. Names them as Python does; `bide.cli` puts in the command line's names. Values stand in quotes, if
     they are text.
     """
+
+
+def configured(options: dict[str, Any]) -> Config:
+    """Return these options. Raises ConfigError, also for one that there is not."""
+    known = [option.name for option in dataclasses.fields(Config)]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(f"there is no option {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    return Config(**options)
 
 
 def options() -> tuple[dataclasses.Field[Any], ...]:

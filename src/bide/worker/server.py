@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, final
 
-from bide.config import Config
+from bide.config import Config, configured
 from bide.gateway.asgi import Application
 from bide.observe import logs
 from bide.worker.loading import ApplicationError, load, require_asgi
@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
         require_asgi(app, repr(app))
-        self._worker = Worker(Config(**options), app, sockets)
+        self._worker = Worker(configured(options), app, sockets)
 
     @property
     def url(self) -> str:
@@ -88,7 +88,7 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     Sets up logging. If threads of the application do not end behind the drain, the process ends without them. In another thread than
     the main one no signal can be heard.
     """
-    config = Config(**options)
+    config = configured(options)
     logs.configure(config.log_level, config.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
     with contextlib.suppress(_Stopped), _handlers_kept():
