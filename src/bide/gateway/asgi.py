@@ -148,29 +148,26 @@ class Cycle:
         """
         if _thread_here() != self._loop_thread:  # for `run_coroutine_threadsafe(send(message), loop)`
             return send(self, message)
+        event = message if isinstance(message, dict) else dict(message)
+        kind: str = event["type"]
+        exchange = self.exchange
         try:
-            flows = _take(self.exchange, message)
+            if kind == "http.response.body":
+                body = event.get("body", b"")
+                if type(body) is not bytes:
+                    body = bytes(memoryview(body))
+                if event.get("more_body"):  # whatever is true: compiled, only a bool would be taken for one
+                    flows = exchange.send(body, True)
+                    return flows if flows is DONE else flowing(self, flows)
+                return exchange.send(body, False)
+            if kind == "http.response.start":
+                exchange.respond(event["status"], event.get("headers", ()), bool(event.get("trailers")))
+            elif kind == "http.response.trailers":
+                exchange.send_trailers(event.get("headers", ()), bool(event.get("more_trailers")))
+            elif kind == "http.response.early_hint":
+                exchange.inform(103, [(b"link", link) for link in event.get("links", ())])
+            else:
+                raise ValueError(f"{kind!r} is not an event of an HTTP response")
         except DisconnectedError as error:
             return in_vain(self, error)
-        return flows if flows is DONE else flowing(self, flows)
-
-
-def _take(exchange: Exchange, message: Message) -> Awaitable[None]:
-    event = message if isinstance(message, dict) else dict(message)
-    kind: str = event["type"]
-    if kind == "http.response.body":
-        body = event.get("body", b"")
-        if type(body) is not bytes:
-            body = bytes(memoryview(body))
-        if event.get("more_body"):  # whatever is true: compiled, only a bool would be taken for one
-            return exchange.send(body, True)
-        return exchange.send(body, False)
-    if kind == "http.response.start":
-        exchange.respond(event["status"], event.get("headers", ()), bool(event.get("trailers")))
-    elif kind == "http.response.trailers":
-        exchange.send_trailers(event.get("headers", ()), bool(event.get("more_trailers")))
-    elif kind == "http.response.early_hint":
-        exchange.inform(103, [(b"link", link) for link in event.get("links", ())])
-    else:
-        raise ValueError(f"{kind!r} is not an event of an HTTP response")
-    return DONE
+        return DONE
