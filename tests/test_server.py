@@ -135,7 +135,7 @@ def test_cannot_start() -> None:
         bide.Server(hello, port=-1)
     with pytest.raises(ConfigError):
         bide.Server(hello, close_for=("nonsense",))
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigError):
         bide.Server(hello, color="red")
     assert sockets() - before == set()
 

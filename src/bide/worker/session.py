@@ -404,6 +404,8 @@ class Session(Receiver):
         """Whether the connection is at rest, and not new by less than `newcomer` seconds; or lingers for nothing but politeness."""
         connection = self.connection
         if connection is None or ((self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.unasked):
+            if self._refused:  # it leaves soon by itself, and is to be told why if it asks
+                return False
             return self.requests > 0 or now - self.idle_since >= newcomer
         return connection.state is LINGER and not self.shed_before and not self._wire.unsent()
 
