@@ -185,3 +185,5 @@ TURNED_AWAY: Final = 1 << 12  # there is no room for this connection
 PRESSED: Final = 1 << 13  # the server is short of resources and this client gains little from persistence
 HTTP_1_0: Final = 1 << 14  # the request's version is HTTP/1.0
 CLIENT_KEEP_ALIVE: Final = 1 << 15  # the Connection field of an HTTP/1.0 request holds `keep-alive`
+BODY_CUT: Final = 1 << 16  # the client's EOF came within the request's body
+BODY_MALFORMED: Final = 1 << 17  # the rest of the request's body cannot be read

@@ -6,6 +6,8 @@ import pytest
 
 from bide.policy.persistence import MUST, RULES, persist
 from bide.terms import (
+    BODY_CUT,
+    BODY_MALFORMED,
     BODY_UNREAD,
     CLIENT_CLOSE,
     CLIENT_KEEP_ALIVE,
@@ -27,6 +29,8 @@ from bide.terms import (
 
 # In order: the first that applies gives the reason.
 EXPECTED = [
+    (BODY_CUT, CloseReason.CLIENT_INCOMPLETE),
+    (BODY_MALFORMED, CloseReason.BODY_REJECTED),
     (RESPONSE_BROKEN, CloseReason.RESPONSE_INCOMPLETE),
     (CLIENT_CLOSE, CloseReason.CLIENT_CLOSE_OPTION),
     (RESPONSE_CLOSE, CloseReason.RESPONSE_CLOSE_OPTION),
@@ -76,7 +80,7 @@ def test_there_is_no_rule_beside_these() -> None:
 
 
 def test_facts_that_worsen_never_turn_a_reason_into_none() -> None:
-    """All 65,536 sums of facts, each with each further fact: so with any further facts."""
+    """All 262,144 sums of facts, each with each further fact: so with any further facts."""
     assert sum(ALL_FACTS) == (1 << len(ALL_FACTS)) - 1
     worse = [fact for fact in ALL_FACTS if fact != CLIENT_KEEP_ALIVE]
     for facts in range(sum(ALL_FACTS) + 1):
@@ -93,6 +97,6 @@ def test_keep_alive_never_overrules_a_close() -> None:
 
 def test_what_ends_a_connection_unannounced_is_no_wish() -> None:
     """9.5: what only the server wishes waits for a response that announces it."""
-    assert MUST == RESPONSE_BROKEN | BODY_UNREAD | INPUT_ENDED
+    assert MUST == BODY_CUT | BODY_MALFORMED | RESPONSE_BROKEN | BODY_UNREAD | INPUT_ENDED
     for fact in (TURNED_AWAY, KEEP_ALIVE_OFF, UNNEEDED, DRAINING, LIMIT_REACHED, OLD, PRESSED):
         assert persist(fact & MUST) is None

@@ -32,6 +32,8 @@ from bide.policy.clocks import EXPIRIES
 from bide.policy.closing import how
 from bide.policy.persistence import MUST, persist
 from bide.terms import (
+    BODY_CUT,
+    BODY_MALFORMED,
     BODY_UNREAD,
     CLIENT_KEEP_ALIVE,
     DRAINING,
@@ -101,6 +103,8 @@ _LARGE: Final = 1 << 13
 _MOST_PIECES: Final = 64
 
 _CR: Final = 0x0D
+_SPOILT: Final = BODY_CUT | BODY_MALFORMED
+
 _CRLF: Final = b"\r\n"
 _CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -151,7 +155,6 @@ class Connection:
         "_trailers",
         "announced",
         "body_complete",
-        "body_fault",
         "bulk",
         "bulk_size",
         "crowded",
@@ -195,7 +198,6 @@ class Connection:
         self._request: Request | None = None
         self._facts = 0
         self.body_complete = True
-        self.body_fault: CloseReason | None = None
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # octets of a body with a length that have not arrived
         self._content: list[bytes] | None = None
@@ -242,7 +244,7 @@ class Connection:
         if state is EXCHANGE:
             if self.body_complete:
                 self._hold(data)
-            elif self.body_fault is None:
+            elif not self.body_spoilt:
                 self._buffer = data
                 self._position = 0
                 self._read_body()
@@ -259,8 +261,8 @@ class Connection:
         if self.state is not EXCHANGE:
             if not self._buffer:
                 self._end_at_eof()
-        elif not self.body_complete and self.body_fault is None:  # 8: the message is incomplete for good
-            self._spoil(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+        elif not (self.body_complete or self.body_spoilt):  # 8: the message is incomplete for good
+            self._spoil(_PEER_EOF, BODY_CUT, 400, "request body cut short")
 
     def lost(self) -> None:
         """Take the news that the wire is no more."""
@@ -413,7 +415,7 @@ class Connection:
         if self.state is not EXCHANGE:
             return
         if client_left:
-            self._break_off(_CLOSES, self.body_fault or CloseReason.CLIENT_LEFT, None, "")
+            self._break_off(_CLOSES, persist(self._facts & _SPOILT) or CloseReason.CLIENT_LEFT, None, "")
         elif self.progress <= HELD:
             # 500, and the connection lives if the request is fully read: what follows it is then beyond doubt.
             if not self.body_complete:
@@ -480,6 +482,11 @@ class Connection:
             and not self._buffer
             and not self.input_ended
         )
+
+    @property
+    def body_spoilt(self) -> bool:
+        """Whether the current request's body can never be complete, and only its response still can."""
+        return self._facts & _SPOILT != 0
 
     @property
     def has_content(self) -> bool:
@@ -587,7 +594,7 @@ class Connection:
             self._decoder = ChunkedDecoder(self._limits)
         self._read_body()
         if self.input_ended and self.state is EXCHANGE and not self.body_complete:
-            self._break_off(_PEER_EOF, CloseReason.CLIENT_INCOMPLETE, 400, "request body cut short")
+            self._spoil(_PEER_EOF, BODY_CUT, 400, "request body cut short")
         if self.state is EXCHANGE:
             return request
         self.unserved = request
@@ -619,7 +626,7 @@ class Connection:
                 self._content = None  # nothing of a malformed body is handed over any more
                 self._content_size = 0
                 if self.state is EXCHANGE:
-                    self._spoil(_BODY_REJECTED, CloseReason.BODY_REJECTED, rejected.status, rejected.detail)
+                    self._spoil(_BODY_REJECTED, BODY_MALFORMED, rejected.status, rejected.detail)
                 else:
                     self._end(_BODY_REJECTED, CloseReason.BODY_REJECTED)
                 return
@@ -825,7 +832,7 @@ class Connection:
         if not self.body_complete and self._left > self._limits.discard:
             facts |= BODY_UNREAD
         # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
-        reason = self.announced or self.body_fault
+        reason = self.announced
         if reason is None and facts & MUST:
             reason = persist(facts & MUST)
         if reason is not None:
@@ -856,16 +863,18 @@ class Connection:
         if self.state is CLOSING:
             self._deceptive = True
 
-    def _spoil(self, happened: Input, reason: CloseReason, status: int, detail: str) -> None:
-        """The request's body will never be complete.
+    def _spoil(self, happened: Input, fact: int, status: int, detail: str) -> None:
+        """The request's body will never be complete, as `fact` says.
 
         A response that has begun may be: a client that sees its head, and that it says close, is to cease sending, to close its side,
         and to read on (9.5). What it still sends is dropped.
         """
+        self._facts |= fact
         if self.progress <= HELD:
+            reason = persist(fact)
+            assert reason is not None
             self._break_off(happened, reason, status, detail)
         else:
-            self.body_fault = reason
             self._buffer = b""
             self._position = 0
             self._decoder = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from bide.terms import (
+    BODY_CUT,
+    BODY_MALFORMED,
     BODY_UNREAD,
     CLIENT_CLOSE,
     CLIENT_KEEP_ALIVE,
@@ -28,7 +30,9 @@ from bide.terms import (
 )
 
 RULES: Final[tuple[tuple[int, CloseReason], ...]] = (
-    (RESPONSE_BROKEN, CloseReason.RESPONSE_INCOMPLETE),  # 8: an incomplete message ends its connection
+    (BODY_CUT, CloseReason.CLIENT_INCOMPLETE),  # 8: an incomplete message ends its connection
+    (BODY_MALFORMED, CloseReason.BODY_REJECTED),  # 7.1: and so does one whose end cannot be found
+    (RESPONSE_BROKEN, CloseReason.RESPONSE_INCOMPLETE),  # 8, again
     (CLIENT_CLOSE, CloseReason.CLIENT_CLOSE_OPTION),  # 9.3 first rule, 9.6
     (RESPONSE_CLOSE, CloseReason.RESPONSE_CLOSE_OPTION),  # 9.6
     (NOT_SELF_DELIMITED, CloseReason.CLOSE_DELIMITED),  # 9.3: "all messages need to have a self-defined length"
@@ -47,7 +51,7 @@ _AGAINST: Final = sum(fact for fact, _ in RULES)
 
 #: Facts that end a connection even where the response did not announce it. The others are wishes of the server: unannounced,
 #: they wait for the next response, since only an announced close loses nothing (9.5).
-MUST: Final = RESPONSE_BROKEN | BODY_UNREAD | INPUT_ENDED
+MUST: Final = BODY_CUT | BODY_MALFORMED | RESPONSE_BROKEN | BODY_UNREAD | INPUT_ENDED
 
 
 def persist(facts: int) -> CloseReason | None:

@@ -250,7 +250,8 @@ class AioWire(Wire):
             return True
         poll = select.poll()
         poll.register(fd, 0)
-        events = sum(events for _, events in poll.poll(0))
+        found = poll.poll(0)
+        events = found[0][1] if found else 0
         if events & (select.POLLERR | select.POLLNVAL):
             return True
         return events & select.POLLHUP != 0 and not self.octets_waiting()

@@ -109,7 +109,7 @@ class ServedExchange(Exchange):
 
     def content_came(self, octets: int) -> float:
         """Let the application look, and return the new deadline for the body."""
-        if self.connection.body_fault is not None:
+        if self.connection.body_spoilt:
             self.client_left = True
         self.wake()
         body = self.body
@@ -159,8 +159,8 @@ class ServedExchange(Exchange):
         session.body_awaited = True
         session.settle()
 
-    def body_awaited(self) -> None:
-        """Stop it, unless somebody else waits, too."""
+    def await_body_no_more(self) -> None:
+        """Stop the body clock, unless somebody else waits, too."""
         self._awaiting -= 1
         if self._awaiting or self.over:
             return

@@ -20,7 +20,7 @@ async def changed(exchange: ServedExchange) -> None:
         try:
             await exchange.news()
         finally:
-            exchange.body_awaited()
+            exchange.await_body_no_more()
 
 
 async def flowing(exchange: ServedExchange) -> None:
