@@ -91,19 +91,26 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     config = configured(options)
     logs.configure(config.log_level, config.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
-    with contextlib.suppress(_Stopped), _handlers_kept():
-        if isinstance(app, str):
-            app = load(app, config.factory, config.app_dir)
-        else:
-            require_asgi(app, repr(app))
-        serving = serve(config, app)
+    with _handlers_kept():
         try:
-            runner.run(serving)
-        finally:
-            serving.close()  # it is not begun where another event loop runs
-            closed = leave_within(LEAVE, sys.exception())
-            runner.close()
-            closed.set()
+            for (
+                number
+            ) in _heard():  # until `serve` does: the kernel keeps from process 1 of a container what nobody handles
+                signal.signal(number, _stop)
+            if isinstance(app, str):
+                app = load(app, config.factory, config.app_dir)
+            else:
+                require_asgi(app, repr(app))
+            serving = serve(config, app)
+            try:
+                runner.run(serving)
+            finally:
+                serving.close()  # it is not begun where another event loop runs
+                closed = leave_within(LEAVE, sys.exception())
+                runner.close()
+                closed.set()
+        except _Stopped:
+            _log.info("stopped before the application was loaded")
 
 
 def _is_main_thread() -> bool:
@@ -113,14 +120,9 @@ def _is_main_thread() -> bool:
 
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Put the program's signal handlers back at the end. Until `serve` sets its own, a signal raises _Stopped: the kernel keeps those
-    that nobody handles from process 1, as which a container runs.
-    """
+    """Put the program's signal handlers back at the end."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        if _is_main_thread():
-            for number in _heard():
-                signal.signal(number, _stop)
         yield
     finally:
         if _is_main_thread():
@@ -130,12 +132,13 @@ def _handlers_kept() -> Iterator[None]:
 
 
 def _stop(_number: int, _frame: object) -> None:
-    _log.info("stopped before the application was loaded")
     raise _Stopped
 
 
 def _heard() -> list[signal.Signals]:
-    """Return the signals to be handled. One who starts a program by nohup has it ignore SIGHUP."""
+    """Return the signals to be handled: none but in the main thread. One who starts a program by nohup has it ignore SIGHUP."""
+    if not _is_main_thread():
+        return []
     return [
         number for number in SIGNALS if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
     ]
@@ -152,9 +155,8 @@ async def serve(config: Config, app: Application) -> None:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    if _is_main_thread():
-        for number in _heard():
-            loop.add_signal_handler(number, signalled)
+    for number in _heard():
+        loop.add_signal_handler(number, signalled)
     starting = asyncio.ensure_future(worker.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
