@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.util
 import os
 import platform
@@ -16,7 +15,7 @@ from typing import IO, Any, Final
 
 import click
 
-from bide.config import ConfigError, about, kind_of, options
+from bide.config import ConfigError, about, kind_of, nearest, options
 from bide.gateway.lifespan import LifespanError
 from bide.http1 import connection
 from bide.transport.sockets import ListenError
@@ -232,8 +231,8 @@ def _name_unknown_variables() -> None:
     known = {_variable(name) for option in options() for name in (option.name, about(option).also) if name}
     for variable in sorted(os.environ):
         if variable.startswith("BIDE_") and variable not in known | _OTHER_VARIABLES:
-            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(variable.removeprefix("BIDE_").lower())
+            hint = f"; did you mean {_variable(near)}?" if near else ""
             click.echo(f"bide: {variable} in the environment is no option{hint}", err=True)
 
 

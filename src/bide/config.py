@@ -305,14 +305,19 @@ class ConfigError(ValueError):
     """
 
 
-def configured(options: dict[str, Any]) -> Config:
-    """Return these options. Raises ConfigError, also for one that there is not."""
-    known = [option.name for option in dataclasses.fields(Config)]
-    for name in options:
+def configured(given: dict[str, Any]) -> Config:
+    """Return what was given. Raises ConfigError, also for an option that there is not."""
+    known = {option.name for option in options()}
+    for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(f"there is no option {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    return Config(**options)
+            near = nearest(name)
+            raise ConfigError(f"there is no option {name!r}" + (f"; did you mean {near}?" if near else ""))
+    return Config(**given)
+
+
+def nearest(name: str) -> str:
+    """Return the option whose name is most like this one; "" where none is."""
+    return next(iter(difflib.get_close_matches(name, [option.name for option in options()], n=1)), "")
 
 
 def options() -> tuple[dataclasses.Field[Any], ...]:
