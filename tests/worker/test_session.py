@@ -622,6 +622,13 @@ def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
     assert clock_of(session) == SECONDS[Clock.IDLE]
 
 
+def test_empty_line_that_crosses_the_end_is_no_request(stage: Stage) -> None:
+    session, _ = stage.at_rest()
+    session.deadline_reached(session.deadline)
+    session.octets_received(b"\r\n")
+    assert stage.shared.counters.race_lost == 0
+
+
 def test_request_that_crosses_the_end_is_counted_once(stage: Stage) -> None:
     session, _ = stage.at_rest()
     session.deadline_reached(session.deadline)

@@ -155,7 +155,7 @@ class Session(Receiver):
                 self.deadline = deadline
                 self._reprieved = False
         elif connection.state is LINGER:
-            self._lingered(connection)
+            self._lingered(connection, data)
         elif connection.unasked:
             self._reprieved = False  # what comes next may be a request
         self.settle()
@@ -593,9 +593,14 @@ class Session(Receiver):
     def _linger_on(self, now: float) -> None:
         self.deadline = min(now + self._shared.durations.by_clock[_LINGER], self._linger_until)
 
-    def _lingered(self, connection: Connection) -> None:
-        """Octets came after the end: they are dropped, and counted where they may be a request that was lost."""
+    def _lingered(self, connection: Connection, data: bytes) -> None:
+        """Octets came after the end: they are dropped, and counted where they may be a request that was lost. Empty lines are none."""
         self._linger_on(monotonic())
-        if connection.announced is None and connection.reason in _UNANNOUNCED and not self._race_counted:
+        if (
+            connection.announced is None
+            and connection.reason in _UNANNOUNCED
+            and not self._race_counted
+            and data.strip(b"\r\n")
+        ):
             self._race_counted = True
             self._shared.counters.lost_race()
