@@ -14,17 +14,17 @@ from bide.gateway.asgi import AsgiGateway
 from bide.http1.connection import Connection
 from bide.http1.head import read_head
 from bide.http1.lifetime import step
-from bide.http1.response import Stamp, field_lines
+from bide.http1.response import CommonFields, field_lines
 from bide.policy.persistence import persist
+from bide.session.context import SessionContext
+from bide.session.reception import Reception
+from bide.session.rules import CloseRules
+from bide.session.session import Session
 from bide.terms import CLIENT_KEEP_ALIVE, HTTP_1_0, Address, Input, State
 from bide.wire import Receiver, Wire
-from bide.worker.door import Door
-from bide.worker.reception import Reception
+from bide.worker.admission import Admission
 from bide.worker.register import Register
-from bide.worker.rules import CloseRules
-from bide.worker.session import Session
 from bide.worker.settings import durations, limits
-from bide.worker.shared import Shared
 
 _ROUNDS: Final = 9
 _SECONDS: Final = 0.1  # a round of one part
@@ -91,7 +91,7 @@ class _NoWire(Wire):
     def octets_waiting(self) -> bool:
         return False
 
-    def broken(self) -> bool:
+    def peer_gone(self) -> bool:
         return False
 
     def peer(self) -> Address | None:
@@ -127,13 +127,13 @@ def _time(part: Callable[[int], object]) -> tuple[float, float]:
 def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]]:
     config = Config()
     bounds = limits(config)
-    stamp = Stamp(b"Date: Sun, 22 Nov 2026 11:14:12 GMT\r\n")
-    connection = Connection(bounds, stamp)
+    common_fields = CommonFields(b"Date: Sun, 22 Nov 2026 11:14:12 GMT\r\n")
+    connection = Connection(bounds, common_fields)
     heads = [head[:-4] for head in _BROWSER]
     register = Register()
     reception = Reception("", CloseRules(()), 5.0)
-    door = Door(loop, register, reception.peers, limit=1000, descriptors=1000, overflow=0, per_peer=0)
-    shared = Shared(loop, AsgiGateway(_app, loop), bounds, durations(config), None, reception, door, register)
+    door = Admission(loop, register, reception.peers, limit=1000, descriptors=1000, overflow=0, per_peer=0)
+    shared = SessionContext(loop, AsgiGateway(_app, loop), bounds, durations(config), None, reception, door, register)
     sessions: list[Receiver] = [Session(shared, _NoWire()) for _ in range(64)]
 
     def head(count: int) -> None:

@@ -47,13 +47,13 @@ def meanings() -> dict[State, str]:
 
 def clocks_of(state: State) -> list[tuple[Clock, str]]:
     """The clocks of a state, each with the condition under which it runs ("" for always)."""
-    always = running(state, body_awaited=False, output_stuck=False)
+    always = running(state, body_awaited=False, write_paused=False)
     if always is not None:
         return [(always, "")]
     if state is not State.EXCHANGE:
         return []
-    awaited = running(state, body_awaited=True, output_stuck=False)
-    stuck = running(state, body_awaited=False, output_stuck=True)
+    awaited = running(state, body_awaited=True, write_paused=False)
+    stuck = running(state, body_awaited=False, write_paused=True)
     if awaited is None or stuck is None:
         raise NoPlaceError(f"the clocks of {state.name} are not those that the generator has words for")
     return [(awaited, "while awaited"), (stuck, "while output waits")]
@@ -61,7 +61,7 @@ def clocks_of(state: State) -> list[tuple[Clock, str]]:
 
 def stuck_states() -> list[State]:
     """The states in which output that the client does not take stops every other clock."""
-    return [state for state in State if running(state, body_awaited=False, output_stuck=True) is Clock.SEND]
+    return [state for state in State if running(state, body_awaited=False, write_paused=True) is Clock.SEND]
 
 
 def option_of(clock: Clock) -> str:

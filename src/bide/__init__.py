@@ -2,8 +2,8 @@
 
 from bide.config import Config, ConfigError
 from bide.gateway.lifespan import LifespanError
+from bide.server.loading import ApplicationError
+from bide.server.server import Server, run
 from bide.transport.sockets import ListenError
-from bide.worker.loading import ApplicationError
-from bide.worker.server import Server, run
 
 __all__ = ["ApplicationError", "Config", "ConfigError", "LifespanError", "ListenError", "Server", "run"]

@@ -18,9 +18,9 @@ import click
 from bide.config import ConfigError, about, kind_of, nearest, options
 from bide.gateway.lifespan import LifespanError
 from bide.http1 import connection
+from bide.server.loading import ApplicationError
+from bide.server.server import LEAVE, SIGNALS, leave_within, run
 from bide.transport.sockets import ListenError
-from bide.worker.loading import ApplicationError
-from bide.worker.server import LEAVE, SIGNALS, leave_within, run
 
 # Flags of uvicorn's and gunicorn's that there are not: those that may come, those that something else stands for, and the others.
 _NOT_YET: Final = (

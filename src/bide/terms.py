@@ -169,21 +169,21 @@ class Clock(_Word):
 
 
 # Facts that bear on persistence, one bit each, so that "nothing speaks against it" is one comparison with zero.
-CLIENT_CLOSE: Final = 1 << 0  # the request's Connection field holds `close`
-RESPONSE_CLOSE: Final = 1 << 1  # the response's Connection field holds `close`
-RESPONSE_BROKEN: Final = 1 << 2  # the response's framing can no longer be kept
-NOT_SELF_DELIMITED: Final = 1 << 3  # only the close ends the response (6.3)
-EXPECTATION_OPEN: Final = 1 << 4  # 100-continue was neither sent nor made moot by the body's arrival
-BODY_UNREAD: Final = 1 << 5  # more request body outstanding than is worth discarding
-INPUT_ENDED: Final = 1 << 6  # the client's EOF is in and nothing received is left to serve
+CLIENT_CLOSE_OPTION: Final = 1 << 0  # the request's Connection field holds `close`
+RESPONSE_CLOSE_OPTION: Final = 1 << 1  # the response's Connection field holds `close`
+RESPONSE_INCOMPLETE: Final = 1 << 2  # the response's framing can no longer be kept
+CLOSE_DELIMITED: Final = 1 << 3  # only the close ends the response (6.3)
+EXPECTATION_UNMET: Final = 1 << 4  # 100-continue was neither sent nor made moot by the body's arrival
+REQUEST_UNREAD: Final = 1 << 5  # more request body outstanding than is worth discarding
+CLIENT_HALF_CLOSED: Final = 1 << 6  # the client's EOF is in and nothing received is left to serve
 KEEP_ALIVE_OFF: Final = 1 << 7  # persistence is switched off
-UNNEEDED: Final = 1 << 8  # a rule says that this client needs no persistence
-DRAINING: Final = 1 << 9  # the server is stopping
-LIMIT_REACHED: Final = 1 << 10  # the connection has served its number of requests
-OLD: Final = 1 << 11  # the connection has reached its age
-TURNED_AWAY: Final = 1 << 12  # there is no room for this connection
-PRESSED: Final = 1 << 13  # the server is short of resources and this client gains little from persistence
+CLIENT_POLICY: Final = 1 << 8  # a rule says that this client needs no persistence
+DRAIN: Final = 1 << 9  # the server is stopping
+REQUEST_LIMIT: Final = 1 << 10  # the connection has served its number of requests
+AGE_LIMIT: Final = 1 << 11  # the connection has reached its age
+REFUSED: Final = 1 << 12  # there is no room for this connection
+PRESSURE: Final = 1 << 13  # the server is short of resources and this client gains little from persistence
 HTTP_1_0: Final = 1 << 14  # the request's version is HTTP/1.0
 CLIENT_KEEP_ALIVE: Final = 1 << 15  # the Connection field of an HTTP/1.0 request holds `keep-alive`
-BODY_CUT: Final = 1 << 16  # the client's EOF came within the request's body
-BODY_MALFORMED: Final = 1 << 17  # the rest of the request's body cannot be read
+CLIENT_INCOMPLETE: Final = 1 << 16  # the client's EOF came within the request's body
+BODY_REJECTED: Final = 1 << 17  # the rest of the request's body cannot be read

@@ -23,11 +23,11 @@ class Receiver(ABC):
         """The peer sends no more."""
 
     @abstractmethod
-    def output_stuck(self) -> None:
-        """More is written than the peer takes; wait for `output_flowing` before writing on."""
+    def write_paused(self) -> None:
+        """More is written than the peer takes; wait for `write_resumed` before writing on."""
 
     @abstractmethod
-    def output_flowing(self) -> None:
+    def write_resumed(self) -> None:
         """The peer takes octets again."""
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Wire(ABC):
         """Whether octets have arrived that were not reported yet."""
 
     @abstractmethod
-    def broken(self) -> bool:
+    def peer_gone(self) -> bool:
         """Whether the kernel knows that the peer is gone for good, reported or not."""
 
     @abstractmethod
@@ -109,7 +109,7 @@ class Wire(ABC):
 
 
 @final
-class Gone(Wire):
+class ClosedWire(Wire):
     """What takes the place of a wire that is no more, so that the two who knew each other through it are soon forgotten."""
 
     __slots__ = ()
@@ -144,7 +144,7 @@ class Gone(Wire):
     def octets_waiting(self) -> bool:
         return False
 
-    def broken(self) -> bool:
+    def peer_gone(self) -> bool:
         return True
 
     def probe_peer(self) -> None:
@@ -160,7 +160,7 @@ class Gone(Wire):
         return None
 
 
-GONE: Final = Gone()
+CLOSED_WIRE: Final = ClosedWire()
 
 #: Called once for each wire made; returns who hears its facts.
 Accept = Callable[[Wire], Receiver]

@@ -113,7 +113,7 @@ class _Anarchy:
         self.check()
 
     def may_read(self) -> bool:
-        return not self.connection.crowded and not self.connection.input_ended
+        return not self.connection.wants_pause and not self.connection.input_ended
 
     def feed(self, size: int) -> None:
         if self.may_read() and self.octets:
@@ -175,7 +175,7 @@ class _Anarchy:
             case 11:
                 self.misuse(lambda: now.send_trailers(_FIELDS[how % 9], bool(how & 8)))
             case 12:
-                now.note(1 << how)
+                now.add_facts(1 << how)
             case 13:
                 self.expire(bool(how & 1), bool(how & 2))
             case 14:
@@ -206,7 +206,7 @@ class _Anarchy:
         elif how < 8:
             now.stop()
         elif how < 10:
-            now.break_down()
+            now.fail_internal()
         elif how == 15:
             now.lost()
 
@@ -219,7 +219,7 @@ class _Anarchy:
         content = sum(map(len, now._content or []))
         held = len(now._buffer) - now._position + len(now._held or b"") + content
         assert held <= max(BUFFER_LIMIT, HEAD_LIMIT) + 2 * _MOST_AT_ONCE, "memory is bounded"
-        if now.crowded:
+        if now.wants_pause:
             assert now.state in (State.EXCHANGE, State.IDLE)
             assert now.body_complete or now.has_content, "an application that waits would wait for ever"
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from bide.http1.connection import Connection
 from bide.http1.limits import Limits
-from bide.http1.response import Stamp
+from bide.http1.response import CommonFields
 from bide.message import Request
 from bide.terms import State
 
@@ -44,7 +44,7 @@ def limits(
 
 
 def connect(bounds: Limits | None = None, standing: int = 0) -> Connection:
-    return Connection(limits() if bounds is None else bounds, Stamp(DATE), standing)
+    return Connection(limits() if bounds is None else bounds, CommonFields(DATE), standing)
 
 
 def at(connection: Connection) -> State:

@@ -10,16 +10,16 @@ from hypothesis import given, strategies as st
 
 from bide.errors import Misuse
 from bide.http1.connection import COMPLETE, CUT, HELD, OWED, STARTED, TRAILERS, Connection
-from bide.http1.response import Stamp
+from bide.http1.response import CommonFields
 from bide.terms import (
-    BODY_UNREAD,
-    DRAINING,
+    AGE_LIMIT,
+    CLIENT_POLICY,
+    DRAIN,
     KEEP_ALIVE_OFF,
-    LIMIT_REACHED,
-    OLD,
-    PRESSED,
-    TURNED_AWAY,
-    UNNEEDED,
+    PRESSURE,
+    REFUSED,
+    REQUEST_LIMIT,
+    REQUEST_UNREAD,
     Clock,
     CloseMode,
     CloseReason,
@@ -77,7 +77,7 @@ def ended(connection: Connection) -> tuple[CloseReason | None, CloseMode]:
 
 
 def is_crowded(connection: Connection) -> bool:
-    return connection.crowded
+    return connection.wants_pause
 
 
 def has_content(connection: Connection) -> bool:
@@ -623,12 +623,12 @@ def test_what_the_application_says(value: bytes, request_head: bytes) -> None:
 
 FROM_THE_SERVER = [
     (KEEP_ALIVE_OFF, CloseReason.KEEP_ALIVE_OFF),
-    (UNNEEDED, CloseReason.CLIENT_POLICY),
-    (DRAINING, CloseReason.DRAIN),
-    (LIMIT_REACHED, CloseReason.REQUEST_LIMIT),
-    (TURNED_AWAY, CloseReason.REFUSED),
-    (OLD, CloseReason.AGE_LIMIT),
-    (PRESSED, CloseReason.PRESSURE),
+    (CLIENT_POLICY, CloseReason.CLIENT_POLICY),
+    (DRAIN, CloseReason.DRAIN),
+    (REQUEST_LIMIT, CloseReason.REQUEST_LIMIT),
+    (REFUSED, CloseReason.REFUSED),
+    (AGE_LIMIT, CloseReason.AGE_LIMIT),
+    (PRESSURE, CloseReason.PRESSURE),
 ]
 
 
@@ -637,13 +637,13 @@ FROM_THE_SERVER = [
 def test_what_the_server_wishes_is_announced_and_obeyed(fact: int, reason: CloseReason, when: str) -> None:
     connection = connect(standing=fact if when == "standing" else 0)
     if when == "before":
-        connection.note(fact)
+        connection.add_facts(fact)
     begun(connection=connection)
     if when == "during":
-        connection.note(fact)
+        connection.add_facts(fact)
     connection.respond(200, LENGTH_2)
     if when == "held":
-        connection.note(fact)
+        connection.add_facts(fact)
     connection.send(b"ok", False)
     assert only(connection).says_close
     assert ended(connection) == (reason, CloseMode.LINGER)
@@ -655,7 +655,7 @@ def test_what_the_server_wishes_too_late_waits_for_the_next_response(fact: int, 
     connection = begun()
     connection.respond(200, LENGTH_2)
     connection.send(b"o", True)
-    connection.note(fact)
+    connection.add_facts(fact)
     connection.send(b"k", False)
     assert not only(connection).says_close
     assert at(connection) is State.IDLE
@@ -671,7 +671,7 @@ def test_an_announced_close_is_final() -> None:
     connection.send(b"o", True)
     assert connection.announced is CloseReason.EXPECTATION_UNMET
     connection.receive(b"hello" + GET)
-    connection.note(DRAINING)
+    connection.add_facts(DRAIN)
     connection.send(b"k", False)
     assert connection.reason is CloseReason.EXPECTATION_UNMET
     assert connection.next_request() is None
@@ -683,9 +683,9 @@ def test_an_announced_close_is_final() -> None:
 )
 def test_how_long_it_is_held_is_announced_where_it_is_held(request_head: bytes, persists: bool) -> None:
     """W16."""
-    stamp = Stamp(DATE)
-    stamp.advertise(15)
-    connection = begun(request_head, Connection(limits(), stamp))
+    common_fields = CommonFields(DATE)
+    common_fields.advertise(15)
+    connection = begun(request_head, Connection(limits(), common_fields))
     answer(connection, 200, (b"keep-alive", b"timeout=999"), *LENGTH_2)
     found = only(connection)
     assert found.values(b"keep-alive") == ([b"timeout=15"] if persists else [])
@@ -769,9 +769,9 @@ def test_at_rest(octets: bytes, rests: bool) -> None:
     """Idle, and nothing held: only how many requests it has served tells one such connection from another."""
     connection = idle()
     connection.receive(octets)
-    assert connection.at_rest == rests
+    assert connection.may_park == rests
     if rests:
-        connection.begin(DRAINING, 7)
+        connection.begin(DRAIN, 7)
         begun(GET, connection)
         assert connection.served == 8
         answer(connection)
@@ -788,7 +788,7 @@ def test_who_begins_for_one_that_served_nothing_is_new() -> None:
 
 def test_refused_and_silent() -> None:
     connection = connect()
-    connection.note(TURNED_AWAY)
+    connection.add_facts(REFUSED)
     connection.expire(Clock.FIRST_OCTET)
     assert connection.reason is CloseReason.REFUSED
 
@@ -850,14 +850,14 @@ def test_content_in_any_pieces(request_head: tuple[bytes, bool], events: list[tu
     for index, (piece, (_, write)) in enumerate(zip(content, [*events, (0, True)], strict=True)):
         connection.send(piece, index < len(events))
         assert connection.output or connection.bulk is None
-        assert not (connection.output and connection.at_rest)
+        assert not (connection.output and connection.may_park)
         if write and connection.output:
             written += connection.take_output()
     assert connection.bulk_size == 0
     assert written.partition(b"\r\n\r\n")[2] == b"".join(content) or not length
     (found,) = read_answers(written)
     assert found.content == b"".join(content)
-    assert connection.at_rest == (at(connection) is State.IDLE)
+    assert connection.may_park == (at(connection) is State.IDLE)
 
 
 def test_each_rest_has_the_bound_for_itself() -> None:
@@ -1171,7 +1171,7 @@ def test_reading_pauses_until_a_slow_application_has_caught_up() -> None:
     most = held(connection)
     answers = 1
     while True:
-        if not connection.crowded:
+        if not connection.wants_pause:
             break
         answer(connection)
         assert connection.next_request() is not None
@@ -1385,14 +1385,14 @@ def test_a_client_that_stays_idle() -> None:
 def test_the_grace_of_a_drain(clock: Clock, fresh: bool) -> None:
     """An idle connection is kept a little while the server drains; what ends it then is the drain."""
     connection = connect() if fresh else idle()
-    connection.note(DRAINING)
+    connection.add_facts(DRAIN)
     connection.expire(clock)
     assert ended(connection) == (CloseReason.DRAIN, CloseMode.LINGER)
 
 
 def test_who_does_not_read_is_not_drained_politely() -> None:
     connection = idle()
-    connection.note(DRAINING)
+    connection.add_facts(DRAIN)
     connection.expire(Clock.SEND)
     assert ended(connection) == (CloseReason.SEND_TIMEOUT, CloseMode.ABORT)
 
@@ -1489,19 +1489,19 @@ def test_break_down(progress: int) -> None:
         connection.respond(200, [])
         connection.send(b"ok", True)
     connection.take_output()
-    connection.break_down()
+    connection.fail_internal()
     assert connection.take_output() == b""
     assert ended(connection) == (CloseReason.INTERNAL_ERROR, CloseMode.ABORT)
     refuses(lambda: connection.send(b"more", False))
     connection.lost()
-    connection.break_down()
+    connection.fail_internal()
     assert at(connection) is State.CLOSED
 
 
 def test_break_down_while_a_last_answer_is_flushed() -> None:
     connection = begun(get(b"Connection: close"))
     answer(connection)
-    connection.break_down()
+    connection.fail_internal()
     assert ended(connection) == (CloseReason.CLIENT_CLOSE_OPTION, CloseMode.ABORT)
 
 
@@ -1665,7 +1665,7 @@ def test_a_head_without_end_is_refused_as_soon_as_it_is_too_large(size: int) -> 
 def reason_of(octets: bytes, *facts: int, eof: bool = False) -> Connection:
     connection = connect()
     for fact in facts:
-        connection.note(fact)
+        connection.add_facts(fact)
     begun(octets, connection)
     if eof:
         connection.receive_eof()
@@ -1708,14 +1708,14 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.DRAIN_DEADLINE: lambda: after(begun(), Connection.stop),
     # Facts that only the worker can know; it hands them in as `standing` or by note().
     CloseReason.KEEP_ALIVE_OFF: lambda: reason_of(GET, KEEP_ALIVE_OFF),
-    CloseReason.CLIENT_POLICY: lambda: reason_of(GET, UNNEEDED),
-    CloseReason.REQUEST_LIMIT: lambda: reason_of(GET, LIMIT_REACHED),
-    CloseReason.REFUSED: lambda: reason_of(GET, TURNED_AWAY),
-    CloseReason.AGE_LIMIT: lambda: reason_of(GET, OLD),
-    CloseReason.PRESSURE: lambda: reason_of(GET, PRESSED),
-    CloseReason.DRAIN: lambda: reason_of(GET, DRAINING),
+    CloseReason.CLIENT_POLICY: lambda: reason_of(GET, CLIENT_POLICY),
+    CloseReason.REQUEST_LIMIT: lambda: reason_of(GET, REQUEST_LIMIT),
+    CloseReason.REFUSED: lambda: reason_of(GET, REFUSED),
+    CloseReason.AGE_LIMIT: lambda: reason_of(GET, AGE_LIMIT),
+    CloseReason.PRESSURE: lambda: reason_of(GET, PRESSURE),
+    CloseReason.DRAIN: lambda: reason_of(GET, DRAIN),
     # And what it says of itself.
-    CloseReason.INTERNAL_ERROR: lambda: after(begun(), Connection.break_down),
+    CloseReason.INTERNAL_ERROR: lambda: after(begun(), Connection.fail_internal),
 }
 
 
@@ -1728,13 +1728,13 @@ def test_a_reason_is_given_once(reason: CloseReason) -> None:
     connection = SCENARIOS[reason]()
     assert connection.reason is reason
     if connection.state is State.CLOSING:
-        connection.note(DRAINING | BODY_UNREAD)
+        connection.add_facts(DRAIN | REQUEST_UNREAD)
         connection.receive(GET + b"\x00")
         connection.receive_eof()
         connection.fail()
         connection.expire(Clock.SEND)
         connection.stop()
-        connection.break_down()
+        connection.fail_internal()
         connection.half_closed()
         connection.stop()
         connection.lost()

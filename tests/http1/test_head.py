@@ -8,7 +8,7 @@ from bide.errors import Rejected
 from bide.http1.fields import known_lines
 from bide.http1.head import _request_lines, read_head, rejected_early
 from bide.message import CHUNKED, Request
-from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, EXPECTATION_OPEN, HTTP_1_0
+from bide.terms import CLIENT_CLOSE_OPTION, CLIENT_KEEP_ALIVE, EXPECTATION_UNMET, HTTP_1_0
 from tests.http1.cases import CASES
 from tests.http1.driver import FIELDS_LIMIT, HEAD_LIMIT, TARGET_LIMIT, limits, slices
 
@@ -35,7 +35,7 @@ def test_everything_is_where_it_belongs() -> None:
     assert request.query == b"c=d?e"
     assert request.fields == [(b"host", b"b"), (b"content-length", b"5"), (b"x-y", b"Z"), (b"accept", b"*/*")]
     assert (request.minor, request.length, request.facts) == (1, 5, 0)
-    assert not request.facts & EXPECTATION_OPEN
+    assert not request.facts & EXPECTATION_UNMET
     assert request.accepts_trailers is False
 
 
@@ -110,15 +110,15 @@ def test_asterisk() -> None:
     [
         ([], 0),
         ([b"x"], 0),
-        ([b"close"], CLIENT_CLOSE),
-        ([b"Close"], CLIENT_CLOSE),
+        ([b"close"], CLIENT_CLOSE_OPTION),
+        ([b"Close"], CLIENT_CLOSE_OPTION),
         ([b"keep-alive"], CLIENT_KEEP_ALIVE),
         ([b"Keep-Alive"], CLIENT_KEEP_ALIVE),
         ([b"keep-alive", b"x"], CLIENT_KEEP_ALIVE),
         ([b"x", b"keep-alive"], CLIENT_KEEP_ALIVE),
-        ([b"x, Keep-Alive ,close"], CLIENT_KEEP_ALIVE | CLIENT_CLOSE),
-        ([b"keep-alive, x", b"y,CLOSE"], CLIENT_KEEP_ALIVE | CLIENT_CLOSE),
-        ([b"close", b"x", b"y"], CLIENT_CLOSE),
+        ([b"x, Keep-Alive ,close"], CLIENT_KEEP_ALIVE | CLIENT_CLOSE_OPTION),
+        ([b"keep-alive, x", b"y,CLOSE"], CLIENT_KEEP_ALIVE | CLIENT_CLOSE_OPTION),
+        ([b"close", b"x", b"y"], CLIENT_CLOSE_OPTION),
         ([b"closed, not-close, 'close'"], 0),
         ([b"not-keep-alive, keep-alives, 'keep-alive'"], 0),
     ],
@@ -157,8 +157,8 @@ def test_lengths(lines: list[bytes], length: int) -> None:
     ],
 )
 def test_expectation(version: bytes, lines: list[bytes], expects: bool) -> None:
-    assert read(b"POST / " + version, HOST, b"Expect: 100-Continue", *lines).facts & EXPECTATION_OPEN == (
-        EXPECTATION_OPEN if expects else 0
+    assert read(b"POST / " + version, HOST, b"Expect: 100-Continue", *lines).facts & EXPECTATION_UNMET == (
+        EXPECTATION_UNMET if expects else 0
     )
 
 

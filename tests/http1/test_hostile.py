@@ -11,15 +11,15 @@ from bide.http1.connection import CUT, Connection
 from bide.message import Request
 from bide.policy.clocks import running
 from bide.terms import (
-    BODY_UNREAD,
-    DRAINING,
-    EXPECTATION_OPEN,
+    AGE_LIMIT,
+    CLIENT_POLICY,
+    DRAIN,
+    EXPECTATION_UNMET,
     KEEP_ALIVE_OFF,
-    LIMIT_REACHED,
-    OLD,
-    PRESSED,
-    TURNED_AWAY,
-    UNNEEDED,
+    PRESSURE,
+    REFUSED,
+    REQUEST_LIMIT,
+    REQUEST_UNREAD,
     CloseMode,
     CloseReason,
     State,
@@ -85,7 +85,17 @@ fields = st.lists(
 )
 contents = st.sampled_from([b"", b"o", b"ok", b"hello", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
 facts = st.sampled_from(
-    [DRAINING, KEEP_ALIVE_OFF, LIMIT_REACHED, OLD, PRESSED, TURNED_AWAY, UNNEEDED, BODY_UNREAD, EXPECTATION_OPEN]
+    [
+        DRAIN,
+        KEEP_ALIVE_OFF,
+        REQUEST_LIMIT,
+        AGE_LIMIT,
+        PRESSURE,
+        REFUSED,
+        CLIENT_POLICY,
+        REQUEST_UNREAD,
+        EXPECTATION_UNMET,
+    ]
 )
 
 
@@ -93,7 +103,7 @@ sizes = st.sampled_from([1, 7, MOST_AT_ONCE])
 
 
 def may_read(machine: "Hostile") -> bool:
-    return not machine.connection.input_ended and not machine.connection.crowded
+    return not machine.connection.input_ended and not machine.connection.wants_pause
 
 
 def may_act(machine: "Hostile") -> bool:
@@ -108,7 +118,7 @@ class Hostile(RuleBasedStateMachine):
     patience: int
 
     @initialize(
-        standing=st.sampled_from([0, 0, 0, 0, DRAINING, KEEP_ALIVE_OFF]),
+        standing=st.sampled_from([0, 0, 0, 0, DRAIN, KEEP_ALIVE_OFF]),
         patience=st.integers(0, 60),
     )
     def accept(self, standing: int, patience: int) -> None:
@@ -129,7 +139,7 @@ class Hostile(RuleBasedStateMachine):
 
     def _receive(self, data: bytes, size: int) -> None:
         for piece in slices(data, size):
-            if self.connection.crowded:
+            if self.connection.wants_pause:
                 break
             self._begun(self.connection.receive(piece))
 
@@ -225,13 +235,13 @@ class Hostile(RuleBasedStateMachine):
     @precondition(lambda self: self.patience < 10)
     @rule(fact=facts)
     def notes(self, fact: int) -> None:
-        self.connection.note(fact)
+        self.connection.add_facts(fact)
 
     @precondition(lambda self: self.connection.state is not State.CLOSED and self.patience < 0)
-    @rule(body_awaited=st.booleans(), output_stuck=st.booleans())
-    def a_clock_runs_out(self, body_awaited: bool, output_stuck: bool) -> None:
+    @rule(body_awaited=st.booleans(), write_paused=st.booleans())
+    def a_clock_runs_out(self, body_awaited: bool, write_paused: bool) -> None:
         awaited = body_awaited and not self.connection.body_complete
-        clock = running(self.connection.state, body_awaited=awaited, output_stuck=output_stuck)
+        clock = running(self.connection.state, body_awaited=awaited, write_paused=write_paused)
         if clock is not None:
             self.connection.expire(clock)
 
@@ -248,7 +258,7 @@ class Hostile(RuleBasedStateMachine):
     @precondition(lambda self: self.patience < 0)
     @rule()
     def breaks_down(self) -> None:
-        self.connection.break_down()
+        self.connection.fail_internal()
 
     @precondition(lambda self: self.connection.state is State.CLOSING)
     @rule()
@@ -285,12 +295,12 @@ class Hostile(RuleBasedStateMachine):
         assert held <= max(BUFFER_LIMIT, HEAD_LIMIT) + MOST_AT_ONCE
         if connection.state is State.EXCHANGE:
             assert content == connection._content_size
-            assert connection.crowded == (held > BUFFER_LIMIT)
+            assert connection.wants_pause == (held > BUFFER_LIMIT)
 
     @invariant()
     def reading_pauses_only_where_something_else_goes_on(self) -> None:
         connection = self.connection
-        if connection.crowded:
+        if connection.wants_pause:
             assert connection.state in {State.EXCHANGE, State.IDLE}
             if not connection.body_complete:
                 assert connection.has_content, "an application that waits would wait for ever"
@@ -298,7 +308,7 @@ class Hostile(RuleBasedStateMachine):
     @invariant()
     def every_open_state_has_a_clock_or_a_reason_not_to(self) -> None:
         connection = self.connection
-        clock = running(connection.state, body_awaited=not connection.body_complete, output_stuck=False)
+        clock = running(connection.state, body_awaited=not connection.body_complete, write_paused=False)
         if clock is None and connection.state is not State.CLOSED:
             assert connection.state is State.EXCHANGE
             assert connection.body_complete, "nobody but the application is waited for"

@@ -14,7 +14,7 @@ from bide.http1.response import (
     SAYS_DATE,
     STATUS_LINES,
     UNDECLARED,
-    Stamp,
+    CommonFields,
     _kinds,
     _known_lines,
     chunk,
@@ -28,24 +28,24 @@ Fields = list[tuple[bytes, bytes]]
 
 
 def test_a_stamp_is_shared_and_kept_current() -> None:
-    stamp = Stamp()
-    assert (stamp.date, stamp.date_end) == (b"", b"\r\n")
-    stamp.set(DATE)
-    assert (stamp.date, stamp.date_end) == (DATE, DATE + b"\r\n")
-    assert Stamp(DATE).date == DATE
+    common_fields = CommonFields()
+    assert (common_fields.date, common_fields.date_end) == (b"", b"\r\n")
+    common_fields.set(DATE)
+    assert (common_fields.date, common_fields.date_end) == (DATE, DATE + b"\r\n")
+    assert CommonFields(DATE).date == DATE
 
 
 def test_how_long_a_connection_is_held_can_be_announced() -> None:
     """W16."""
-    stamp = Stamp(DATE)
-    assert stamp.persists == b""
-    stamp.advertise(15)
-    assert stamp.persists == b"Connection: keep-alive\r\nKeep-Alive: timeout=15\r\n"
-    stamp.set(b"")
-    assert stamp.persists
+    common_fields = CommonFields(DATE)
+    assert common_fields.persists == b""
+    common_fields.advertise(15)
+    assert common_fields.persists == b"Connection: keep-alive\r\nKeep-Alive: timeout=15\r\n"
+    common_fields.set(b"")
+    assert common_fields.persists
     for seconds in (0, -1):
-        stamp.advertise(seconds)
-        assert stamp.persists == b"", "no promise that cannot be kept"
+        common_fields.advertise(seconds)
+        assert common_fields.persists == b"", "no promise that cannot be kept"
 
 
 @pytest.mark.parametrize(

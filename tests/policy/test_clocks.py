@@ -10,7 +10,7 @@ from bide.terms import Clock, CloseReason, State
 
 S = State
 
-# state, body_awaited, output_stuck -> clock
+# state, body_awaited, write_paused -> clock
 ROWS: list[tuple[State, bool, bool, Clock | None]] = [
     (S.NEW, False, False, Clock.FIRST_OCTET),
     (S.HEAD, False, False, Clock.HEAD),
@@ -33,25 +33,25 @@ ROWS: list[tuple[State, bool, bool, Clock | None]] = [
 
 # Every state; a body is awaited in EXCHANGE only.
 PAIRS = [
-    (state, body_awaited, output_stuck)
-    for state, body_awaited, output_stuck in product(State, (False, True), (False, True))
+    (state, body_awaited, write_paused)
+    for state, body_awaited, write_paused in product(State, (False, True), (False, True))
     if not body_awaited or state is S.EXCHANGE
 ]
 
 
-@pytest.mark.parametrize(("state", "body_awaited", "output_stuck", "clock"), ROWS)
-def test_running(state: State, body_awaited: bool, output_stuck: bool, clock: Clock | None) -> None:
-    assert running(state, body_awaited=body_awaited, output_stuck=output_stuck) is clock
+@pytest.mark.parametrize(("state", "body_awaited", "write_paused", "clock"), ROWS)
+def test_running(state: State, body_awaited: bool, write_paused: bool, clock: Clock | None) -> None:
+    assert running(state, body_awaited=body_awaited, write_paused=write_paused) is clock
 
 
 def test_every_open_state_has_a_clock_or_a_reason_not_to() -> None:
     """The one reason: nobody outside is waited for, the application has the request."""
-    for state, body_awaited, output_stuck in PAIRS:
-        clock = running(state, body_awaited=body_awaited, output_stuck=output_stuck)
-        if state is S.CLOSED or (state is S.EXCHANGE and not body_awaited and not output_stuck):
+    for state, body_awaited, write_paused in PAIRS:
+        clock = running(state, body_awaited=body_awaited, write_paused=write_paused)
+        if state is S.CLOSED or (state is S.EXCHANGE and not body_awaited and not write_paused):
             assert clock is None
         else:
-            assert clock is not None, (state, body_awaited, output_stuck)
+            assert clock is not None, (state, body_awaited, write_paused)
 
 
 def test_the_table_has_a_row_for_each_state() -> None:
@@ -76,8 +76,8 @@ def test_expiry(clock: Clock, reason: CloseReason, status: int | None) -> None:
 def test_every_clock_brings_something_and_runs_somewhere() -> None:
     assert set(EXPIRIES) == set(Clock)
     run = {
-        running(state, body_awaited=body_awaited, output_stuck=output_stuck)
-        for state, body_awaited, output_stuck in PAIRS
+        running(state, body_awaited=body_awaited, write_paused=write_paused)
+        for state, body_awaited, write_paused in PAIRS
     }
     assert run == {*Clock, None}
 

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from bide.policy.closing import how
+from bide.policy.closing import close_mode
 from bide.terms import CloseMode, CloseReason
 
 LINGER, RELEASE, ABORT = CloseMode.LINGER, CloseMode.RELEASE, CloseMode.ABORT
@@ -53,20 +53,20 @@ def test_every_reason_has_a_row() -> None:
 
 @pytest.mark.parametrize("reason", CloseReason)
 def test_quiet(reason: CloseReason) -> None:
-    assert how(reason, deceptive=False, input_ended=False) is QUIET[reason]
+    assert close_mode(reason, looks_complete=False, input_ended=False) is QUIET[reason]
 
 
 @pytest.mark.parametrize("reason", [reason for reason in CloseReason if QUIET[reason] is not ABORT])
 def test_nothing_lingers_behind_the_clients_eof(reason: CloseReason) -> None:
-    assert how(reason, deceptive=False, input_ended=True) is RELEASE
+    assert close_mode(reason, looks_complete=False, input_ended=True) is RELEASE
 
 
 @pytest.mark.parametrize("reason", CloseReason)
 def test_a_broken_response_never_looks_whole(reason: CloseReason) -> None:
     for input_ended in (False, True):
-        assert how(reason, deceptive=True, input_ended=input_ended) is ABORT
+        assert close_mode(reason, looks_complete=True, input_ended=input_ended) is ABORT
 
 
 def test_who_does_not_read_is_not_waited_for() -> None:
-    for deceptive, input_ended in product((False, True), repeat=2):
-        assert how(CloseReason.SEND_TIMEOUT, deceptive=deceptive, input_ended=input_ended) is ABORT
+    for looks_complete, input_ended in product((False, True), repeat=2):
+        assert close_mode(CloseReason.SEND_TIMEOUT, looks_complete=looks_complete, input_ended=input_ended) is ABORT

@@ -50,7 +50,7 @@ def test_send_by_one_that_was_told(serve: Serve, monkeypatch: pytest.MonkeyPatch
     """It may come to its own end, and gives others their turn; what goes on all the same is told once more, after a while."""
     raised = threading.Event()
     late = 0.0
-    monkeypatch.setattr("bide.gateway.calls.monotonic", lambda: time.monotonic() + late)
+    monkeypatch.setattr("bide.gateway.asgi_coroutines.monotonic", lambda: time.monotonic() + late)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         nonlocal late

@@ -195,7 +195,7 @@ def test_everybody_gets_what_was_begun(launch: Launch, loop: str) -> None:
         response = slow_one.response()
         assert response.content == b"late\n"
         assert response.says_close
-        time.sleep(max(0.0, signalled + 1.0 - time.monotonic()))  # the download is in no hurry
+        time.sleep(max(0.0, signalled + 1.0 - time.monotonic()))  # the download is in no force_stop
         assert len(download.exactly(int(head["content-length"]))) == 60_000_000
         download.half_close()
         assert program.wait() == 0

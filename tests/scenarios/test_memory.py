@@ -176,7 +176,7 @@ def test_100_mb_behind_a_close(loop: str) -> None:
 
 
 def test_100_mb_of_a_body_that_is_read_slowly_or_not_at_all(loop: str) -> None:
-    """The application answers at once, waits before it does, or reads in no hurry."""
+    """The application answers at once, waits before it does, or reads in no force_stop."""
     with watched(loop, timeout_linger_total=1.0) as watch:
         for target in ("/", "/0.5", "/read/0.05"):
             with watch.server.client() as client:

@@ -17,10 +17,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from bide.session.exchange import ServedExchange
+from bide.session.session import Session
 from bide.terms import CloseReason
 from bide.transport.aio import AioWire
-from bide.worker.served import ServedExchange
-from bide.worker.session import Session
 from tests.support.abuse import add_up, balanced, kernel_sockets
 from tests.support.apps import Message, Receive, Send, answer, echo, slow
 from tests.support.client import Client, request

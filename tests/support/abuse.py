@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 
 from bide import Server
 from bide.observe.snapshot import Snapshot
-from bide.worker.server import loop_factory
+from bide.server.server import loop_factory
 from tests.support.apps import Message, Receive, Send, answer, slow
 from tests.support.client import Client, Where
 from tests.support.server import Served
@@ -68,7 +68,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         while True:
             await send({"type": "http.response.body", "body": b"data: on\n\n", "more_body": True})
             await asyncio.sleep(0.05)
-    elif path.startswith("/read/"):  # reads the body in no hurry
+    elif path.startswith("/read/"):  # reads the body in no force_stop
         size = 0
         more = True
         while more:

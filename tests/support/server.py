@@ -24,8 +24,8 @@ import pytest
 
 from bide import Server
 from bide.observe.counters import Counters
+from bide.server.server import loop_factory
 from bide.terms import CloseReason
-from bide.worker.server import loop_factory
 from tests.support.apps import App
 from tests.support.client import Client, Where
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bide.transport.aio import AioWire, Entrance, joined_pieces
-from bide.transport.outbox import Outbox
-from bide.worker.server import loop_factory
+from bide.server.server import loop_factory
+from bide.transport.aio import AcceptContext, AioWire, joined_pieces
+from bide.transport.coalescer import WriteCoalescer
 from tests.support.server import Log
 
 
@@ -32,10 +32,10 @@ class Ear:
     def eof_received(self) -> None:
         self.heard.append("eof")
 
-    def output_stuck(self) -> None:
+    def write_paused(self) -> None:
         self.heard.append("stuck")
 
-    def output_flowing(self) -> None:
+    def write_resumed(self) -> None:
         self.heard.append("flowing")
 
     def flushed(self) -> None:
@@ -83,7 +83,7 @@ async def connected(receive_buffer: int | None = None, *, holding: bool = True) 
 
     def make() -> Any:
         # On a clock that stands still, every write follows closely on the one before.
-        return AioWire(Entrance(accept, Outbox(loop, lambda: 0.0) if holding else None))
+        return AioWire(AcceptContext(accept, WriteCoalescer(loop, lambda: 0.0) if holding else None))
 
     server = await loop.create_server(make, "127.0.0.1", 0)
     with socket.socket() as sock:
@@ -304,11 +304,11 @@ def test_peer_that_resets_unheard(play: Play) -> None:
 
     async def scene() -> None:
         async with connected() as (ear, peer):
-            assert not ear.wire.broken()
+            assert not ear.wire.peer_gone()
             ear.wire.pause_reading()
             peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.sock.close()
-            await until(lambda: ear.gone.is_set() or ear.wire.broken())
+            await until(lambda: ear.gone.is_set() or ear.wire.peer_gone())
 
     play(scene)
 
@@ -335,7 +335,7 @@ def test_orders_to_a_wire_that_is_no_more(play: Play) -> None:
                     wire.half_close(b"")
                     wire.unsent()
                     wire.octets_waiting()
-                    wire.broken()
+                    wire.peer_gone()
                     wire.peer()
                     wire.local()
                     wire.release()
@@ -374,7 +374,7 @@ def test_broken_pipe_of_a_unix_socket(play: Play) -> None:
             return ears[0]
 
         def make() -> Any:
-            return AioWire(Entrance(accept))
+            return AioWire(AcceptContext(accept))
 
         transport, _ = await loop.create_connection(make, sock=ours)
         (ear,) = ears
@@ -383,10 +383,10 @@ def test_broken_pipe_of_a_unix_socket(play: Play) -> None:
         ear.wire.pause_reading()
         theirs.send(b"to be read first")
         theirs.close()
-        assert not ear.wire.broken()
+        assert not ear.wire.peer_gone()
         ear.wire.resume_reading()
         await until(lambda: ear.heard)
-        assert ear.wire.broken()
+        assert ear.wire.peer_gone()
         ear.wire.abort()
         await ear.gone.wait()
         transport.close()

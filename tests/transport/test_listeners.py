@@ -10,10 +10,10 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from bide.server.server import loop_factory
 from bide.transport import listeners, sockets
 from bide.transport.sockets import ListenError
 from bide.wire import Wire
-from bide.worker.server import loop_factory
 from tests.support.server import Log
 
 

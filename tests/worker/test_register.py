@@ -38,13 +38,13 @@ def test_book() -> None:
     two: Any = Stub(2.0)
     register = register_of(one, two)
     register.stuck.add(one)
-    register.unheard.add(one)
+    register.unread.add(one)
     assert len(register) == 2
     for session in register:  # they may leave meanwhile
         register.remove(session)
     assert len(register) == 0
     assert not register.stuck
-    assert not register.unheard
+    assert not register.unread
 
 
 def test_sweep() -> None:
@@ -66,10 +66,10 @@ def test_idle_time_cut_short() -> None:
 
 def test_those_to_be_watched() -> None:
     stuck: Any = Stub(float("inf"))
-    unheard: Any = Stub(float("inf"))
-    register = register_of(stuck, unheard)
+    unread: Any = Stub(float("inf"))
+    register = register_of(stuck, unread)
     register.stuck.add(stuck)
-    register.unheard.add(unheard)
+    register.unread.add(unread)
     register.sweep(1.0, 0.0)
     assert stuck.calls == ["output"]
-    assert unheard.calls == ["peer"]
+    assert unread.calls == ["peer"]

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange, Gateway
-from bide.gateway.calls import flowing, in_vain, receive, run, send
+from bide.gateway.asgi_coroutines import flowing, in_vain, receive, run, send
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -69,7 +69,7 @@ class AsgiGateway(Gateway):
         # A request may be started from within another one's task, and must not see the variables that are set there.
         self._context = contextvars.copy_context()
         self._loop_thread = _thread_here()
-        self.running: set[Cycle] = set()
+        self.running: set[AsgiExchange] = set()
 
     def start(self, exchange: Exchange) -> None:
         """Begin to serve `exchange`."""
@@ -101,7 +101,7 @@ class AsgiGateway(Gateway):
         scope["extensions"] = extensions
         if self._state is not None:
             scope["state"] = self._state.copy()
-        cycle = Cycle(exchange, self._loop_thread)
+        cycle = AsgiExchange(exchange, self._loop_thread)
         self.running.add(cycle)
         # The name is given because asyncio would otherwise count and format one for each task.
         if EAGER:
@@ -122,7 +122,7 @@ class AsgiGateway(Gateway):
 
 
 @final
-class Cycle:
+class AsgiExchange:
     """What the application holds of one exchange: `receive` and `send`."""
 
     __slots__ = ("_loop_thread", "body_given", "exchange", "listeners", "patience", "task", "told")

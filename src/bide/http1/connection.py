@@ -21,7 +21,7 @@ from bide.http1.response import (
     SAYS_DATE,
     STATUS_LINES,
     UNDECLARED,
-    Stamp,
+    CommonFields,
     chunk,
     error_response,
     field_lines,
@@ -29,20 +29,20 @@ from bide.http1.response import (
 )
 from bide.message import CHUNKED, Request
 from bide.policy.clocks import EXPIRIES
-from bide.policy.closing import how
-from bide.policy.persistence import MUST, persist
+from bide.policy.closing import close_mode
+from bide.policy.persistence import ENDS_UNANNOUNCED, persist
 from bide.terms import (
-    BODY_CUT,
-    BODY_MALFORMED,
-    BODY_UNREAD,
+    BODY_REJECTED,
+    CLIENT_HALF_CLOSED,
+    CLIENT_INCOMPLETE,
     CLIENT_KEEP_ALIVE,
-    DRAINING,
-    EXPECTATION_OPEN,
-    INPUT_ENDED,
-    NOT_SELF_DELIMITED,
-    RESPONSE_BROKEN,
-    RESPONSE_CLOSE,
-    TURNED_AWAY,
+    CLOSE_DELIMITED,
+    DRAIN,
+    EXPECTATION_UNMET,
+    REFUSED,
+    REQUEST_UNREAD,
+    RESPONSE_CLOSE_OPTION,
+    RESPONSE_INCOMPLETE,
     Clock,
     CloseMode,
     CloseReason,
@@ -103,7 +103,7 @@ _LARGE: Final = 1 << 13
 _MOST_PIECES: Final = 64
 
 _CR: Final = 0x0D
-_SPOILT: Final = BODY_CUT | BODY_MALFORMED
+_BODY_FAILED: Final = CLIENT_INCOMPLETE | BODY_REJECTED
 
 _CRLF: Final = b"\r\n"
 _CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
@@ -126,7 +126,7 @@ class Connection:
     output: octets to write, for `take_output`.
     bulk: pieces to write before `output`, which is then not empty; None where there are none, as nearly always.
     bulk_size: octets in them.
-    crowded: whether enough is held; reading should pause, so that memory stays bounded.
+    wants_pause: whether enough is held; reading should pause, so that memory stays bounded.
     pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
     unserved: a request that was answered before it was handed out, since what is there of its body is wrong; for the log.
@@ -135,9 +135,9 @@ class Connection:
 
     __slots__ = (
         "_buffer",
+        "_common_fields",
         "_content",
         "_content_size",
-        "_deceptive",
         "_decoder",
         "_discarded",
         "_facts",
@@ -146,18 +146,17 @@ class Connection:
         "_held",
         "_left",
         "_limits",
+        "_looks_complete",
         "_position",
         "_remaining",
         "_request",
         "_said",
-        "_stamp",
         "_standing",
         "_trailers",
         "announced",
         "body_complete",
         "bulk",
         "bulk_size",
-        "crowded",
         "detail",
         "input_ended",
         "output",
@@ -170,12 +169,13 @@ class Connection:
         "state",
         "status",
         "unserved",
+        "wants_pause",
     )
 
-    def __init__(self, limits: Limits, stamp: Stamp, standing: int = 0) -> None:
+    def __init__(self, limits: Limits, common_fields: CommonFields, standing: int = 0) -> None:
         """`standing`: facts that hold for every exchange of this connection."""
         self._limits = limits
-        self._stamp = stamp
+        self._common_fields = common_fields
         self.spare: Connection | None = None
         self.begin(standing, 0)
         self.reason: CloseReason | None = None
@@ -190,9 +190,9 @@ class Connection:
         self._buffer = b""
         self._position = 0
         self._held: bytearray | None = None
-        self._deceptive = False  # a clean end would make a broken response look whole
+        self._looks_complete = False  # a clean end would make a broken response look whole
         self.input_ended = False
-        self.crowded = False
+        self.wants_pause = False
         self.pipelined = False
         # The current exchange.
         self._request: Request | None = None
@@ -244,7 +244,7 @@ class Connection:
         if state is EXCHANGE:
             if self.body_complete:
                 self._hold(data)
-            elif not self.body_spoilt:
+            elif not self.body_failed:
                 self._buffer = data
                 self._position = 0
                 self._read_body()
@@ -261,8 +261,8 @@ class Connection:
         if self.state is not EXCHANGE:
             if not self._buffer:
                 self._end_at_eof()
-        elif not (self.body_complete or self.body_spoilt):  # 8: the message is incomplete for good
-            self._spoil(_PEER_EOF, BODY_CUT, 400, "request body cut short")
+        elif not (self.body_complete or self.body_failed):  # 8: the message is incomplete for good
+            self._fail_body(_PEER_EOF, CLIENT_INCOMPLETE, 400, "request body cut short")
 
     def lost(self) -> None:
         """Take the news that the wire is no more."""
@@ -273,7 +273,7 @@ class Connection:
 
     # -- What the worker decides ----------------------------------------------------------------------------------------
 
-    def note(self, facts: int) -> None:
+    def add_facts(self, facts: int) -> None:
         """Take facts that hold from now on, for the current exchange too."""
         self._standing |= facts
         self._facts |= facts
@@ -284,9 +284,9 @@ class Connection:
         if self.state is HEAD and status is not None:
             self._write_error(status, "the request head took too long", self._held or b"")
         if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # it ends sooner than it would have, for a reason
-            if self._standing & TURNED_AWAY:
+            if self._standing & REFUSED:
                 reason = CloseReason.REFUSED
-            elif self._standing & DRAINING:
+            elif self._standing & DRAIN:
                 reason = CloseReason.DRAIN
         self._give_up()
         if self.state is EXCHANGE:
@@ -307,11 +307,11 @@ class Connection:
             busy = self.state is HEAD or self.state is DISCARD
             self._end(_STOPPED, CloseReason.DRAIN_DEADLINE if busy else CloseReason.DRAIN)
 
-    def break_down(self) -> None:
+    def fail_internal(self) -> None:
         """End the connection because something of ours failed: what it may still do cannot be known."""
         if self.state is not CLOSED:
             self.progress = CUT
-            self._deceptive = True
+            self._looks_complete = True
             self._end(_STOPPED, CloseReason.INTERNAL_ERROR)
 
     def half_closed(self) -> None:
@@ -322,14 +322,14 @@ class Connection:
         """Return how to end this connection, which is closing."""
         assert self.state is CLOSING
         assert self.reason is not None
-        return how(self.reason, deceptive=self._deceptive, input_ended=self.input_ended)
+        return close_mode(self.reason, looks_complete=self._looks_complete, input_ended=self.input_ended)
 
     # -- What the application does --------------------------------------------------------------------------------------
 
     def want_content(self) -> None:
         """Take the news that the application asks for content that has not arrived: 100 (Continue) is due now, or never."""
-        if self._facts & EXPECTATION_OPEN and self.progress <= HELD and self.state is EXCHANGE:
-            self._facts &= ~EXPECTATION_OPEN
+        if self._facts & EXPECTATION_UNMET and self.progress <= HELD and self.state is EXCHANGE:
+            self._facts &= ~EXPECTATION_UNMET
             self.output += _CONTINUE
 
     def take_content(self) -> bytes:
@@ -339,7 +339,7 @@ class Connection:
             return b""
         self._content = None
         self._content_size = 0
-        self.crowded = self._is_crowded()
+        self.wants_pause = self._wants_pause()
         return content[0] if len(content) == 1 else b"".join(content)
 
     def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool = False) -> None:
@@ -415,11 +415,11 @@ class Connection:
         if self.state is not EXCHANGE:
             return
         if client_left:
-            self._break_off(_CLOSES, persist(self._facts & _SPOILT) or CloseReason.CLIENT_LEFT, None, "")
+            self._break_off(_CLOSES, persist(self._facts & _BODY_FAILED) or CloseReason.CLIENT_LEFT, None, "")
         elif self.progress <= HELD:
             # 500, and the connection lives if the request is fully read: what follows it is then beyond doubt.
             if not self.body_complete:
-                self._facts |= BODY_UNREAD
+                self._facts |= REQUEST_UNREAD
             content = b"Internal Server Error\n"
             self.progress = OWED
             self.respond(
@@ -427,7 +427,7 @@ class Connection:
             )
             self.send(content, False)
         else:
-            self._facts |= RESPONSE_BROKEN
+            self._facts |= RESPONSE_INCOMPLETE
             self.announced = None  # what was announced was a clean end
             self._cut()
             self._settle()
@@ -462,18 +462,18 @@ class Connection:
             request = self._read(self._buffer, self._position)
             if request is not None:
                 return request
-        self.crowded = False  # what is held now is the beginning of a head, which has bounds of its own
+        self.wants_pause = False  # what is held now is the beginning of a head, which has bounds of its own
         if self.input_ended:
             self._end_at_eof()
         return None
 
     @property
-    def at_rest(self) -> bool:
+    def may_park(self) -> bool:
         """Whether the connection is idle and holds nothing: of its past only `served` matters, and of its facts those for all."""
-        return self.state is IDLE and not self._held and self.unasked
+        return self.state is IDLE and not self._held and self.is_quiet
 
     @property
-    def unasked(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether nothing is owed to the client, and no part of a request is there. A CR, which may begin an empty line, is none."""
         return (
             (self.state is IDLE or self.state is NEW)
@@ -484,9 +484,9 @@ class Connection:
         )
 
     @property
-    def body_spoilt(self) -> bool:
+    def body_failed(self) -> bool:
         """Whether the current request's body can never be complete, and only its response still can."""
-        return self._facts & _SPOILT != 0
+        return self._facts & _BODY_FAILED != 0
 
     @property
     def has_content(self) -> bool:
@@ -512,7 +512,7 @@ class Connection:
             self._held = bytearray(data)
         else:
             self._held += data
-        self.crowded = self._is_crowded()
+        self.wants_pause = self._wants_pause()
 
     def _merge(self) -> None:
         """Put what was held behind what is in the buffer."""
@@ -521,7 +521,7 @@ class Connection:
         self._position = 0
         self._held = None
 
-    def _is_crowded(self) -> bool:
+    def _wants_pause(self) -> bool:
         held = len(self._buffer) - self._position + (len(self._held) if self._held else 0)
         return held + self._content_size > self._limits.buffer
 
@@ -580,7 +580,7 @@ class Connection:
         self.served += 1
         self._facts = request.facts | self._standing
         self.progress = OWED
-        self.crowded = self._buffer != b"" and self._is_crowded()
+        self.wants_pause = self._buffer != b"" and self._wants_pause()
         if request.length:
             return self._begin_body(request)
         return request
@@ -594,7 +594,7 @@ class Connection:
             self._decoder = ChunkedDecoder(self._limits)
         self._read_body()
         if self.input_ended and self.state is EXCHANGE and not self.body_complete:
-            self._spoil(_PEER_EOF, BODY_CUT, 400, "request body cut short")
+            self._fail_body(_PEER_EOF, CLIENT_INCOMPLETE, 400, "request body cut short")
         if self.state is EXCHANGE:
             return request
         self.unserved = request
@@ -606,7 +606,7 @@ class Connection:
         position = self._position
         if not data:
             return
-        self._facts &= ~EXPECTATION_OPEN  # the client has not waited: the question is moot
+        self._facts &= ~EXPECTATION_UNMET  # the client has not waited: the question is moot
         decoder = self._decoder
         content = self._content
         if content is None:
@@ -626,7 +626,7 @@ class Connection:
                 self._content = None  # nothing of a malformed body is handed over any more
                 self._content_size = 0
                 if self.state is EXCHANGE:
-                    self._spoil(_BODY_REJECTED, BODY_MALFORMED, rejected.status, rejected.detail)
+                    self._fail_body(_BODY_REJECTED, BODY_REJECTED, rejected.status, rejected.detail)
                 else:
                     self._end(_BODY_REJECTED, CloseReason.BODY_REJECTED)
                 return
@@ -642,7 +642,7 @@ class Connection:
         if self.state is EXCHANGE:
             self._content = content
             self._content_size += size
-            self.crowded = self._is_crowded()
+            self.wants_pause = self._wants_pause()
         else:
             self._discarded += size
 
@@ -699,28 +699,28 @@ class Connection:
         said = self._said
         facts = self._facts
         if framing == _CLOSE_DELIMITED:
-            facts |= NOT_SELF_DELIMITED
+            facts |= CLOSE_DELIMITED
         if said & SAYS_CLOSE:
-            facts |= RESPONSE_CLOSE
+            facts |= RESPONSE_CLOSE_OPTION
         # An application that goes on sending may yet read the body; but hardly of a request that it has refused.
         if not self.body_complete and (not more or self.status >= 400) and self._is_body_too_much():
-            facts |= BODY_UNREAD
+            facts |= REQUEST_UNREAD
         if self.input_ended and not self._has_unread():
-            facts |= INPUT_ENDED
+            facts |= CLIENT_HALF_CLOSED
         head = self._head
         if framing == _CHUNKED:
             head += _CHUNKED_FIELD
-        stamp = self._stamp
+        common_fields = self._common_fields
         if facts:
             self._facts = facts
             self.announced = persist(facts)
             if self.announced is not None:
                 head += b"Connection: close\r\n"
-            elif facts & CLIENT_KEEP_ALIVE and not request.minor and not stamp.persists:
+            elif facts & CLIENT_KEEP_ALIVE and not request.minor and not common_fields.persists:
                 head += b"Connection: keep-alive\r\n"
-        if stamp.persists and self.announced is None:
-            head += stamp.persists
-        head += _CRLF if said & SAYS_DATE else stamp.date_end  # RFC 9110, 6.6.1
+        if common_fields.persists and self.announced is None:
+            head += common_fields.persists
+        head += _CRLF if said & SAYS_DATE else common_fields.date_end  # RFC 9110, 6.6.1
         if self.output:
             head = self.output + head
         self._head = b""
@@ -745,7 +745,7 @@ class Connection:
         Of a chunked body the length is unknown: a client that is told off is expected to have much more of it, others little.
         """
         if self._left == CHUNKED:
-            return self.status >= 400 or self.crowded
+            return self.status >= 400 or self.wants_pause
         return self._left > self._limits.discard
 
     def _require_no_content(self, content: bytes, length: int) -> None:
@@ -818,7 +818,7 @@ class Connection:
         """Write a response of ours: to the current request, or else to what there is of a head."""
         self.status = status
         to_head = head.startswith(b"HEAD ") if self._request is None else self._request.method == "HEAD"
-        lines, content = error_response(status, detail, self._stamp.date, to_head)
+        lines, content = error_response(status, detail, self._common_fields.date, to_head)
         self.sent = len(content)
         self.output += lines + content
 
@@ -828,13 +828,13 @@ class Connection:
         """End the exchange: persist, discard the rest of the request first, or close."""
         facts = self._facts
         if self.input_ended and not self._has_unread():
-            facts |= INPUT_ENDED
+            facts |= CLIENT_HALF_CLOSED
         if not self.body_complete and self._left > self._limits.discard:
-            facts |= BODY_UNREAD
+            facts |= REQUEST_UNREAD
         # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
         reason = self.announced
-        if reason is None and facts & MUST:
-            reason = persist(facts & MUST)
+        if reason is None and facts & ENDS_UNANNOUNCED:
+            reason = persist(facts & ENDS_UNANNOUNCED)
         if reason is not None:
             self._end(_CLOSES, reason)
         elif self.body_complete:
@@ -848,22 +848,22 @@ class Connection:
         if self._content is not None:
             self._content = None
             self._content_size = 0
-        self.crowded = self.state is IDLE and self.pipelined and self._is_crowded()
+        self.wants_pause = self.state is IDLE and self.pipelined and self._wants_pause()
 
     def _cut(self) -> None:
         """The response will not be completed."""
         if self.progress <= HELD:  # nothing of it was written
             self.status = 0
             self.sent = 0
-        self._deceptive = self._framing == _CLOSE_DELIMITED and self.progress == STARTED
+        self._looks_complete = self._framing == _CLOSE_DELIMITED and self.progress == STARTED
         self.progress = CUT
 
     def _give_up(self) -> None:
         """If the last octets are being flushed, wait for that no longer: what has arrived may look whole."""
         if self.state is CLOSING:
-            self._deceptive = True
+            self._looks_complete = True
 
-    def _spoil(self, happened: Input, fact: int, status: int, detail: str) -> None:
+    def _fail_body(self, happened: Input, fact: int, status: int, detail: str) -> None:
         """The request's body will never be complete, as `fact` says.
 
         A response that has begun may be: a client that sees its head, and that it says close, is to cease sending, to close its side,
@@ -878,7 +878,7 @@ class Connection:
             self._buffer = b""
             self._position = 0
             self._decoder = None
-            self.crowded = False
+            self.wants_pause = False
 
     def _break_off(self, happened: Input, reason: CloseReason, status: int | None, detail: str) -> None:
         """End the exchange unfinished. The client gets an error if nothing was written yet."""
@@ -890,6 +890,6 @@ class Connection:
 
     def _end(self, happened: Input, reason: CloseReason) -> None:
         self.state = step(self.state, happened)
-        self.crowded = False  # what still comes is dropped
+        self.wants_pause = False  # what still comes is dropped
         if self.reason is None:
             self.reason = reason

@@ -12,7 +12,7 @@ from bide.errors import Rejected
 from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members, only, remember
 from bide.http1.limits import Limits
 from bide.message import CHUNKED, Field, Request
-from bide.terms import CLIENT_CLOSE, CLIENT_KEEP_ALIVE, EXPECTATION_OPEN, HTTP_1_0
+from bide.terms import CLIENT_CLOSE_OPTION, CLIENT_KEEP_ALIVE, EXPECTATION_UNMET, HTTP_1_0
 
 # Methods of the registry (RFC 9110, 9.3; RFC 5789) as text, so that it is made once.
 _METHODS: Final[dict[bytes, str]] = {
@@ -95,7 +95,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
                             _remember_host(line, field)
                     elif name == b"connection":
                         if value == b"close" or b"close" in members(value):
-                            facts |= CLIENT_CLOSE
+                            facts |= CLIENT_CLOSE_OPTION
                         else:  # it says nothing to HTTP/1.1 (9.3)
                             remember(line, field)
                     elif name == b"content-length":
@@ -111,7 +111,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
                             if expectation != b"100-continue":
                                 raise Rejected(417, "unknown expectation")
                             if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
-                                facts |= EXPECTATION_OPEN
+                                facts |= EXPECTATION_UNMET
                     else:  # te
                         accepts_trailers = accepts_trailers or b"trailers" in members(value)
         fields.append(field)
@@ -129,7 +129,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
         _require_chunked(coding, minor, bool(length))
         octets = CHUNKED
     if not octets and facts:
-        facts &= ~EXPECTATION_OPEN  # there is nothing to wait with
+        facts &= ~EXPECTATION_UNMET  # there is nothing to wait with
     if known is None and target[0] != _SLASH:  # not origin-form, by far the most common (3.2.1)
         path = _other_form(method, target, path, fields)
     return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers)

@@ -40,7 +40,7 @@ _PHRASES: Final[dict[int, str]] = {
 }  # fmt: skip
 
 #: Status code -> status line with its CRLF.
-# 4: "the server MUST send the space that separates the status code from the reason phrase even when the phrase is absent".
+# 4: "the server ENDS_UNANNOUNCED send the space that separates the status code from the reason phrase even when the phrase is absent".
 STATUS_LINES: Final[dict[int, bytes]] = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(100, 1000)
 }
@@ -86,7 +86,7 @@ _known_lines: Final[dict[tuple[bytes, ...], bytes]] = {}
 
 
 @final
-class Stamp:
+class CommonFields:
     """The Date field line, shared by all connections and kept current by whoever has a clock (RFC 9110, 6.6.1).
 
     date: the line with its CRLF. date_end: the same with the empty line that ends a head.

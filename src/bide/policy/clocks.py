@@ -42,13 +42,13 @@ CLOCKS: Final[dict[State, Clock | None]] = {
 }
 
 
-def running(state: State, body_awaited: bool, output_stuck: bool) -> Clock | None:
+def running(state: State, body_awaited: bool, write_paused: bool) -> Clock | None:
     """Return the clock that runs, or None.
 
     body_awaited: the application waits for request content that has not arrived; only ever true in EXCHANGE.
-    output_stuck: octets written have not been taken by the client's side.
+    write_paused: octets written have not been taken by the client's side.
     """
-    if output_stuck and state is not State.LINGER and state is not State.CLOSED:
+    if write_paused and state is not State.LINGER and state is not State.CLOSED:
         return Clock.SEND
     if body_awaited:
         return Clock.BODY

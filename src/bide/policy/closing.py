@@ -5,14 +5,14 @@ from __future__ import annotations
 from bide.terms import CloseMode, CloseReason
 
 
-def how(reason: CloseReason, *, deceptive: bool, input_ended: bool) -> CloseMode:
+def close_mode(reason: CloseReason, *, looks_complete: bool, input_ended: bool) -> CloseMode:
     """Return the way to end a connection.
 
     reason: why it ends.
-    deceptive: a clean end would make a broken response look whole (it is close-delimited, and incomplete).
+    looks_complete: a clean end would make a broken response look whole (it is close-delimited, and incomplete).
     input_ended: the client's EOF is in.
     """
-    if deceptive or reason is CloseReason.SEND_TIMEOUT:
+    if looks_complete or reason is CloseReason.SEND_TIMEOUT:
         return CloseMode.ABORT  # what is left to flush is not worth flushing, or would mislead
     if input_ended or reason is CloseReason.SHED:
         return CloseMode.RELEASE  # shed: nothing was owed, and the room is needed now

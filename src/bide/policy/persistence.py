@@ -8,50 +8,50 @@ from __future__ import annotations
 from typing import Final
 
 from bide.terms import (
-    BODY_CUT,
-    BODY_MALFORMED,
-    BODY_UNREAD,
-    CLIENT_CLOSE,
+    AGE_LIMIT,
+    BODY_REJECTED,
+    CLIENT_CLOSE_OPTION,
+    CLIENT_HALF_CLOSED,
+    CLIENT_INCOMPLETE,
     CLIENT_KEEP_ALIVE,
-    DRAINING,
-    EXPECTATION_OPEN,
+    CLIENT_POLICY,
+    CLOSE_DELIMITED,
+    DRAIN,
+    EXPECTATION_UNMET,
     HTTP_1_0,
-    INPUT_ENDED,
     KEEP_ALIVE_OFF,
-    LIMIT_REACHED,
-    NOT_SELF_DELIMITED,
-    OLD,
-    PRESSED,
-    RESPONSE_BROKEN,
-    RESPONSE_CLOSE,
-    TURNED_AWAY,
-    UNNEEDED,
+    PRESSURE,
+    REFUSED,
+    REQUEST_LIMIT,
+    REQUEST_UNREAD,
+    RESPONSE_CLOSE_OPTION,
+    RESPONSE_INCOMPLETE,
     CloseReason,
 )
 
 RULES: Final[tuple[tuple[int, CloseReason], ...]] = (
-    (BODY_CUT, CloseReason.CLIENT_INCOMPLETE),  # 8: an incomplete message ends its connection
-    (BODY_MALFORMED, CloseReason.BODY_REJECTED),  # 7.1: and so does one whose end cannot be found
-    (RESPONSE_BROKEN, CloseReason.RESPONSE_INCOMPLETE),  # 8, again
-    (CLIENT_CLOSE, CloseReason.CLIENT_CLOSE_OPTION),  # 9.3 first rule, 9.6
-    (RESPONSE_CLOSE, CloseReason.RESPONSE_CLOSE_OPTION),  # 9.6
-    (NOT_SELF_DELIMITED, CloseReason.CLOSE_DELIMITED),  # 9.3: "all messages need to have a self-defined length"
-    (EXPECTATION_OPEN, CloseReason.EXPECTATION_UNMET),  # RFC 9110 10.1.1
-    (BODY_UNREAD, CloseReason.REQUEST_UNREAD),  # 9.3: "read the entire request body or close"
-    (INPUT_ENDED, CloseReason.CLIENT_HALF_CLOSED),
-    (TURNED_AWAY, CloseReason.REFUSED),
+    (CLIENT_INCOMPLETE, CloseReason.CLIENT_INCOMPLETE),  # 8: an incomplete message ends its connection
+    (BODY_REJECTED, CloseReason.BODY_REJECTED),  # 7.1: and so does one whose end cannot be found
+    (RESPONSE_INCOMPLETE, CloseReason.RESPONSE_INCOMPLETE),  # 8, again
+    (CLIENT_CLOSE_OPTION, CloseReason.CLIENT_CLOSE_OPTION),  # 9.3 first rule, 9.6
+    (RESPONSE_CLOSE_OPTION, CloseReason.RESPONSE_CLOSE_OPTION),  # 9.6
+    (CLOSE_DELIMITED, CloseReason.CLOSE_DELIMITED),  # 9.3: "all messages need to have a self-defined length"
+    (EXPECTATION_UNMET, CloseReason.EXPECTATION_UNMET),  # RFC 9110 10.1.1
+    (REQUEST_UNREAD, CloseReason.REQUEST_UNREAD),  # 9.3: "read the entire request body or close"
+    (CLIENT_HALF_CLOSED, CloseReason.CLIENT_HALF_CLOSED),
+    (REFUSED, CloseReason.REFUSED),
     (KEEP_ALIVE_OFF, CloseReason.KEEP_ALIVE_OFF),
-    (UNNEEDED, CloseReason.CLIENT_POLICY),
-    (DRAINING, CloseReason.DRAIN),
-    (LIMIT_REACHED, CloseReason.REQUEST_LIMIT),
-    (OLD, CloseReason.AGE_LIMIT),
-    (PRESSED, CloseReason.PRESSURE),
+    (CLIENT_POLICY, CloseReason.CLIENT_POLICY),
+    (DRAIN, CloseReason.DRAIN),
+    (REQUEST_LIMIT, CloseReason.REQUEST_LIMIT),
+    (AGE_LIMIT, CloseReason.AGE_LIMIT),
+    (PRESSURE, CloseReason.PRESSURE),
 )
 _AGAINST: Final = sum(fact for fact, _ in RULES)
 
 #: Facts that end a connection even where the response did not announce it. The others are wishes of the server: unannounced,
 #: they wait for the next response, since only an announced close loses nothing (9.5).
-MUST: Final = BODY_CUT | BODY_MALFORMED | RESPONSE_BROKEN | BODY_UNREAD | INPUT_ENDED
+ENDS_UNANNOUNCED: Final = CLIENT_INCOMPLETE | BODY_REJECTED | RESPONSE_INCOMPLETE | REQUEST_UNREAD | CLIENT_HALF_CLOSED
 
 
 def persist(facts: int) -> CloseReason | None:

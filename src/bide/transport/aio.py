@@ -13,7 +13,7 @@ import termios
 from typing import Final, final
 
 from bide.terms import Address
-from bide.transport.outbox import Outbox
+from bide.transport.coalescer import WriteCoalescer
 from bide.wire import Accept, Receiver, Wire
 
 # SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
@@ -35,22 +35,27 @@ _NO_OCTETS: Final = struct.pack("i", 0)
 
 
 @final
-class Entrance:
+class AcceptContext:
     """What the connections of one listening socket have in common.
 
-    accept: who is told of them. outbox: what holds back for a moment what is written to them, if anything does.
+    accept: who is told of them. coalescer: what holds back for a moment what is written to them, if anything does.
     local: the address that they come to; None where each has to be asked.
     vectored: whether `writelines` of the event loop's transports keeps to their high-water mark. That of asyncio does not before
         Python 3.12.9 and 3.13.2 (CVE-2024-12254), and before 3.12 it copies.
     """
 
-    __slots__ = ("accept", "local", "outbox", "vectored")
+    __slots__ = ("accept", "coalescer", "local", "vectored")
 
     def __init__(
-        self, accept: Accept, outbox: Outbox | None = None, local: Address | None = None, *, vectored: bool = False
+        self,
+        accept: Accept,
+        coalescer: WriteCoalescer | None = None,
+        local: Address | None = None,
+        *,
+        vectored: bool = False,
     ) -> None:
         self.accept = accept
-        self.outbox = outbox
+        self.coalescer = coalescer
         self.local = local
         self.vectored = vectored
 
@@ -59,10 +64,10 @@ class Entrance:
 class AioWire(Wire):
     """One accepted connection: an asyncio protocol above, a `bide.wire.Wire` below."""
 
-    __slots__ = ("_entrance", "_fd", "_flushing", "_receiver", "_transport")
+    __slots__ = ("_context", "_fd", "_flushing", "_receiver", "_transport")
 
-    def __init__(self, entrance: Entrance) -> None:
-        self._entrance = entrance
+    def __init__(self, context: AcceptContext) -> None:
+        self._context = context
         self._transport: asyncio.Transport
         self._receiver: Receiver
         self._flushing = False
@@ -76,7 +81,7 @@ class AioWire(Wire):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             self._fd = sock.fileno()
-        self._receiver = self._entrance.accept(self)
+        self._receiver = self._context.accept(self)
 
     def data_received(self, data: bytes) -> None:
         """Octets came."""
@@ -90,7 +95,7 @@ class AioWire(Wire):
     def pause_writing(self) -> None:
         """The write buffer is above its high-water mark."""
         if not self._flushing:
-            self._receiver.output_stuck()
+            self._receiver.write_paused()
 
     def resume_writing(self) -> None:
         """The write buffer is below its low-water mark."""
@@ -98,7 +103,7 @@ class AioWire(Wire):
             self._flushing = False
             self._send_fin(b"")
         else:
-            self._receiver.output_flowing()
+            self._receiver.write_resumed()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is about to be closed: until here, its descriptor is nobody else's."""
@@ -109,9 +114,9 @@ class AioWire(Wire):
 
     def write(self, data: bytes) -> None:
         """Send octets."""
-        outbox = self._entrance.outbox
-        if outbox is not None:
-            outbox.write(self._transport, data)
+        coalescer = self._context.coalescer
+        if coalescer is not None:
+            coalescer.write(self._transport, data)
         elif not self._transport.is_closing():
             self._transport.write(data)
 
@@ -121,7 +126,7 @@ class AioWire(Wire):
         transport = self._transport
         if transport.is_closing():
             return
-        if self._entrance.vectored:
+        if self._context.vectored:
             transport.writelines(pieces)
         else:
             for joined in joined_pieces(pieces, _JOINED):
@@ -167,9 +172,9 @@ class AioWire(Wire):
 
     def _send_held(self) -> None:
         """Send what was written before."""
-        outbox = self._entrance.outbox
-        if outbox is not None:
-            outbox.flush()
+        coalescer = self._context.coalescer
+        if coalescer is not None:
+            coalescer.flush()
 
     def _send_fin(self, last: bytes) -> bytes:
         """Send the last octets and FIN, and report `flushed`; or return what the kernel does not take of them now."""
@@ -241,7 +246,7 @@ class AioWire(Wire):
         except OSError:
             return False
 
-    def broken(self) -> bool:
+    def peer_gone(self) -> bool:
         """Whether the kernel reports an error or that both directions are shut. What has arrived is first to be read: the peer of a Unix
         socket that closes it shuts both.
         """
@@ -277,7 +282,7 @@ class AioWire(Wire):
 
     def local(self) -> Address | None:
         """Our address."""
-        return self._entrance.local or address(self._transport.get_extra_info("sockname"))
+        return self._context.local or address(self._transport.get_extra_info("sockname"))
 
 
 def _borrowed(fd: int) -> socket.SocketType:

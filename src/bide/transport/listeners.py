@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final, cast, final
 
 from bide.terms import Address
-from bide.transport.aio import AioWire, Entrance, address
-from bide.transport.outbox import Outbox
+from bide.transport.aio import AcceptContext, AioWire, address
+from bide.transport.coalescer import WriteCoalescer
 from bide.transport.sockets import ListenError, cannot_listen
 from bide.wire import Accept
 
@@ -77,7 +77,7 @@ class Listener:
     __slots__ = (
         "_accepting",
         "_backlog",
-        "_entrance",
+        "_context",
         "_loop",
         "_ours",
         "_path",
@@ -99,17 +99,17 @@ class Listener:
         room: Callable[[], int],
         *,
         ours: bool,
-        outbox: Outbox | None = None,
+        coalescer: WriteCoalescer | None = None,
     ) -> None:
         """`room`: how many connections may be accepted now. `ours`: nobody else listens on this socket, now or later.
-        `outbox`: see `Entrance`.
+        `coalescer`: see `AcceptContext`.
 
         `url`: where clients connect to.
         """
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        self._entrance = Entrance(accept, outbox, _local(sock), vectored=_accepts_by_itself(loop))
+        self._context = AcceptContext(accept, coalescer, _local(sock), vectored=_accepts_by_itself(loop))
         self._room = room
         self._ours = ours
         self._server: asyncio.AbstractServer | None = None
@@ -260,4 +260,4 @@ class Listener:
 
     def _make(self) -> asyncio.BaseProtocol:
         # Event loops look only at the methods: a protocol need not be derived from theirs.
-        return cast(asyncio.BaseProtocol, AioWire(self._entrance))
+        return cast(asyncio.BaseProtocol, AioWire(self._context))

@@ -1,1 +1,1 @@
-"""Where the protocol core, the transport and the gateways meet."""
+"""Keeps the connections of one process: admits them, sweeps their clocks, drains them."""

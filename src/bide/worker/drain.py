@@ -1,4 +1,4 @@
-"""The way to a stop: announce, delay, queue, idle, cut; then the application. Within `drain_timeout`, or until the worker is hurried."""
+"""The way to a stop: announce, delay, queue, idle, cut; then the application. Within `drain_timeout`, or until the worker is forced."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Final, final
 from bide.config import Config
 from bide.gateway.asgi import AsgiGateway
 from bide.gateway.lifespan import Lifespan
-from bide.terms import DRAINING, State
+from bide.session.context import SessionContext
+from bide.terms import DRAIN, State
 from bide.transport.listeners import Listener
 from bide.worker.settings import JITTER
-from bide.worker.shared import Shared
 
 _log = logging.getLogger("bide")
 
@@ -39,25 +39,25 @@ class Drain:
     def __init__(
         self,
         config: Config,
-        shared: Shared,
+        shared: SessionContext,
         listeners: Sequence[Listener],
         gateway: AsgiGateway,
         lifespan: Lifespan,
-        hurried: asyncio.Event,
+        forced: asyncio.Event,
     ) -> None:
-        """`hurried`: set once nothing is to be waited for any more."""
+        """`forced`: set once nothing is to be waited for any more."""
         self._config = config
         self._shared = shared
         self._listeners = listeners
         self._gateway = gateway
         self._lifespan = lifespan
-        self._hurried = hurried
+        self._forced = forced
         self._deadline = time.monotonic() + config.drain_timeout
 
     async def connections(self) -> None:
         """Let every connection end well that does so in time, and end the others."""
         self._announce()
-        await self._hurried_within(self._config.drain_delay)
+        await self._forced_within(self._config.drain_delay)
         self._shorten_idle()
         await self._finish_listening()
         self._shorten_idle()  # of those who came last, too
@@ -67,13 +67,13 @@ class Drain:
     async def application(self) -> None:
         """End what still runs of the application, and let it clean up."""
         await self._cancel_running()
-        await stop_application(self._lifespan, self._hurried, self._seconds_left)
+        await stop_application(self._lifespan, self._forced, self._seconds_left)
 
     # -- The steps ------------------------------------------------------------------------------------------------------
 
     def _announce(self) -> None:
         """Announce close on every response from now on."""
-        self._shared.standing |= DRAINING
+        self._shared.standing |= DRAIN
         for session in self._shared.register:
             session.announce()
 
@@ -90,7 +90,7 @@ class Drain:
         door = self._shared.door
         door.last_call()
         finishing = asyncio.gather(*(listener.finish() for listener in self._listeners))
-        await _done(finishing, self._hurried, self._seconds_left)
+        await _done(finishing, self._forced, self._seconds_left)
         door.close()
         finishing.cancel()
         await asyncio.gather(finishing, return_exceptions=True)
@@ -100,7 +100,7 @@ class Drain:
     async def _until_empty(self) -> None:
         """Wait until no connection is left and no application runs, or the time is over."""
         while (len(self._shared.register) or self._gateway.running) and self._seconds_left > 0:
-            if await self._hurried_within(min(_LOOK, self._seconds_left)):
+            if await self._forced_within(min(_LOOK, self._seconds_left)):
                 return
 
     async def _cut(self) -> None:
@@ -111,11 +111,11 @@ class Drain:
         for session in left:
             session.stop()
         if unfinished:
-            when = "second signal" if self._hurried.is_set() else "drain timeout"
+            when = "second signal" if self._forced.is_set() else "drain timeout"
             _log.warning("connections cut: %d, which were not done at the %s", unfinished, when)
         if left:
             deadline = time.monotonic() + _LAST_FLUSH
-            while len(register) and time.monotonic() < deadline and not self._hurried.is_set():
+            while len(register) and time.monotonic() < deadline and not self._forced.is_set():
                 await asyncio.sleep(_LOOK)
         for session in register:
             session.stop()
@@ -139,20 +139,20 @@ class Drain:
         """Seconds until the deadline; 0.0 behind it."""
         return max(0.0, self._deadline - time.monotonic())
 
-    async def _hurried_within(self, seconds: float) -> bool:
-        """Wait that long, or until the worker is hurried; return whether it was."""
-        if seconds > 0 and not self._hurried.is_set():
+    async def _forced_within(self, seconds: float) -> bool:
+        """Wait that long, or until the worker is forced; return whether it was."""
+        if seconds > 0 and not self._forced.is_set():
             try:
-                await asyncio.wait_for(self._hurried.wait(), seconds)
+                await asyncio.wait_for(self._forced.wait(), seconds)
             except TimeoutError:
                 return False
-        return self._hurried.is_set()
+        return self._forced.is_set()
 
 
-async def stop_application(lifespan: Lifespan, hurried: asyncio.Event, seconds: float) -> None:
-    """Tell the application to clean up, and wait for that so long, or until the worker is hurried; then a moment more."""
+async def stop_application(lifespan: Lifespan, forced: asyncio.Event, seconds: float) -> None:
+    """Tell the application to clean up, and wait for that so long, or until the worker is forced; then a moment more."""
     cleaning = asyncio.ensure_future(lifespan.shutdown())
-    await _done(cleaning, hurried, seconds)
+    await _done(cleaning, forced, seconds)
     await asyncio.wait((cleaning,), timeout=_LAST_FLUSH)
     if not cleaning.done():
         _log.error("the application was not done cleaning up in its lifespan: it is cancelled")
@@ -160,8 +160,8 @@ async def stop_application(lifespan: Lifespan, hurried: asyncio.Event, seconds: 
         lifespan.cancel()
 
 
-async def _done(work: asyncio.Future[Any], hurried: asyncio.Event, seconds: float) -> None:
-    """Wait until it is done, or that long, or until the worker is hurried."""
-    hurrying = asyncio.ensure_future(hurried.wait())
-    await asyncio.wait((work, hurrying), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    hurrying.cancel()
+async def _done(work: asyncio.Future[Any], forced: asyncio.Event, seconds: float) -> None:
+    """Wait until it is done, or that long, or until the worker is forced."""
+    forcing = asyncio.ensure_future(forced.wait())
+    await asyncio.wait((work, forcing), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    forcing.cancel()

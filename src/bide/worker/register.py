@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from bide.worker.session import Session
+    from bide.session.session import Session
 
 
 @final
@@ -14,16 +14,16 @@ class Register:
     """Every open connection of a worker, in the order of arrival.
 
     stuck: those whose output the client does not take: their progress is looked at in each sweep.
-    unheard: those of which the event loop would not report a reset, since nothing is read from them: paused, or past their EOF
+    unread: those of which the event loop would not report a reset, since nothing is read from them: paused, or past their EOF
     with an answer owed. In each sweep it is looked whether they are still there.
     """
 
-    __slots__ = ("sessions", "stuck", "unheard")
+    __slots__ = ("sessions", "stuck", "unread")
 
     def __init__(self) -> None:
         self.sessions: dict[Session, None] = {}
         self.stuck: set[Session] = set()
-        self.unheard: set[Session] = set()
+        self.unread: set[Session] = set()
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -40,11 +40,11 @@ class Register:
         """Strike out a connection that is no more."""
         del self.sessions[session]
         self.stuck.discard(session)
-        self.unheard.discard(session)
+        self.unread.discard(session)
 
     def sweep(self, now: float, idle_cut: float) -> None:
         """Let every clock that has run out at `now` have its effect; the idle clock runs `idle_cut` seconds shorter."""
-        for session in list(self.unheard):
+        for session in list(self.unread):
             guarded(session, session.watch_peer, now)
         for session in list(self.stuck):
             guarded(session, session.watch_output, now)
@@ -59,4 +59,4 @@ def guarded(session: Session, look: Callable[[float], None], now: float) -> None
     try:
         look(now)
     except Exception:
-        session.break_down()
+        session.fail_internal()

@@ -8,8 +8,8 @@ from typing import Final
 from bide.config import Config
 from bide.http1.limits import Limits
 from bide.policy.clocks import FOREVER
+from bide.session.durations import Durations
 from bide.terms import Clock
-from bide.worker.durations import Durations
 
 # Ages and idle ends are spread, so that connections that began together do not end together (gRPC A9: 10 percent).
 JITTER: Final = 0.1
@@ -69,7 +69,7 @@ def durations(config: Config) -> Durations:
 def is_attentive(config: Config) -> bool:
     """Whether the server may have something of its own to say to a request: to answer it, or to end the connection with it.
 
-    Under pressure it has, too; see `bide.worker.reception` and `durations`.
+    Under pressure it has, too; see `bide.session.reception` and `durations`.
     """
     return bool(
         config.health_path

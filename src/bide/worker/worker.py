@@ -14,23 +14,23 @@ from typing import final
 from bide.config import Config
 from bide.gateway.asgi import EAGER, Application, AsgiGateway
 from bide.gateway.lifespan import Lifespan
-from bide.observe.journal import Journal, JsonJournal, TextJournal
+from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
 from bide.observe.snapshot import Snapshot, snapshot
 from bide.policy.admission import HIGH
-from bide.terms import DRAINING, KEEP_ALIVE_OFF
+from bide.session.context import SessionContext
+from bide.session.reception import Reception
+from bide.session.rules import CloseRules
+from bide.session.session import Session
+from bide.terms import DRAIN, KEEP_ALIVE_OFF
 from bide.transport import sockets
+from bide.transport.coalescer import WriteCoalescer
 from bide.transport.listeners import Listener
-from bide.transport.outbox import Outbox
 from bide.wire import Receiver, Wire
-from bide.worker.door import Door
+from bide.worker.admission import Admission
 from bide.worker.drain import Drain, stop_application
-from bide.worker.gauge import Bounds, Gauge, advertised
-from bide.worker.reception import Reception
+from bide.worker.pressure import Bounds, PressureMonitor, advertised
 from bide.worker.register import Register
-from bide.worker.rules import CloseRules
-from bide.worker.session import Session
 from bide.worker.settings import durations, is_attentive, limits, tick
-from bide.worker.shared import Shared
 
 
 @final
@@ -48,16 +48,16 @@ class Worker:
         self._lifespan = Lifespan(app, config.lifespan)
         self._listeners: list[Listener] = []
         self._started = False
-        self._shared: Shared
+        self._shared: SessionContext
         self._gateway: AsgiGateway
         self._reception = Reception(config.health_path, CloseRules(config.close_for), config.timeout_idle_least)
-        self._journal: Journal | None = None
+        self._access_log: AccessLog | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._tick = tick(config)
-        self._gauge: Gauge
+        self._gauge: PressureMonitor
         self._bounds: Bounds
         self._attentive = is_attentive(config)
-        self._hurried: asyncio.Event
+        self._forced: asyncio.Event
 
     @property
     def urls(self) -> list[str]:
@@ -66,7 +66,7 @@ class Worker:
         return [listener.url for listener in self._listeners]
 
     @property
-    def shared(self) -> Shared:
+    def shared(self) -> SessionContext:
         """What the connections share: counters and register among it."""
         self._require_start()
         return self._shared
@@ -82,13 +82,13 @@ class Worker:
     async def start(self) -> None:
         """Bind, start the application, then accept. Raises ListenError or LifespanError, and then nothing is left open."""
         loop = asyncio.get_running_loop()
-        self._hurried = asyncio.Event()
+        self._forced = asyncio.Event()
         ours = self._sockets is None and self._config.fd is None
         # Where tasks do not start eagerly, answers are made in a pass of their own, one right after the other: to hold them back gains
         # nothing.
-        outbox = Outbox(loop) if EAGER else None
+        coalescer = WriteCoalescer(loop) if EAGER else None
         self._listeners = [
-            Listener(loop, sock, self._config.backlog, self._accept, self._room, ours=ours, outbox=outbox)
+            Listener(loop, sock, self._config.backlog, self._accept, self._room, ours=ours, coalescer=coalescer)
             for sock in self._open()
         ]
         try:
@@ -101,23 +101,23 @@ class Worker:
             self._started = False
             for listener in self._listeners:
                 listener.close()
-            await stop_application(self._lifespan, self._hurried, 0.0)
+            await stop_application(self._lifespan, self._forced, 0.0)
             raise
         self._sweep()
 
     async def stop(self) -> None:
         """Drain, within the configured time, then end what is left, stop the application and return."""
-        drain = Drain(self._config, self._shared, self._listeners, self._gateway, self._lifespan, self._hurried)
+        drain = Drain(self._config, self._shared, self._listeners, self._gateway, self._lifespan, self._forced)
         await drain.connections()
         if self._sweeper is not None:
             self._sweeper.cancel()
         await drain.application()
-        if self._journal is not None:
-            self._journal.flush()
+        if self._access_log is not None:
+            self._access_log.flush()
 
-    def hurry(self) -> None:
+    def force_stop(self) -> None:
         """Stop waiting: whatever is unfinished ends now."""
-        self._hurried.set()
+        self._forced.set()
 
     def _require_start(self) -> None:
         if not self._started:
@@ -136,17 +136,17 @@ class Worker:
         shared = self._shared
         self._sweeper = shared.loop.call_later(self._tick, self._sweep)
         now = time.monotonic()
-        shared.stamp.set(f"Date: {formatdate(usegmt=True)}\r\n".encode())
+        shared.common_fields.set(f"Date: {formatdate(usegmt=True)}\r\n".encode())
         allowance = self._gauge.look(now, self._tick)
         shared.reception.pressed = self._gauge.pressure > HIGH
         shared.attentive = self._attentive or shared.reception.pressed
         if self._config.advertise_keep_alive:
-            shared.stamp.advertise(advertised(allowance))
+            shared.common_fields.advertise(advertised(allowance))
         if self._gauge.descriptor >= self._bounds.descriptors:  # the application may have taken them
             shared.door.make_room(self._gauge.descriptor)
         # Until the next sweep: what is read meanwhile may have waited as long as this one.
         shared.unread_since = now - self._gauge.lag if self._gauge.lag > self._tick else now + self._tick
-        shared.register.sweep(now, 0.0 if shared.standing & DRAINING else self._gauge.idle_timeout - allowance)
+        shared.register.sweep(now, 0.0 if shared.standing & DRAIN else self._gauge.idle_timeout - allowance)
 
     # -- Starting -------------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Worker:
         self._gateway = AsgiGateway(self._app, loop, config.root_path, self._lifespan.state)
         register = Register()
         bounds = self._bounds = Bounds(config)
-        door = Door(
+        door = Admission(
             loop,
             register,
             self._reception.peers,
@@ -176,8 +176,8 @@ class Worker:
             per_peer=config.limit_connections_per_peer,
         )
         door.listeners = self._listeners
-        self._gauge = Gauge(config, bounds, register)
-        self._shared = Shared(
+        self._gauge = PressureMonitor(config, bounds, register)
+        self._shared = SessionContext(
             loop,
             self._gateway,
             limits(config),
@@ -189,8 +189,8 @@ class Worker:
             0 if config.keep_alive else KEEP_ALIVE_OFF,
         )
 
-    def _open_journal(self, loop: asyncio.AbstractEventLoop) -> Journal | None:
+    def _open_journal(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         if self._config.access_log and sys.stdout is not None:
-            kind = JsonJournal if self._config.log_format == "json" else TextJournal
-            self._journal = kind(sys.stdout, loop.call_soon)
-        return self._journal
+            kind = JsonAccessLog if self._config.log_format == "json" else TextAccessLog
+            self._access_log = kind(sys.stdout, loop.call_soon)
+        return self._access_log

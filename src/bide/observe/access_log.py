@@ -43,7 +43,7 @@ def _known_peer(peer: Address | None) -> str:
     return text
 
 
-class Journal(ABC):
+class AccessLog(ABC):
     """Lines are collected and written together, once per pass of the event loop: `schedule` has `flush` called soon."""
 
     __slots__ = ("_lines", "_now", "_schedule", "_stamped", "_stream")
@@ -92,7 +92,7 @@ class Journal(ABC):
 
 
 @final
-class TextJournal(Journal):
+class TextAccessLog(AccessLog):
     """For people."""
 
     __slots__ = ()
@@ -125,7 +125,7 @@ class TextJournal(Journal):
 
 
 @final
-class JsonJournal(Journal):
+class JsonAccessLog(AccessLog):
     """For machines."""
 
     __slots__ = ()

@@ -16,8 +16,8 @@ from typing import Any, Final, Self, final
 
 from bide.config import Config, configured
 from bide.gateway.asgi import Application
-from bide.observe import logs
-from bide.worker.loading import ApplicationError, load, require_asgi
+from bide.observe import log_setup
+from bide.server.loading import ApplicationError, load, require_asgi
 from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")
@@ -70,7 +70,7 @@ class Server:
             try:
                 await asyncio.wait((stopping,))
             except asyncio.CancelledError as cancelling:  # and again, within a scope of anyio's
-                self._worker.hurry()
+                self._worker.force_stop()
                 cancelled = cancelling
         stopping.result()
         if cancelled is not None:
@@ -89,7 +89,7 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     the main one no signal can be heard.
     """
     config = configured(options)
-    logs.configure(config.log_level, config.log_format)
+    log_setup.configure(config.log_level, config.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
     with _handlers_kept():
         try:
@@ -151,7 +151,7 @@ async def serve(config: Config, app: Application) -> None:
 
     def signalled() -> None:
         if stop.is_set():
-            worker.hurry()
+            worker.force_stop()
         stop.set()
 
     loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bide.worker.loading import ApplicationError, load
+from bide.server.loading import ApplicationError, load
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple, final
 
 from bide.message import Request
-from bide.terms import DRAINING, PRESSED, UNNEEDED, Address
-from bide.worker.peers import Peers
-from bide.worker.rules import CloseRules
+from bide.session.peers import Peers
+from bide.session.rules import CloseRules
+from bide.terms import CLIENT_POLICY, DRAIN, PRESSURE, Address
 
 
 class Answer(NamedTuple):
@@ -52,10 +52,10 @@ class Reception:
     def facts(self, peer: Address | None, request: Request) -> int:
         """Return the fact bits that hold for this client."""
         facts = 0
-        if self._rules and self._rules.concerns(peer, request):
-            facts |= UNNEEDED
-        if self.pressed and peer is not None and self.peers.gain_little(peer[0]):
-            facts |= PRESSED
+        if self._rules and self._rules.match(peer, request):
+            facts |= CLIENT_POLICY
+        if self.pressed and peer is not None and self.peers.rarely_reuse(peer[0]):
+            facts |= PRESSURE
         return facts
 
     def answer(self, request: Request, standing: int, refused: bool) -> Answer | None:
@@ -66,5 +66,5 @@ class Reception:
         if refused:
             return self._refusal
         if self._health and request.path == self._health and request.method in _SAFE:
-            return _STOPPING if standing & DRAINING else _HEALTHY
+            return _STOPPING if standing & DRAIN else _HEALTHY
         return None

@@ -21,7 +21,7 @@ _MOST: Final = 32
 
 
 @final
-class Outbox:
+class WriteCoalescer:
     """What is written leaves at once, unless it follows closely on something else. `clock` returns seconds."""
 
     __slots__ = ("_clock", "_held", "_last", "_loop", "_scheduled")

@@ -18,15 +18,15 @@ from bide import Config, exchange as contract
 from bide.errors import DisconnectedError, Misuse
 from bide.exchange import Exchange, Gateway
 from bide.policy.clocks import FOREVER
-from bide.terms import DRAINING, Address, Clock, CloseReason, State
+from bide.session.context import SessionContext
+from bide.session.reception import Reception
+from bide.session.rules import CloseRules
+from bide.session.session import Session
+from bide.terms import DRAIN, Address, Clock, CloseReason, State
 from bide.wire import Wire
-from bide.worker.door import Door
-from bide.worker.reception import Reception
+from bide.worker.admission import Admission
 from bide.worker.register import Register
-from bide.worker.rules import CloseRules
-from bide.worker.session import Session
 from bide.worker.settings import durations, limits
-from bide.worker.shared import Shared
 from tests.support.client import chunked, request
 from tests.support.server import logged
 
@@ -93,7 +93,7 @@ class StubWire(Wire):
     def octets_waiting(self) -> bool:
         return self.waiting
 
-    def broken(self) -> bool:
+    def peer_gone(self) -> bool:
         return self.is_broken
 
     def probe_peer(self) -> None:
@@ -146,16 +146,18 @@ class Stage:
         config = Config(**(clocks | {"timeout_linger_total": 70000.0} | options))
         register = Register()
         reception = Reception(config.health_path, CloseRules(config.close_for), 1.0)
-        door = Door(loop, register, reception.peers, limit=100, descriptors=1000, overflow=0, per_peer=0)
+        door = Admission(loop, register, reception.peers, limit=100, descriptors=1000, overflow=0, per_peer=0)
         self.gateway = StubGateway()
-        self.shared = Shared(loop, self.gateway, limits(config), durations(config), None, reception, door, register, 0)
-        self.shared.stamp.set(b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
+        self.shared = SessionContext(
+            loop, self.gateway, limits(config), durations(config), None, reception, door, register, 0
+        )
+        self.shared.common_fields.set(b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
 
     def connect(self) -> tuple[Session, StubWire]:
         wire = StubWire()
         return Session(self.shared, wire), wire
 
-    def at_rest(self, served: int = 1) -> tuple[Session, StubWire]:
+    def may_park(self, served: int = 1) -> tuple[Session, StubWire]:
         """Return a connection that has served so many requests and is at rest, and its wire, on which nothing has been written yet."""
         session, wire = self.connect()
         for _ in range(served):
@@ -241,7 +243,7 @@ def run_out(session: Session, wire: StubWire) -> None:
         (shed, State.CLOSING, ["half_close", "release"], CloseReason.SHED),
         (lambda session, _: session.stop(), State.CLOSING, ["half_close"], CloseReason.DRAIN),
         (run_out, State.LINGER, ["half_close"], CloseReason.IDLE_TIMEOUT),
-        (lambda session, _: session.break_down(), State.CLOSING, ["abort"], CloseReason.INTERNAL_ERROR),
+        (lambda session, _: session.fail_internal(), State.CLOSING, ["abort"], CloseReason.INTERNAL_ERROR),
         (lambda session, _: None, State.IDLE, [], CloseReason.CLIENT_RESET),
     ],
 )
@@ -249,7 +251,7 @@ def test_roused(
     stage: Stage, rouse: Callable[[Session, StubWire], None], state: State, orders: list[str], reason: CloseReason
 ) -> None:
     """Whatever wakes it: it has served two requests, and ends for one reason."""
-    session, wire = stage.at_rest(served=2)
+    session, wire = stage.may_park(served=2)
     with logged():
         rouse(session, wire)
     assert (session.state, session.requests) == (state, 2)
@@ -262,7 +264,7 @@ def test_roused(
 
 
 def test_request_that_rouses(stage: Stage) -> None:
-    session, wire = stage.at_rest()
+    session, wire = stage.may_park()
     for octet in GET:
         session.octets_received(bytes([octet]))
     assert wire.written.endswith(b"hello\n")
@@ -343,7 +345,7 @@ def test_what_it_stood_for_before(loop: asyncio.AbstractEventLoop, stage: Stage,
     session, _ = stage.connect()
     session.octets_received(before)
     for _ in range(3):  # pipelined requests are answered so many at a time
-        session.output_flowing()
+        session.write_resumed()
     assert session.connection is None, "it is at rest"
     assert stage.shared.spares == 1
 
@@ -363,7 +365,7 @@ def test_what_it_stood_for_before(loop: asyncio.AbstractEventLoop, stage: Stage,
 
 def test_two_that_take_turns(stage: Stage) -> None:
     """One thing stands for both, and each goes on counting its own."""
-    one, other = stage.at_rest()[0], stage.at_rest(served=3)[0]
+    one, other = stage.may_park()[0], stage.may_park(served=3)[0]
     for _ in range(4):
         one.octets_received(GET)
         other.octets_received(GET)
@@ -397,8 +399,8 @@ def test_one_that_ends_is_not_given_back(stage: Stage, octets: bytes) -> None:
 
 def test_facts_for_all(stage: Stage) -> None:
     """One at rest is told of a drain by nobody; it knows of it when it wakes."""
-    session, wire = stage.at_rest()
-    stage.shared.standing |= DRAINING
+    session, wire = stage.may_park()
+    stage.shared.standing |= DRAIN
     session.announce()
     assert session.connection is None
     session.octets_received(GET)
@@ -435,7 +437,7 @@ def test_clock_of_a_head_is_not_renewed(stage: Stage) -> None:
 
 
 def test_clock_of_an_idle_connection(stage: Stage) -> None:
-    session, _ = stage.at_rest()
+    session, _ = stage.may_park()
     assert clock_of(session) == SECONDS[Clock.IDLE]
     before = session.deadline
     session.octets_received(GET)
@@ -515,10 +517,10 @@ def test_clock_of_output_that_is_stuck(stage: Stage) -> None:
     session, wire, exchange = stage.begun()
     exchange.respond(200, [], False)
     wire.held = 1000
-    session.output_stuck()
+    session.write_paused()
     assert clock_of(session) == SECONDS[Clock.SEND]
     assert session in stage.shared.register.stuck
-    session.output_flowing()
+    session.write_resumed()
     assert session.deadline == FOREVER
     assert not stage.shared.register.stuck
 
@@ -612,7 +614,7 @@ def test_octets_that_wait_count_again(stage: Stage, before: bytes) -> None:
 
 
 def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
-    session, wire = stage.at_rest()
+    session, wire = stage.may_park()
     wire.held = 10
     session.deadline_reached(session.deadline)
     assert wire.orders == []
@@ -623,14 +625,14 @@ def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
 
 
 def test_empty_line_that_crosses_the_end_is_no_request(stage: Stage) -> None:
-    session, _ = stage.at_rest()
+    session, _ = stage.may_park()
     session.deadline_reached(session.deadline)
     session.octets_received(b"\r\n")
     assert stage.shared.counters.race_lost == 0
 
 
 def test_request_that_crosses_the_end_is_counted_once(stage: Stage) -> None:
-    session, _ = stage.at_rest()
+    session, _ = stage.may_park()
     session.deadline_reached(session.deadline)
     with logged() as log:
         session.octets_received(GET)
@@ -644,7 +646,7 @@ def test_request_that_crosses_the_end_is_counted_once(stage: Stage) -> None:
 
 @pytest.mark.parametrize("busy", ["waiting", "held"])
 def test_not_shed_unless_the_wire_is_quiet(stage: Stage, busy: str) -> None:
-    session, wire = stage.at_rest()
+    session, wire = stage.may_park()
     setattr(wire, busy, 1)
     assert not session.shed()
     assert wire.orders == []
@@ -656,7 +658,7 @@ def test_not_shed_unless_the_wire_is_quiet(stage: Stage, busy: str) -> None:
 
 def test_who_may_be_shed(stage: Stage) -> None:
     now = monotonic()
-    assert stage.at_rest()[0].may_be_shed(now, 1.0)
+    assert stage.may_park()[0].may_be_shed(now, 1.0)
     new, _ = stage.connect()
     assert not new.may_be_shed(now, 1.0), "its request may be on the way"
     assert new.may_be_shed(now + 2.0, 1.0)
@@ -664,14 +666,14 @@ def test_who_may_be_shed(stage: Stage) -> None:
     new.octets_received(HALF)
     assert not new.may_be_shed(now + 2.0, 1.0)
     stuck, _, exchange = stage.begun()
-    stuck.output_stuck()
+    stuck.write_paused()
     hello(exchange)
     assert not stuck.may_be_shed(now + 2.0, 1.0)
     refused, _ = stage.connect()
     refused.refuse()
     assert not refused.may_be_shed(now + 2.0, 1.0)
     pipelined, _, exchange = stage.begun(GET + GET)
-    pipelined.output_stuck()
+    pipelined.write_paused()
     hello(exchange)
     assert pipelined.state is State.IDLE
     assert not pipelined.may_be_shed(now + 2.0, 1.0)
@@ -680,7 +682,7 @@ def test_who_may_be_shed(stage: Stage) -> None:
 @pytest.mark.parametrize("served", [0, 1])
 @pytest.mark.parametrize("octets", [b"\r", b"\r\n", b"\r\n\r"])
 def test_octets_that_begin_no_request_hold_no_place(stage: Stage, served: int, octets: bytes) -> None:
-    session, wire = stage.at_rest(served) if served else stage.connect()
+    session, wire = stage.may_park(served) if served else stage.connect()
     session.octets_received(octets)
     now = monotonic()
     assert session.may_be_shed(now, 1.0) == bool(served)
@@ -712,11 +714,11 @@ def test_send_that_waits_while_another_completes_the_response(loop: asyncio.Abst
 
     async def wait() -> None:
         exchange.respond(200, [], False)
-        session.output_stuck()
+        session.write_paused()
         waiting = asyncio.ensure_future(exchange.send(b"one", True))
         await asyncio.sleep(0)
         exchange.send(b"two", False)
-        session.output_flowing()
+        session.write_resumed()
         await waiting
 
     loop.run_until_complete(wait())
@@ -737,7 +739,7 @@ def test_client_that_is_gone_unheard(stage: Stage) -> None:
     session, wire, exchange = stage.begun()
     session.eof_received()
     assert wire.orders == ["probe"]
-    assert session in stage.shared.register.unheard
+    assert session in stage.shared.register.unread
     session.watch_peer(monotonic())
     told = [exchange.client_left]
     session.watch_peer(monotonic() + 10.0)
@@ -774,7 +776,7 @@ def test_stopped_within_an_exchange(stage: Stage) -> None:
 
 @pytest.mark.parametrize("octets", [GET, POST, GET * 3])
 def test_failure_of_ours_ends_one_connection(stage: Stage, octets: bytes) -> None:
-    bystander, bystander_wire = stage.at_rest()
+    bystander, bystander_wire = stage.may_park()
     stage.gateway.act = fail
     session, wire = stage.connect()
     with logged() as log:
@@ -794,8 +796,8 @@ def test_failure_of_ours_ends_one_connection(stage: Stage, octets: bytes) -> Non
 
 
 def test_failure_within_a_sweep_ends_one_connection(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, wire = stage.at_rest()
-    other, other_wire = stage.at_rest()
+    session, wire = stage.may_park()
+    other, other_wire = stage.may_park()
 
     def broken() -> int:
         raise RuntimeError("a bug of ours")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from bide.transport.outbox import Outbox
+from bide.transport.coalescer import WriteCoalescer
 
 Pass = Callable[[], None]
 
@@ -48,7 +48,7 @@ class Stage:
     def __init__(self) -> None:
         self.now = 100.0
         self.loop = Loop()
-        self.outbox = Outbox(cast("asyncio.AbstractEventLoop", self.loop), lambda: self.now)
+        self.coalescer = WriteCoalescer(cast("asyncio.AbstractEventLoop", self.loop), lambda: self.now)
         self.written: list[str] = []
         self.transports = {name: Transport(name, self.written) for name in "abc"}
 
@@ -56,7 +56,7 @@ class Stage:
         """Write each, as `a1` to transport a, so many seconds after the one before; return what has left so far."""
         for what in whats:
             self.now += after
-            self.outbox.write(cast("Any", self.transports[what[0]]), what[1:].encode())
+            self.coalescer.write(cast("Any", self.transports[what[0]]), what[1:].encode())
         return self.written
 
 
@@ -109,7 +109,7 @@ def test_not_more_than_so_many_are_held(stage: Stage) -> None:
 
 def test_flush(stage: Stage) -> None:
     stage.write("a1", "b1", "c1")
-    stage.outbox.flush()
+    stage.coalescer.flush()
     assert stage.written == ["a1", "b1", "c1"]
     stage.loop.end_pass()
     assert stage.written == ["a1", "b1", "c1"]

@@ -1,6 +1,6 @@
 """What the ASGI gateway awaits: the application's run, its `receive`, and its `send` where that cannot be done at once.
 
-Coroutines stay interpreted, here and in `bide.worker.waiting`: mypyc's hand exceptions on in a form that Python 3.12 deprecates.
+Coroutines stay interpreted, here and in `bide.session.exchange_coroutines`: mypyc's hand exceptions on in a form that Python 3.12 deprecates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bide.errors import DisconnectedError
 from bide.exchange import Exchange
 
 if TYPE_CHECKING:
-    from bide.gateway.asgi import Application, Cycle, Message, Scope
+    from bide.gateway.asgi import Application, AsgiExchange, Message, Scope
 
 _log = logging.getLogger("bide.error")
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("bide.error")
 _PATIENCE: Final = 5.0
 
 
-async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle]) -> None:
+async def run(app: Application, cycle: AsgiExchange, scope: Scope, running: set[AsgiExchange]) -> None:
     """Run the application. Each run is a task of its own, so context variables stay its own."""
     exchange = cycle.exchange
     try:
@@ -48,7 +48,7 @@ async def run(app: Application, cycle: Cycle, scope: Scope, running: set[Cycle])
         running.discard(cycle)
 
 
-async def receive(cycle: Cycle) -> Message:
+async def receive(cycle: AsgiExchange) -> Message:
     """Return the next `http.request`, or `http.disconnect` once the client has left or the exchange is over."""
     exchange = cycle.exchange
     while not exchange.over:
@@ -69,12 +69,12 @@ async def receive(cycle: Cycle) -> Message:
     return {"type": "http.disconnect"}
 
 
-async def send(cycle: Cycle, message: Message) -> None:
+async def send(cycle: AsgiExchange, message: Message) -> None:
     """Send from where this is awaited."""
     await cycle.send(message)
 
 
-async def flowing(cycle: Cycle, flows: Awaitable[None]) -> None:
+async def flowing(cycle: AsgiExchange, flows: Awaitable[None]) -> None:
     """Wait until the client's side has taken enough for more, or is gone."""
     try:
         await flows
@@ -82,7 +82,7 @@ async def flowing(cycle: Cycle, flows: Awaitable[None]) -> None:
         await in_vain(cycle, error)
 
 
-async def in_vain(cycle: Cycle, error: DisconnectedError) -> None:
+async def in_vain(cycle: AsgiExchange, error: DisconnectedError) -> None:
     """The application sent something to a client that is gone.
 
     If it listens for `http.disconnect`, that is how it ends, and for a while nothing else happens, as 2.3 has it: what it does behind the

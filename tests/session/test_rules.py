@@ -4,8 +4,8 @@ import pytest
 
 from bide.config import ConfigError
 from bide.message import Field, Request
+from bide.session.rules import CloseRules
 from bide.terms import Address
-from bide.worker.rules import CloseRules
 
 PEER = ("192.0.2.7", 4000)
 
@@ -16,12 +16,12 @@ def asked(path: bytes = b"/", agent: bytes | None = None) -> Request:
 
 
 def concerns(rule: str, request: Request, peer: Address | None = PEER) -> bool:
-    return CloseRules([rule]).concerns(peer, request)
+    return CloseRules([rule]).match(peer, request)
 
 
 def test_none() -> None:
     assert not CloseRules([])
-    assert not CloseRules([]).concerns(PEER, asked())
+    assert not CloseRules([]).match(PEER, asked())
 
 
 @pytest.mark.parametrize("rule", ["path:", "path:health", "path: /health"])

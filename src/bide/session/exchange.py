@@ -12,12 +12,12 @@ from bide.exchange import DONE, Exchange
 from bide.http1.connection import Connection
 from bide.message import Request
 from bide.policy.clocks import FOREVER
+from bide.session.exchange_coroutines import changed, flowing
+from bide.session.progress import BodyProgress
 from bide.terms import Clock
-from bide.worker.progress import BodyProgress
-from bide.worker.waiting import changed, flowing
 
 if TYPE_CHECKING:
-    from bide.worker.session import Session
+    from bide.session.session import Session
 
 #: What an application sends within one pass of the event loop, and what it answers to pipelined requests, leaves together, but no
 #: more than so many octets: as many as event loops read at once. To the kernel, 16 writes of 16 KiB cost more than twice as much as one.
@@ -109,7 +109,7 @@ class ServedExchange(Exchange):
 
     def content_came(self, octets: int) -> float:
         """Let the application look, and return the new deadline for the body."""
-        if self.connection.body_spoilt:
+        if self.connection.body_failed:
             self.client_left = True
         self.wake()
         body = self.body

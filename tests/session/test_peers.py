@@ -1,36 +1,36 @@
 """What is remembered of peers."""
 
-from bide.worker.peers import Peers
+from bide.session.peers import Peers
 
 
 def test_unknown() -> None:
-    assert not Peers().gain_little("a")
+    assert not Peers().rarely_reuse("a")
 
 
 def test_one_request_each() -> None:
     peers = Peers()
     for _ in range(3):
         peers.learn("a", 1)
-    assert not peers.gain_little("a"), "three may be chance"
+    assert not peers.rarely_reuse("a"), "three may be chance"
     peers.learn("a", 1)
-    assert peers.gain_little("a")
-    assert not peers.gain_little("b")
+    assert peers.rarely_reuse("a")
+    assert not peers.rarely_reuse("b")
 
 
 def test_reuse() -> None:
     peers = Peers()
     for served in (1, 1, 1, 2):
         peers.learn("a", served)
-    assert not peers.gain_little("a")
+    assert not peers.rarely_reuse("a")
 
 
 def test_habits_change() -> None:
     peers = Peers()
     for _ in range(1000):
         peers.learn("a", 1)
-    assert peers.gain_little("a")
+    assert peers.rarely_reuse("a")
     peers.learn("a", 50)
-    assert not peers.gain_little("a")
+    assert not peers.rarely_reuse("a")
     for _ in range(300):
         peers.learn("a", 1)
-    assert peers.gain_little("a"), "after a long time of single requests again"
+    assert peers.rarely_reuse("a"), "after a long time of single requests again"

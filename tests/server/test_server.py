@@ -18,9 +18,9 @@ import pytest
 import bide
 from bide.config import ConfigError
 from bide.gateway.lifespan import LifespanError
+from bide.server.loading import ApplicationError
+from bide.server.server import loop_factory
 from bide.transport.sockets import ListenError
-from bide.worker.loading import ApplicationError
-from bide.worker.server import loop_factory
 from tests.support.apps import Lifespan, hello
 from tests.support.client import Client
 from tests.support.program import await_socket

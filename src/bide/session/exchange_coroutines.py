@@ -1,4 +1,4 @@
-"""What an exchange awaits: content from the client, and that the client takes what was written. See `bide.gateway.calls`."""
+"""What an exchange awaits: content from the client, and that the client takes what was written. See `bide.gateway.asgi_coroutines`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bide.worker.served import ServedExchange
+    from bide.session.exchange import ServedExchange
 
 
 async def changed(exchange: ServedExchange) -> None:

@@ -1,6 +1,6 @@
 """How octets come along, and by when more must."""
 
-from bide.worker.progress import Progress, SendProgress
+from bide.session.progress import Progress, SendProgress
 
 
 def test_deadline() -> None:

@@ -15,14 +15,14 @@ from typing import Final, final
 from bide.http1.connection import COMPLETE, Connection
 from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW
 from bide.message import Request
-from bide.observe.journal import peer_name
+from bide.observe.access_log import peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, running
-from bide.terms import DRAINING, LIMIT_REACHED, OLD, TURNED_AWAY, Address, Clock, CloseMode, CloseReason, State
-from bide.wire import GONE, Receiver, Wire
-from bide.worker.durations import Durations
-from bide.worker.progress import SendProgress
-from bide.worker.served import GATHERED, ServedExchange
-from bide.worker.shared import Shared
+from bide.session.context import SessionContext
+from bide.session.durations import Durations
+from bide.session.exchange import GATHERED, ServedExchange
+from bide.session.progress import SendProgress
+from bide.terms import AGE_LIMIT, DRAIN, REFUSED, REQUEST_LIMIT, Address, Clock, CloseMode, CloseReason, State
+from bide.wire import CLOSED_WIRE, Receiver, Wire
 
 _log = logging.getLogger("bide.connection")
 
@@ -85,7 +85,7 @@ class Session(Receiver):
         "stuck",
     )
 
-    def __init__(self, shared: Shared, wire: Wire) -> None:
+    def __init__(self, shared: SessionContext, wire: Wire) -> None:
         self._shared = shared
         self._wire = wire
         retirement = shared.durations.retirement()
@@ -144,7 +144,7 @@ class Session(Receiver):
             else:
                 self._took(connection, data)
         except Exception:
-            self.break_down()
+            self.fail_internal()
 
     def _took(self, connection: Connection, data: bytes) -> None:
         """Octets came that did not complete a request's head."""
@@ -156,7 +156,7 @@ class Session(Receiver):
                 self._reprieved = False
         elif connection.state is LINGER:
             self._lingered(connection, data)
-        elif connection.unasked:
+        elif connection.is_quiet:
             self._reprieved = False  # what comes next may be a request
         self.settle()
 
@@ -164,7 +164,7 @@ class Session(Receiver):
         try:
             self._took_eof()
         except Exception:
-            self.break_down()
+            self.fail_internal()
 
     def _took_eof(self) -> None:
         connection = self._roused()
@@ -173,15 +173,15 @@ class Session(Receiver):
             self._wire.release()
         elif connection.state is EXCHANGE:  # it may only have half-closed, and then the answer is owed
             self._wire.probe_peer()
-            self._shared.register.unheard.add(self)
+            self._shared.register.unread.add(self)
             self.watch_peer(monotonic())
         self.settle()
 
-    def output_stuck(self) -> None:
+    def write_paused(self) -> None:
         self.stuck = True
         self.settle()
 
-    def output_flowing(self) -> None:
+    def write_resumed(self) -> None:
         self.stuck = False
         if self._exchange is not None:
             self._exchange.wake()
@@ -210,7 +210,7 @@ class Session(Receiver):
         shared.counters.ended(reason, connection.served)
         shared.reception.peers.learn(self.host, connection.served)
         shared.door.left(self)
-        self._wire = GONE
+        self._wire = CLOSED_WIRE
         if _log.isEnabledFor(logging.DEBUG):
             detail = f" ({connection.detail})" if connection.detail else ""
             _log.debug(
@@ -238,7 +238,7 @@ class Session(Receiver):
                 self._shared.loop.call_soon(self._go_on)
             self.settle()
         except Exception:
-            self.break_down()
+            self.fail_internal()
 
     def gather(self) -> None:
         """The first content of this pass has left; what follows may wait for more until the next."""
@@ -251,7 +251,7 @@ class Session(Receiver):
         try:
             self.settle()
         except Exception:
-            self.break_down()
+            self.fail_internal()
 
     def new_waiter(self) -> asyncio.Future[None]:
         return self._shared.loop.create_future()
@@ -309,7 +309,7 @@ class Session(Receiver):
 
     def watch_peer(self, now: float) -> None:
         """Look whether a client from which nothing is read is still there."""
-        if self._wire.broken():
+        if self._wire.peer_gone():
             self._wire.abort()
         elif self._exchange is not None and self._exchange.connection.input_ended:
             self._exchange.watch_client(now)
@@ -319,7 +319,7 @@ class Session(Receiver):
         self._refused = True
         self.deadline = min(self.deadline, monotonic() + self.durations.by_clock[_LINGER])
         self._shared.attentive = True
-        self._roused().note(TURNED_AWAY)
+        self._roused().add_facts(REFUSED)
 
     def shed(self) -> bool:
         """End an idle connection to make room, unless it has just asked something; return whether it was done.
@@ -339,16 +339,16 @@ class Session(Receiver):
         self._wire.release()
         return True
 
-    def break_down(self) -> None:
+    def fail_internal(self) -> None:
         """Something of ours failed: say so in the log, and end this connection only."""
         _log.exception("%s: bide failed; please report this", peer_name(self.peer))
-        self._roused().break_down()
+        self._roused().fail_internal()
         self._wire.abort()
 
     def announce(self) -> None:
         """The worker is stopping: announce close on every response."""
         if self.connection is not None:  # one at rest will see it when it is roused
-            self.connection.note(DRAINING)
+            self.connection.add_facts(DRAIN)
 
     def drain(self, idle_until: float) -> None:
         """Wait for another request no longer than that."""
@@ -403,7 +403,7 @@ class Session(Receiver):
     def may_be_shed(self, now: float, newcomer: float) -> bool:
         """Whether the connection is at rest, and not new by less than `newcomer` seconds; or lingers for nothing but politeness."""
         connection = self.connection
-        if connection is None or ((self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.unasked):
+        if connection is None or ((self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.is_quiet):
             if self._refused:  # it leaves soon by itself, and is to be told why if it asks
                 return False
             return self.requests > 0 or now - self.idle_since >= newcomer
@@ -427,21 +427,21 @@ class Session(Receiver):
             self._end(connection)
         elif connection.output and connection.state is not CLOSED:
             self._write(connection)
-        if connection.crowded == self.reading:
-            self.reading = not connection.crowded
+        if connection.wants_pause == self.reading:
+            self.reading = not connection.wants_pause
             if self.reading:
                 self._wire.resume_reading()
                 if not connection.input_ended:
-                    self._shared.register.unheard.discard(self)
+                    self._shared.register.unread.discard(self)
             else:
                 self._wire.pause_reading()
-                self._shared.register.unheard.add(self)
+                self._shared.register.unread.add(self)
         clock = CLOCKS[connection.state]
         if self.body_awaited or self.stuck or self._slow:
             clock = running(connection.state, self.body_awaited, self.stuck or self._slow)
         if clock is not self._clock:
             self._start_clock(clock)
-        if clock is _IDLE and connection.at_rest:
+        if clock is _IDLE and connection.may_park:
             self.served = connection.served
             self.connection = None
             self._shared.give_back(connection)
@@ -472,7 +472,7 @@ class Session(Receiver):
                 shared.gateway.start(exchange)
             if not exchange.over:
                 self._serving = False
-                if connection.output or connection.crowded == self.reading or self._slow:
+                if connection.output or connection.wants_pause == self.reading or self._slow:
                     self.settle()
                 return
             turns += 1
@@ -493,11 +493,11 @@ class Session(Receiver):
         connection = exchange.connection
         if self._retires is not None:
             if exchange.begun >= self._retires[0]:
-                connection.note(OLD)
+                connection.add_facts(AGE_LIMIT)
             if connection.served >= self._retires[1]:
-                connection.note(LIMIT_REACHED)
+                connection.add_facts(REQUEST_LIMIT)
         reception = shared.reception
-        connection.note(reception.facts(self.peer, exchange.request))
+        connection.add_facts(reception.facts(self.peer, exchange.request))
         answer = reception.answer(exchange.request, shared.standing, self._refused)
         if answer is None:
             return False
@@ -513,7 +513,7 @@ class Session(Receiver):
             else:
                 self.settle()
         except Exception:
-            self.break_down()
+            self.fail_internal()
 
     def _conclude(self, exchange: ServedExchange) -> None:
         """The exchange is over: the response is complete, or never will be."""
@@ -522,26 +522,26 @@ class Session(Receiver):
         self._clock = None  # the idle clock begins anew
         exchange.over = True
         exchange.wake()
-        if self._shared.journal is not None:
+        if self._shared.access_log is not None:
             self._record(exchange.connection, exchange.request, monotonic() - exchange.begun)
 
     def _record(self, connection: Connection, request: Request | None, seconds: float) -> None:
         """Have a line of the log written of a response, and of the request that it answers, if it is known."""
-        journal = self._shared.journal
-        assert journal is not None
+        access_log = self._shared.access_log
+        assert access_log is not None
         number = connection.served
         method, target, minor = "-", b"-", 1
         if request is None:
             number += 1
         else:
             method, target, minor = request.method, request.target, request.minor
-        journal.record(
+        access_log.record(
             self.peer, method, target, minor, connection.status, connection.sent, seconds, number, connection.reason
         )
 
     def _end(self, connection: Connection) -> None:
         """Give the order to end."""
-        if self._shared.journal is not None and self._mode is None and connection.status:
+        if self._shared.access_log is not None and self._mode is None and connection.status:
             request = connection.unserved
             if request is not None or connection.reason in _NO_REQUEST:
                 self._record(connection, request, 0.0)

@@ -8,13 +8,13 @@ from typing import Final, final
 from bide.exchange import Gateway
 from bide.http1.connection import Connection
 from bide.http1.limits import Limits
-from bide.http1.response import Stamp
+from bide.http1.response import CommonFields
+from bide.observe.access_log import AccessLog
 from bide.observe.counters import Counters
-from bide.observe.journal import Journal
 from bide.policy.clocks import FOREVER
-from bide.worker.door import Door
-from bide.worker.durations import Durations
-from bide.worker.reception import Reception
+from bide.session.durations import Durations
+from bide.session.reception import Reception
+from bide.worker.admission import Admission
 from bide.worker.register import Register
 
 # Kept for the next ones: as many as are likely to be at work in one pass of the event loop.
@@ -22,7 +22,7 @@ _MOST_SPARE: Final = 256
 
 
 @final
-class Shared:
+class SessionContext:
     """See the module.
 
     standing: fact bits that hold for every connection, new ones included.
@@ -32,19 +32,19 @@ class Shared:
     """
 
     __slots__ = (
+        "access_log",
         "attentive",
+        "common_fields",
         "counters",
         "door",
         "durations",
         "gateway",
-        "journal",
         "limits",
         "loop",
         "reception",
         "register",
         "spare",
         "spares",
-        "stamp",
         "standing",
         "unread_since",
     )
@@ -55,9 +55,9 @@ class Shared:
         gateway: Gateway,
         limits: Limits,
         durations: Durations,
-        journal: Journal | None,
+        access_log: AccessLog | None,
         reception: Reception,
-        door: Door,
+        door: Admission,
         register: Register,
         standing: int = 0,
     ) -> None:
@@ -68,12 +68,12 @@ class Shared:
         self.gateway = gateway
         self.limits = limits
         self.durations = durations
-        self.journal = journal
+        self.access_log = access_log
         self.standing = standing
         self.attentive = False
         self.unread_since = FOREVER
         self.counters = Counters()
-        self.stamp = Stamp()
+        self.common_fields = CommonFields()
         self.spare: Connection | None = None
         self.spares = 0
 
@@ -81,7 +81,7 @@ class Shared:
         """Return what stands for a connection that was at rest, after so many requests."""
         connection = self.spare
         if connection is None:
-            connection = Connection(self.limits, self.stamp)
+            connection = Connection(self.limits, self.common_fields)
         else:
             self.spare = connection.spare
             self.spares -= 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bide.observe import logs
+from bide.observe import log_setup
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _restored() -> Iterator[None]:
 
 
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("info", "text")
+    log_setup.configure("info", "text")
     logging.getLogger("bide.error").info("hello %s", "you")
     logging.getLogger("bide").debug("hidden")
     out, err = capsys.readouterr()
@@ -29,7 +29,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("debug", "json")
+    log_setup.configure("debug", "json")
     logging.getLogger("bide.error").debug('a "quoted"\nline')
     try:
         raise ValueError("no")
@@ -47,7 +47,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_again(capsys: pytest.CaptureFixture[str]) -> None:
     """No line twice, and none to the root logger's handlers."""
     for _ in range(3):
-        logs.configure("warning", "text")
+        log_setup.configure("warning", "text")
     root = logging.StreamHandler(sys.stderr)
     logging.getLogger().addHandler(root)
     try:

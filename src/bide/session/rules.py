@@ -47,7 +47,7 @@ class CloseRules:
     def __bool__(self) -> bool:
         return bool(self._agents or self._paths or self._networks)
 
-    def concerns(self, peer: Address | None, request: Request) -> bool:
+    def match(self, peer: Address | None, request: Request) -> bool:
         """Whether a rule says that this client needs no persistence."""
         if self._paths:
             path = request.path.decode("latin-1")

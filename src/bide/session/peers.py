@@ -35,7 +35,7 @@ class Peers:
         if len(self._known) > _MOST:
             self._known.popitem(last=False)
 
-    def gain_little(self, host: str) -> bool:
+    def rarely_reuse(self, host: str) -> bool:
         """Whether connections of `host` hardly carry more than one request each: persistence is wasted on it."""
         connections, requests = self._known.get(host, (0.0, 0.0))
         return connections >= _ENOUGH and requests <= connections * _LITTLE

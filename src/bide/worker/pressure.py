@@ -48,7 +48,7 @@ class Bounds:
 
 
 @final
-class Gauge:
+class PressureMonitor:
     """pressure: see `bide.policy.admission`. allowance: seconds for which idle connections are held at present.
     descriptor: the highest in use, about.
     """

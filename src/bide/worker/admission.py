@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, final
 
 from bide.http1.lifetime import LINGER
 from bide.policy.admission import shed_batch
+from bide.session.peers import Peers
 from bide.transport.listeners import Listener
-from bide.worker.gauge import lowest_descriptor
-from bide.worker.peers import Peers
+from bide.worker.pressure import lowest_descriptor
 from bide.worker.register import Register
 
 if TYPE_CHECKING:
-    from bide.worker.session import Session
+    from bide.session.session import Session
 
 _log = logging.getLogger("bide")
 
@@ -28,7 +28,7 @@ _NEWCOMER: Final = 1.0
 
 
 @final
-class Door:
+class Admission:
     """See the module. `paused`: whether newcomers wait in the kernel's queue."""
 
     def __init__(
@@ -171,7 +171,7 @@ class Door:
         peers = self._peers
 
         def worth(session: Session) -> tuple[bool, bool, float]:
-            return (session.state is not LINGER, not peers.gain_little(session.host), session.idle_since)
+            return (session.state is not LINGER, not peers.rarely_reuse(session.host), session.idle_since)
 
         shed = 0
         for session in heapq.nsmallest(count, idle, key=worth):

@@ -1,0 +1,1 @@
+"""Runs a worker, as a program or within one."""

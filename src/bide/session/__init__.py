@@ -1,0 +1,1 @@
+"""Serves one connection: brings its wire, its protocol and its exchanges together."""
