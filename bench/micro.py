@@ -15,16 +15,17 @@ from bide.http1.connection import Connection
 from bide.http1.head import read_head
 from bide.http1.lifetime import step
 from bide.http1.response import CommonFields, field_lines
+from bide.observe.counters import Counters
 from bide.policy.persistence import persist
+from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
-from bide.session.reception import Reception
-from bide.session.rules import CloseRules
 from bide.session.session import Session
-from bide.terms import CLIENT_KEEP_ALIVE, HTTP_1_0, Address, Input, State
-from bide.wire import Receiver, Wire
+from bide.terms import CLIENT_KEEP_ALIVE, HTTP_1_0, Input, State
+from bide.wire import CLOSED_WIRE, Receiver
 from bide.worker.admission import Admission
+from bide.worker.manager import Manager
 from bide.worker.register import Register
-from bide.worker.settings import durations, limits
+from bide.worker.settings import WorkerSettings
 
 _ROUNDS: Final = 9
 _SECONDS: Final = 0.1  # a round of one part
@@ -47,58 +48,6 @@ def _browser(number: int) -> bytes:
 
 
 _BROWSER: Final = [_browser(number) for number in range(1, 257)]
-
-
-class _NoWire(Wire):
-    """A wire that takes everything and leads nowhere."""
-
-    def __init__(self) -> None:
-        self.written = 0
-
-    def write(self, data: bytes) -> None:
-        self.written += 1
-
-    def write_pieces(self, pieces: list[bytes]) -> None:
-        self.written += 1
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-    def half_close(self, last: bytes) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
-
-    def probe_peer(self) -> None:
-        pass
-
-    def half_close_if_quiet(self) -> bool:
-        return True
-
-    def descriptor(self) -> int:
-        return 3
-
-    def unsent(self) -> int:
-        return 0
-
-    def octets_waiting(self) -> bool:
-        return False
-
-    def peer_gone(self) -> bool:
-        return False
-
-    def peer(self) -> Address | None:
-        return ("127.0.0.1", 1)
-
-    def local(self) -> Address | None:
-        return ("127.0.0.1", 2)
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
@@ -125,16 +74,28 @@ def _time(part: Callable[[int], object]) -> tuple[float, float]:
 
 
 def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]]:
-    config = Config()
-    bounds = limits(config)
-    common_fields = CommonFields(b"Date: Sun, 22 Nov 2026 11:14:12 GMT\r\n")
-    connection = Connection(bounds, common_fields)
+    settings = WorkerSettings(Config())
+    bounds = settings.limits
+    connection = Connection(bounds, CommonFields(b"Date: Sun, 22 Nov 2026 11:14:12 GMT\r\n"))
     heads = [head[:-4] for head in _BROWSER]
     register = Register()
-    reception = Reception("", CloseRules(()), 5.0)
-    door = Admission(loop, register, reception.peers, limit=1000, descriptors=1000, overflow=0, per_peer=0)
-    shared = SessionContext(loop, AsgiGateway(_app, loop), bounds, durations(config), None, reception, door, register)
-    sessions: list[Receiver] = [Session(shared, _NoWire()) for _ in range(64)]
+    clients = ClientFacts(settings.rules)
+    counters = Counters()
+    admission = Admission(loop, register, clients.peers, limit=1000, descriptors=1000, overflow=0, per_peer=0)
+    context = SessionContext(
+        loop,
+        AsgiGateway(_app, loop),
+        Manager(register, admission, counters, clients.peers),
+        limits=bounds,
+        durations=settings.durations,
+        idle=settings.idle_timeout(),
+        draw_limits=settings.draw_limits,
+        clients=clients,
+        counters=counters,
+        access_log=None,
+    )
+    # A wire that takes everything and leads nowhere.
+    sessions: list[Receiver] = [Session(context, CLOSED_WIRE) for _ in range(64)]
 
     def head(count: int) -> None:
         minimal = _MINIMAL[:-4]

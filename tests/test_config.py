@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bide import Config
-from bide.config import ConfigError, about, configured, options
+from bide.config import about, configured, options
+from bide.errors import ConfigError
 
 
 def test_defaults_are_possible() -> None:

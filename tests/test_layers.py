@@ -16,13 +16,14 @@ SRC: Final = Path(__file__).resolve().parent.parent / "src"
 # A row holds for the module and all below it; the longest row that matches counts.
 # A module that no row names has no place yet: give it one here.
 MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
-    # contracts and words
+    # words and contracts
     "bide.terms": (),
     "bide.message": ("bide.terms",),
     "bide.errors": (),
     "bide.exchange": ("bide.terms", "bide.message"),
     "bide.wire": ("bide.terms",),
-    "bide.config": ("bide.terms",),
+    "bide.managed": ("bide.terms", "bide.wire"),
+    "bide.config": ("bide.terms", "bide.errors"),
     # decides; one policy does not know another
     "bide.policy": ("bide.terms",),
     # speaks HTTP, never I/O
@@ -30,78 +31,54 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     # sees the application, never a socket
     "bide.gateway": ("bide.terms", "bide.errors", "bide.message", "bide.exchange", "bide.gateway"),
     # sees the socket, never HTTP
-    "bide.transport": ("bide.terms", "bide.wire", "bide.transport"),
+    "bide.transport": ("bide.terms", "bide.errors", "bide.wire", "bide.transport"),
     # look on
     "bide.observe": ("bide.terms", "bide.observe"),
-    "bide.probe": ("bide.terms", "bide.probe"),
-    # where all of it meets
-    "bide.worker": (
-        "bide.terms",
-        "bide.errors",
-        "bide.message",
-        "bide.exchange",
-        "bide.wire",
-        "bide.config",
-        "bide.policy",
-        "bide.http1",
-        "bide.gateway",
-        "bide.transport",
-        "bide.observe",
-        "bide.session",
-        "bide.worker",
-    ),
+    # one connection; knows no other, and neither worker, gateway nor transport
     "bide.session": (
         "bide.terms",
         "bide.errors",
         "bide.message",
         "bide.exchange",
         "bide.wire",
-        "bide.config",
+        "bide.managed",
         "bide.policy",
         "bide.http1",
+        "bide.observe",
+        "bide.session",
+    ),
+    # one process's connections
+    "bide.worker": (
+        "bide.terms",
+        "bide.errors",
+        "bide.exchange",
+        "bide.wire",
+        "bide.managed",
+        "bide.config",
+        "bide.policy",
+        "bide.http1.lifetime",
+        "bide.http1.limits",
         "bide.gateway",
         "bide.transport",
         "bide.observe",
         "bide.session",
         "bide.worker",
     ),
+    # what a program runs
     "bide.server": (
         "bide.terms",
         "bide.errors",
-        "bide.message",
-        "bide.exchange",
-        "bide.wire",
         "bide.config",
-        "bide.policy",
-        "bide.http1",
         "bide.gateway",
-        "bide.transport",
         "bide.observe",
-        "bide.worker",
+        "bide.worker.settings",
+        "bide.worker.worker",
         "bide.server",
-    ),
-    "bide.supervisor": (
-        "bide.terms",
-        "bide.config",
-        "bide.observe",
-        "bide.transport.sockets",
-        "bide.worker",
-        "bide.supervisor",
     ),
     # the way in
     "bide.cli": ("bide",),
     "bide.__main__": ("bide.cli",),
-    "bide.__init__": (
-        "bide.terms",
-        "bide.message",
-        "bide.exchange",
-        "bide.config",
-        "bide.gateway.lifespan",
-        "bide.transport.sockets",
-        "bide.worker",
-        "bide.server",
-        "bide.supervisor",
-    ),
+    "bide.__init__": ("bide.config", "bide.errors", "bide.server"),
 }
 
 # The heart computes: of the world outside it knows these, and nothing else.
@@ -198,9 +175,9 @@ SAMPLE: Final = frozenset(
         ("bide.gateway.asgi", "import asyncio"),
         ("bide.__init__", "from bide.config import Config"),
         ("bide.__init__", "from .config import Config"),
-        ("bide.cli", "from bide.probe.dial import dial"),
+        ("bide.cli", "from bide.server.loading import load"),
         ("bide.__main__", "from bide.cli import main"),
-        ("bide.supervisor", "from bide.transport.sockets import tcp"),
+        ("bide.server.server", "from bide.worker.worker import Worker"),
     ],
 )
 def test_allowed(module: str, source: str) -> None:
@@ -226,7 +203,6 @@ def test_allowed(module: str, source: str) -> None:
         ("bide.transport.aio", "from bide.http1.head import Head", "bide.http1.head"),
         ("bide.observe.live", "from bide.worker import register", "bide.worker"),
         ("bide.session.session", "from bide.cli import main", "bide.cli"),
-        ("bide.supervisor", "from bide.transport.aio import Wire", "bide.transport.aio"),
         ("bide.termsandmore", "", "no row"),
         ("bide.newcomer", "", "no row"),
     ],

@@ -68,3 +68,19 @@ def test_found(source: str) -> None:
 )
 def test_not_found(source: str) -> None:
     assert list(ends_of_sockets(source)) == []
+
+
+def reads_of_config(source: str) -> Iterator[str]:
+    """Each attribute that is read of something called config."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and receiver(node.value).strip("_") == "config":
+            yield f"line {node.lineno}: config.{node.attr}"
+
+
+def test_configuration_is_read_in_one_place() -> None:
+    readers = {
+        path.relative_to(SRC).as_posix()
+        for path in (SRC / "bide").rglob("*.py")
+        if list(reads_of_config(path.read_text(encoding="utf-8")))
+    }
+    assert readers == {"bide/worker/settings.py"}

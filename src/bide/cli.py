@@ -15,12 +15,10 @@ from typing import IO, Any, Final
 
 import click
 
-from bide.config import ConfigError, about, kind_of, nearest, options
-from bide.gateway.lifespan import LifespanError
+from bide.config import about, kind_of, nearest, options
+from bide.errors import ConfigError, StartError
 from bide.http1 import connection
-from bide.server.loading import ApplicationError
 from bide.server.server import LEAVE, SIGNALS, leave_within, run
-from bide.transport.sockets import ListenError
 
 # Flags of uvicorn's and gunicorn's that there are not: those that may come, those that something else stands for, and the others.
 _NOT_YET: Final = (
@@ -246,7 +244,7 @@ def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
     _name_unknown_variables()
     try:
         run(app, **values)
-    except (ConfigError, ApplicationError, LifespanError, ListenError) as error:
+    except StartError as error:
         click.echo(f"bide: {_spoken(error)}", err=True)
         failure = error
     for number in SIGNALS:  # one more has nothing left to stop

@@ -12,6 +12,8 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
+from bide.errors import ConfigError
+
 T = TypeVar("T")
 
 SERVING: Final = "Serving"
@@ -297,12 +299,6 @@ class Config:
             raise ConfigError(f"{name} is {value:g}, but at least {known.least:g} is needed{remedy}")
         if known.most is not None and value > known.most:
             raise ConfigError(f"{name} is {value}, but at most {known.most:g} is possible")
-
-
-class ConfigError(ValueError):
-    """Options that cannot be. Names them as Python does; `bide.cli` puts in the command line's names. Values stand in quotes, if
-    they are text.
-    """
 
 
 def configured(given: dict[str, Any]) -> Config:

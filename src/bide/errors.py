@@ -1,4 +1,4 @@
-"""Who was wrong: the client (`Rejected`), the application (`Misuse`), or nobody: the client is gone (`DisconnectedError`)."""
+"""Every error that bide raises: those of a start, of which a program hears, and those of an exchange, of which an application does."""
 
 from __future__ import annotations
 
@@ -27,3 +27,30 @@ class Misuse(RuntimeError):
 @final
 class DisconnectedError(OSError):
     """The client is gone, or its connection was ended: nothing sent now can reach it."""
+
+
+class StartError(Exception):
+    """The server cannot start; the message says what to do."""
+
+
+@final
+class ConfigError(StartError, ValueError):
+    """Invalid option values.
+
+    Options are named as Python has them; `bide.cli` puts in the command line's names. Values that are text stand in quotes.
+    """
+
+
+@final
+class ApplicationError(StartError):
+    """The application cannot be found, imported or called."""
+
+
+@final
+class ListenError(StartError):
+    """A socket cannot be listened on."""
+
+
+@final
+class LifespanError(StartError):
+    """The application could not start: it said so, or failed."""

@@ -68,6 +68,11 @@ class Exchange(ABC):
 
     @property
     @abstractmethod
+    def is_refused(self) -> bool:
+        """Whether there is no room for the client's connection: the server itself answers 503 (RFC 9110, 15.6.4)."""
+
+    @property
+    @abstractmethod
     def body_complete(self) -> bool:
         """Whether the whole request body has arrived."""
 
@@ -113,3 +118,16 @@ class Gateway(ABC):
     @abstractmethod
     def start(self, exchange: Exchange) -> None:
         """Begin to serve `exchange`. Returns soon; never raises."""
+
+    @property
+    @abstractmethod
+    def running(self) -> int:
+        """Exchanges whose application has not ended, complete or not."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Cancel the applications that run; `running` tells how many have not ended yet."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Take the news that the server is stopping; exchanges begun are completed, and others may come."""

@@ -771,7 +771,7 @@ def test_at_rest(octets: bytes, rests: bool) -> None:
     connection.receive(octets)
     assert connection.may_park == rests
     if rests:
-        connection.begin(DRAIN, 7)
+        connection.reset(DRAIN, 7)
         begun(GET, connection)
         assert connection.served == 8
         answer(connection)
@@ -780,7 +780,7 @@ def test_at_rest(octets: bytes, rests: bool) -> None:
 
 def test_who_begins_for_one_that_served_nothing_is_new() -> None:
     connection = idle()
-    connection.begin(0, 0)
+    connection.reset(0, 0)
     assert at(connection) is State.NEW
     connection.receive_eof()
     assert connection.reason is CloseReason.CLIENT_EOF_UNUSED

@@ -103,7 +103,7 @@ def test_memory_of_peers_is_bounded(serve: Serve) -> None:
         client.get()
 
     def learn() -> int:
-        peers = server.server.worker.shared.reception.peers
+        peers = server.server.worker.context.clients.peers
         for number in range(10_000):
             peers.learn(f"10.0.{number >> 8}.{number & 255}", 1)
         return len(peers._known)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from bide.session.session import Session
 from bide.transport.aio import AioWire
 from tests.support.apps import Message, Receive, Send, answer, hello, read_body
 from tests.support.client import Client, request
@@ -62,7 +63,8 @@ def held(server: Served) -> int:
     """Return how many octets the server holds for its one client: in the transport, in the core, not in the kernel."""
 
     def count() -> int:
-        (session,) = server.server.worker.shared.register
+        (session,) = server.server.worker.register
+        assert isinstance(session, Session)
         connection = session.connection
         assert isinstance(session._wire, AioWire)
         assert connection is not None

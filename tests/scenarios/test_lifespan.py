@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from bide.gateway.lifespan import LifespanError
+from bide.errors import LifespanError
 from bide.terms import DRAIN
 from tests.support.apps import Lifespan, Message, Receive, Send, hello
 from tests.support.program import Launch, serving
@@ -164,7 +164,7 @@ def test_a_moment_to_clean_up(serve: Serve) -> None:
         client.ask()
         server.until(lambda: worker.snapshot()["states"]["exchange"])
         server.drain()
-        server.until(lambda: worker.shared.standing & DRAIN)
+        server.until(lambda: worker.context.facts & DRAIN)
         server.call(worker.force_stop)
         server.stop()
     assert events == ["clean"]

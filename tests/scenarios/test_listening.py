@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bide.transport.sockets import ListenError
+from bide.errors import ListenError
 from tests.support.apps import Message, Receive, Send, answer, hello
 from tests.support.client import Client
 from tests.support.program import Launch, Program, serving

@@ -10,6 +10,7 @@
 import contextlib
 import time
 
+from bide.session.session import Session
 from tests.support.apps import Message, Receive, Send, answer, slow
 from tests.support.client import request
 from tests.support.server import Serve
@@ -64,7 +65,13 @@ def test_those_that_linger_make_room_first(serve: Serve) -> None:
             assert done.get("/", "Connection: close").says_close
             assert done.ending().how == "fin"
         # An answer is safe once the client's kernel has acknowledged it, which may wait for 40 ms (RFC 1122, 4.2.3.2).
-        server.until(lambda: not any(session._wire.unsent() for session in server.server.worker.shared.register))
+        server.until(
+            lambda: (
+                not any(
+                    session._wire.unsent() for session in server.server.worker.register if isinstance(session, Session)
+                )
+            )
+        )
         began = time.monotonic()
         newcomers = [stack.enter_context(server.client()) for _ in range(4)]
         for client in newcomers:

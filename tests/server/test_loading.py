@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bide.server.loading import ApplicationError, load
+from bide.errors import ApplicationError
+from bide.server.loading import load
 
 
 @pytest.fixture

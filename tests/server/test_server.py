@@ -16,11 +16,8 @@ import anyio
 import pytest
 
 import bide
-from bide.config import ConfigError
-from bide.gateway.lifespan import LifespanError
-from bide.server.loading import ApplicationError
+from bide.errors import ApplicationError, ConfigError, LifespanError, ListenError
 from bide.server.server import loop_factory
-from bide.transport.sockets import ListenError
 from tests.support.apps import Lifespan, hello
 from tests.support.client import Client
 from tests.support.program import await_socket

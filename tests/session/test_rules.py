@@ -2,7 +2,7 @@
 
 import pytest
 
-from bide.config import ConfigError
+from bide.errors import ConfigError
 from bide.message import Field, Request
 from bide.session.rules import CloseRules
 from bide.terms import Address

@@ -9,7 +9,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from time import monotonic
 from typing import Any, Final
 
 import pytest
@@ -17,16 +16,16 @@ import pytest
 from bide import Config, exchange as contract
 from bide.errors import DisconnectedError, Misuse
 from bide.exchange import Exchange, Gateway
+from bide.managed import ConnectionManager, ManagedConnection
+from bide.observe.counters import Counters
 from bide.policy.clocks import FOREVER
+from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
-from bide.session.reception import Reception
 from bide.session.rules import CloseRules
 from bide.session.session import Session
 from bide.terms import DRAIN, Address, Clock, CloseReason, State
 from bide.wire import Wire
-from bide.worker.admission import Admission
-from bide.worker.register import Register
-from bide.worker.settings import durations, limits
+from bide.worker.settings import WorkerSettings
 from tests.support.client import chunked, request
 from tests.support.server import logged
 
@@ -47,6 +46,7 @@ SECONDS: Final = {
     Clock.DISCARD: 6000.0,
     Clock.LINGER: 7000.0,
 }
+LINGER_TOTAL: Final = 70000.0
 
 
 class StubWire(Wire):
@@ -137,25 +137,79 @@ class StubGateway(Gateway):
         self.exchanges.append(exchange)
         self.act(exchange)
 
+    @property
+    def running(self) -> int:
+        return 0
+
+    def cancel(self) -> None:
+        pass
+
+    def drain(self) -> None:
+        pass
+
+
+class StubManager(ConnectionManager):
+    """Keeps what it is told. ends: the reasons given. requests: those that closed connections have served."""
+
+    def __init__(self) -> None:
+        self.stalled: set[ManagedConnection] = set()
+        self.unread: set[ManagedConnection] = set()
+        self.ends: list[CloseReason] = []
+        self.requests = 0
+
+    def output_stalled(self, connection: ManagedConnection) -> None:
+        self.stalled.add(connection)
+
+    def output_resumed(self, connection: ManagedConnection) -> None:
+        self.stalled.remove(connection)
+
+    def reading_stopped(self, connection: ManagedConnection) -> None:
+        self.unread.add(connection)
+
+    def reading_resumed(self, connection: ManagedConnection) -> None:
+        self.unread.remove(connection)
+
+    def closed(self, connection: ManagedConnection, reason: CloseReason, served: int) -> None:
+        self.ends.append(reason)
+        self.requests += served
+
 
 class Stage:
-    """A worker without a loop that runs: a test says what happens. `ends`: the reasons given."""
+    """A worker without a loop that runs: a test says what happens, and when. now: the loop time, in seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         clocks = {f"timeout_{clock.value}": seconds for clock, seconds in SECONDS.items()}
-        config = Config(**(clocks | {"timeout_linger_total": 70000.0} | options))
-        register = Register()
-        reception = Reception(config.health_path, CloseRules(config.close_for), 1.0)
-        door = Admission(loop, register, reception.peers, limit=100, descriptors=1000, overflow=0, per_peer=0)
+        settings = WorkerSettings(Config(**(clocks | {"timeout_linger_total": LINGER_TOTAL} | options)))
+        self.now = 1_000_000.0
         self.gateway = StubGateway()
-        self.shared = SessionContext(
-            loop, self.gateway, limits(config), durations(config), None, reception, door, register, 0
+        self.manager = StubManager()
+        self.context = SessionContext(
+            loop,
+            self.gateway,
+            self.manager,
+            limits=settings.limits,
+            durations=settings.durations,
+            idle=settings.idle_timeout(),
+            draw_limits=settings.draw_limits,
+            clients=ClientFacts(CloseRules(())),
+            counters=Counters(),
+            access_log=None,
+            clock=lambda: self.now,
         )
-        self.shared.common_fields.set(b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
+        self.context.common_fields.set(b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
+
+    def seconds_left(self, session: Session) -> float:
+        """Return how far away the deadline is."""
+        return session.deadline - self.now
+
+    def run_out(self, session: Session) -> None:
+        """Let the running clock expire."""
+        self.now = session.deadline
+        session.deadline_reached(self.now)
 
     def connect(self) -> tuple[Session, StubWire]:
         wire = StubWire()
-        return Session(self.shared, wire), wire
+        return Session(self.context, wire), wire
 
     def may_park(self, served: int = 1) -> tuple[Session, StubWire]:
         """Return a connection that has served so many requests and is at rest, and its wire, on which nothing has been written yet."""
@@ -176,7 +230,7 @@ class Stage:
 
     @property
     def ends(self) -> list[CloseReason]:
-        return [reason for reason, count in self.shared.counters.closed.items() for _ in range(count)]
+        return self.manager.ends
 
 
 @pytest.fixture
@@ -189,11 +243,6 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture
 def stage(loop: asyncio.AbstractEventLoop) -> Stage:
     return Stage(loop)
-
-
-def clock_of(session: Session) -> float:
-    """How long the deadline was away, when it was set a moment ago."""
-    return round(session.deadline - monotonic(), -1) if session.deadline != FOREVER else FOREVER
 
 
 # -- At rest ----------------------------------------------------------------------------------------------------------------
@@ -209,8 +258,7 @@ def test_at_rest_after_an_exchange(stage: Stage) -> None:
         assert wire.written.endswith(b"\r\n\r\nhello\n")
         assert session.connection is None
         assert (session.state, session.served, session.requests) == (State.IDLE, count, count)
-        assert session.is_idle
-        assert stage.shared.spares == 1
+        assert stage.context.pool.free == 1
     assert wire.orders == []
 
 
@@ -259,8 +307,7 @@ def test_roused(
     session.lost()
     assert session.state is State.CLOSED
     assert stage.ends == [reason]
-    assert stage.shared.counters.requests == 2
-    assert len(stage.shared.register) == 0
+    assert stage.manager.requests == 2
 
 
 def test_request_that_rouses(stage: Stage) -> None:
@@ -314,7 +361,7 @@ def draining(exchange: Exchange) -> None:
     """The worker is told to stop when the head has left: close is not announced any more."""
     exchange.respond(200, [(b"content-length", b"6")], False)
     exchange.send(b"hel", True)
-    exchange.session.announce()  # type: ignore[attr-defined]
+    exchange.carrier.announce_drain()  # type: ignore[attr-defined]
     exchange.send(b"lo\n", False)
 
 
@@ -347,7 +394,7 @@ def test_what_it_stood_for_before(loop: asyncio.AbstractEventLoop, stage: Stage,
     for _ in range(3):  # pipelined requests are answered so many at a time
         session.write_resumed()
     assert session.connection is None, "it is at rest"
-    assert stage.shared.spares == 1
+    assert stage.context.pool.free == 1
 
     fresh = Stage(loop)
     stage.gateway.act = fresh.gateway.act = echo
@@ -370,7 +417,7 @@ def test_two_that_take_turns(stage: Stage) -> None:
         one.octets_received(GET)
         other.octets_received(GET)
     assert (one.served, other.served) == (5, 7)
-    assert stage.shared.spares == 1
+    assert stage.context.pool.free == 1
 
 
 def test_two_at_once(stage: Stage) -> None:
@@ -382,7 +429,7 @@ def test_two_at_once(stage: Stage) -> None:
     hello(one_exchange)
     assert one.connection is None
     assert one_wire.written == other_wire.written
-    assert stage.shared.spares == 2
+    assert stage.context.pool.free == 2
 
 
 @pytest.mark.parametrize("octets", [request("/", "Connection: close"), request("/", version="1.0"), b"rubbish\r\n\r\n"])
@@ -394,14 +441,14 @@ def test_one_that_ends_is_not_given_back(stage: Stage, octets: bytes) -> None:
     session.octets_received(GET)
     assert wire.written.count(b"HTTP/1.1") == 1
     session.lost()
-    assert stage.shared.spare is None
+    assert stage.context.pool.free == 0
 
 
 def test_facts_for_all(stage: Stage) -> None:
     """One at rest is told of a drain by nobody; it knows of it when it wakes."""
     session, wire = stage.may_park()
-    stage.shared.standing |= DRAIN
-    session.announce()
+    stage.context.add_facts(DRAIN)
+    session.announce_drain()
     assert session.connection is None
     session.octets_received(GET)
     assert b"\r\nConnection: close\r\n" in wire.written
@@ -413,16 +460,22 @@ def test_facts_for_all(stage: Stage) -> None:
 
 
 def test_clock_of_a_new_connection(stage: Stage) -> None:
-    assert clock_of(stage.connect()[0]) == SECONDS[Clock.FIRST_OCTET]
+    assert stage.seconds_left(stage.connect()[0]) == SECONDS[Clock.FIRST_OCTET]
+
+
+def refusal(exchange: Exchange) -> None:
+    assert exchange.is_refused
+    hello(exchange)
 
 
 def test_clock_of_one_that_is_refused(stage: Stage) -> None:
-    stage.shared.durations.by_clock[Clock.LINGER] = 20.0
+    stage.context.durations.by_clock[Clock.LINGER] = 20.0
     session, wire = stage.connect()
     session.refuse()
-    assert clock_of(session) == 20.0
+    assert stage.seconds_left(session) == 20.0
+    stage.gateway.act = refusal
     session.octets_received(GET)
-    assert wire.written.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nConnection: close\r\n" in wire.written
     session.lost()
     assert stage.ends == [CloseReason.REFUSED]
 
@@ -430,7 +483,7 @@ def test_clock_of_one_that_is_refused(stage: Stage) -> None:
 def test_clock_of_a_head_is_not_renewed(stage: Stage) -> None:
     session, _ = stage.connect()
     session.octets_received(HALF)
-    assert clock_of(session) == SECONDS[Clock.HEAD]
+    assert stage.seconds_left(session) == SECONDS[Clock.HEAD]
     before = session.deadline
     session.octets_received(b" a")
     assert session.deadline == before
@@ -438,17 +491,18 @@ def test_clock_of_a_head_is_not_renewed(stage: Stage) -> None:
 
 def test_clock_of_an_idle_connection(stage: Stage) -> None:
     session, _ = stage.may_park()
-    assert clock_of(session) == SECONDS[Clock.IDLE]
+    assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
     before = session.deadline
+    stage.now += 1.0
     session.octets_received(GET)
-    assert session.deadline > before, "it begins anew"
+    assert session.deadline == before + 1.0, "it begins anew"
 
 
 def test_no_clock_while_the_application_thinks(stage: Stage) -> None:
     session, _, exchange = stage.begun()
     assert session.deadline == FOREVER
     hello(exchange)
-    assert clock_of(session) == SECONDS[Clock.IDLE]
+    assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
 
 
 def test_clock_of_a_body_that_is_awaited(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
@@ -458,7 +512,7 @@ def test_clock_of_a_body_that_is_awaited(loop: asyncio.AbstractEventLoop, stage:
     async def wait() -> None:
         waiting = asyncio.ensure_future(exchange.changed())
         await asyncio.sleep(0)
-        assert clock_of(session) == SECONDS[Clock.BODY]
+        assert stage.seconds_left(session) == SECONDS[Clock.BODY]
         session.octets_received(b"bo")
         await waiting
         assert session.deadline == FOREVER
@@ -490,13 +544,14 @@ def test_body_that_was_read_late(loop: asyncio.AbstractEventLoop, blocked: bool)
     """The rate is judged by when the octets may have come, not by when a loop that was blocked has read them."""
     stage = Stage(loop, rate_grace=0.0, body_rate=1e9)
     session, _, exchange = stage.begun(POST[:-4])
-    before = monotonic()
+    before = stage.now
 
     async def wait() -> None:
         waiting = asyncio.ensure_future(exchange.changed())
         await asyncio.sleep(0)
+        stage.now += 1.0
         if blocked:
-            stage.shared.unread_since = before
+            stage.context.loop_looked_at(before)
         session.octets_received(b"b")
         assert (session.deadline > before + SECONDS[Clock.BODY] / 2) == blocked
         await waiting
@@ -508,7 +563,7 @@ def test_clock_of_a_body_that_is_discarded(stage: Stage) -> None:
     session, _ = stage.connect()
     session.octets_received(POST[:-4])
     assert session.state is State.DISCARD
-    assert clock_of(session) == SECONDS[Clock.DISCARD]
+    assert stage.seconds_left(session) == SECONDS[Clock.DISCARD]
     session.octets_received(b"body")
     assert session.connection is None
 
@@ -518,20 +573,20 @@ def test_clock_of_output_that_is_stuck(stage: Stage) -> None:
     exchange.respond(200, [], False)
     wire.held = 1000
     session.write_paused()
-    assert clock_of(session) == SECONDS[Clock.SEND]
-    assert session in stage.shared.register.stuck
+    assert stage.seconds_left(session) == SECONDS[Clock.SEND]
+    assert session in stage.manager.stalled
     session.write_resumed()
     assert session.deadline == FOREVER
-    assert not stage.shared.register.stuck
+    assert not stage.manager.stalled
 
 
 def test_clocks_of_the_end(stage: Stage) -> None:
     session, wire = stage.connect()
     session.octets_received(request("/", "Connection: close"))
-    assert (session.state, clock_of(session)) == (State.CLOSING, SECONDS[Clock.SEND])
+    assert (session.state, stage.seconds_left(session)) == (State.CLOSING, SECONDS[Clock.SEND])
     session.flushed()
-    assert (session.state, clock_of(session)) == (State.LINGER, SECONDS[Clock.LINGER])
-    session.deadline_reached(session.deadline)
+    assert (session.state, stage.seconds_left(session)) == (State.LINGER, SECONDS[Clock.LINGER])
+    stage.run_out(session)
     assert wire.orders == ["half_close", "release"]
     assert session.deadline == FOREVER
 
@@ -539,7 +594,7 @@ def test_clocks_of_the_end(stage: Stage) -> None:
 def test_flush_that_takes_too_long(stage: Stage) -> None:
     session, wire = stage.connect()
     session.octets_received(request("/", "Connection: close"))
-    session.deadline_reached(session.deadline)
+    stage.run_out(session)
     assert wire.orders == ["half_close", "abort"]
     session.lost()
     assert stage.ends == [CloseReason.CLIENT_CLOSE_OPTION], "the first reason wins"
@@ -554,7 +609,7 @@ def test_answer_that_is_on_its_way_is_lingered_for(stage: Stage) -> None:
         before = session.deadline
         session.deadline_reached(before)
         assert session.deadline == before + SECONDS[Clock.LINGER]
-    session.deadline_reached(session.deadline + 70000.0)
+    session.deadline_reached(session.deadline + LINGER_TOTAL)
     assert wire.orders == ["half_close", "release"]
 
 
@@ -565,18 +620,18 @@ def test_octets_that_wait_are_lingered_for(stage: Stage) -> None:
     session.flushed()
     wire.waiting = True
     for _ in range(3):
-        session.deadline_reached(session.deadline)
+        stage.run_out(session)
         assert wire.orders == ["half_close"]
     session.octets_received(b"x")
-    assert clock_of(session) == SECONDS[Clock.LINGER]
-    session.deadline_reached(session.deadline + 70000.0)
+    assert stage.seconds_left(session) == SECONDS[Clock.LINGER]
+    session.deadline_reached(session.deadline + LINGER_TOTAL)
     assert wire.orders == ["half_close", "release"]
 
 
 def test_head_that_takes_too_long(stage: Stage) -> None:
     session, wire = stage.connect()
     session.octets_received(HALF)
-    session.deadline_reached(session.deadline)
+    stage.run_out(session)
     assert wire.written.startswith(b"HTTP/1.1 408 ")
     assert wire.orders == ["half_close"]
 
@@ -588,13 +643,13 @@ def test_octets_that_wait_count(stage: Stage, before: bytes) -> None:
     if before:
         session.octets_received(before)
     wire.waiting = True
-    run_out(session, wire)
+    stage.run_out(session)
     assert wire.orders == []
     session.octets_received(b" a\r\n\r\n" if before == HALF else GET)
     assert wire.written.endswith(b"hello\n")
-    run_out(session, wire)
+    stage.run_out(session)
     assert wire.orders == []
-    run_out(session, wire)
+    stage.run_out(session)
     assert wire.orders == ["half_close"]
 
 
@@ -605,39 +660,39 @@ def test_octets_that_wait_count_again(stage: Stage, before: bytes) -> None:
     session.octets_received(before or b"\r\n")
     wire.waiting = True
     for _ in range(3):
-        run_out(session, wire)
+        stage.run_out(session)
         assert wire.orders == []
         session.octets_received(b"\r\n")
-    run_out(session, wire)
-    run_out(session, wire)  # nothing was read: that is not the loop's fault
+    stage.run_out(session)
+    stage.run_out(session)  # nothing was read: that is not the loop's fault
     assert wire.orders == ["half_close"]
 
 
 def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
     session, wire = stage.may_park()
     wire.held = 10
-    session.deadline_reached(session.deadline)
+    stage.run_out(session)
     assert wire.orders == []
-    assert clock_of(session) == SECONDS[Clock.SEND]
+    assert stage.seconds_left(session) == SECONDS[Clock.SEND]
     wire.held = 0
-    session.watch_output(monotonic())
-    assert clock_of(session) == SECONDS[Clock.IDLE]
+    session.watch_output(stage.now)
+    assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
 
 
 def test_empty_line_that_crosses_the_end_is_no_request(stage: Stage) -> None:
     session, _ = stage.may_park()
-    session.deadline_reached(session.deadline)
+    stage.run_out(session)
     session.octets_received(b"\r\n")
-    assert stage.shared.counters.race_lost == 0
+    assert stage.context.counters.race_lost == 0
 
 
 def test_request_that_crosses_the_end_is_counted_once(stage: Stage) -> None:
     session, _ = stage.may_park()
-    session.deadline_reached(session.deadline)
+    stage.run_out(session)
     with logged() as log:
         session.octets_received(GET)
         session.octets_received(GET)
-    assert stage.shared.counters.race_lost == 1
+    assert stage.context.counters.race_lost == 1
     assert len(log.messages(logging.WARNING)) == 1
 
 
@@ -651,13 +706,12 @@ def test_not_shed_unless_the_wire_is_quiet(stage: Stage, busy: str) -> None:
     assert not session.shed()
     assert wire.orders == []
     assert session.connection is None
-    assert not session.shed_before
     session.octets_received(GET)
     assert wire.written.endswith(b"hello\n")
 
 
 def test_who_may_be_shed(stage: Stage) -> None:
-    now = monotonic()
+    now = stage.now
     assert stage.may_park()[0].may_be_shed(now, 1.0)
     new, _ = stage.connect()
     assert not new.may_be_shed(now, 1.0), "its request may be on the way"
@@ -684,7 +738,7 @@ def test_who_may_be_shed(stage: Stage) -> None:
 def test_octets_that_begin_no_request_hold_no_place(stage: Stage, served: int, octets: bytes) -> None:
     session, wire = stage.may_park(served) if served else stage.connect()
     session.octets_received(octets)
-    now = monotonic()
+    now = stage.now
     assert session.may_be_shed(now, 1.0) == bool(served)
     assert session.may_be_shed(now + 2.0, 1.0)
     assert session.shed()
@@ -739,15 +793,15 @@ def test_client_that_is_gone_unheard(stage: Stage) -> None:
     session, wire, exchange = stage.begun()
     session.eof_received()
     assert wire.orders == ["probe"]
-    assert session in stage.shared.register.unread
-    session.watch_peer(monotonic())
+    assert session in stage.manager.unread
+    session.watch_peer(stage.now)
     told = [exchange.client_left]
-    session.watch_peer(monotonic() + 10.0)
+    session.watch_peer(stage.now + 10.0)
     told.append(exchange.client_left)
     assert told == [False, True]
     assert not exchange.over, "it may still read"
     wire.is_broken = True
-    session.watch_peer(monotonic())
+    session.watch_peer(stage.now)
     assert wire.orders == ["probe", "abort"]
 
 
@@ -792,18 +846,3 @@ def test_failure_of_ours_ends_one_connection(stage: Stage, octets: bytes) -> Non
     stage.gateway.act = hello
     bystander.octets_received(GET)
     assert bystander_wire.written.endswith(b"hello\n")
-    assert list(stage.shared.register) == [bystander]
-
-
-def test_failure_within_a_sweep_ends_one_connection(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, wire = stage.may_park()
-    other, other_wire = stage.may_park()
-
-    def broken() -> int:
-        raise RuntimeError("a bug of ours")
-
-    monkeypatch.setattr(wire, "unsent", broken)
-    with logged() as log:
-        stage.shared.register.sweep(max(session.deadline, other.deadline), 0.0)
-    assert len(log.messages(logging.ERROR)) == 1
-    assert (wire.orders, other_wire.orders) == (["abort"], ["half_close"])

@@ -310,7 +310,7 @@ async def _serve(options: dict[str, Any]) -> None:
                 return
             gc.collect()
             started = time.perf_counter()
-            worker.shared.register.sweep(time.monotonic(), 0.0)
+            worker.register.sweep(time.monotonic(), 0.0)
             sweep = time.perf_counter() - started
             with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123
                 memory = int(statm.read().split()[1]) * _PAGE

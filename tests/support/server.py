@@ -168,7 +168,7 @@ class Served:
     @property
     def counters(self) -> Counters:
         """What is counted."""
-        return self.server.worker.shared.counters
+        return self.server.worker.context.counters
 
     def access_log(self, count: int) -> list[str]:
         """Wait for that many lines of the access log, of a server with `access_log=True`, and return them: there are no more."""
@@ -185,7 +185,7 @@ class Served:
     # -- Running --------------------------------------------------------------------------------------------------------
 
     def _open(self) -> int:
-        return len(self.server.worker.shared.register)
+        return len(self.server.worker.register)
 
     def _ends(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self.counters.closed.items() if count}

@@ -10,9 +10,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from bide.errors import ListenError
 from bide.server.server import loop_factory
 from bide.transport import listeners, sockets
-from bide.transport.sockets import ListenError
 from bide.wire import Wire
 from tests.support.server import Log
 

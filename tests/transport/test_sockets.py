@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bide.errors import ListenError
 from bide.transport import sockets
-from bide.transport.sockets import ListenError
 
 
 def test_tcp() -> None:

@@ -1,54 +1,35 @@
-"""The book of connections, and the sweep."""
+"""The register of connections, and the sweep over their clocks."""
 
-from typing import Any
+import pytest
 
 from bide.worker.register import Register
+from tests.support.managed import StubConnection
+
+FOREVER = float("inf")
 
 
-class Stub:
-    """What the register asks of a session."""
-
-    def __init__(self, deadline: float, *, is_idle: bool = False) -> None:
-        self.deadline = deadline
-        self.is_idle = is_idle
-        self.calls: list[str] = []
-
-    def deadline_reached(self, now: float) -> None:
-        self.calls.append("deadline")
-
-    def watch_output(self, now: float) -> None:
-        self.calls.append("output")
-
-    def watch_peer(self, now: float) -> None:
-        self.calls.append("peer")
-
-    def failed(self) -> None:
-        self.calls.append("failed")
-
-
-def register_of(*stubs: Any) -> Register:
+def register_of(*connections: StubConnection) -> Register:
     register = Register()
-    for stub in stubs:
-        register.add(stub)
+    for connection in connections:
+        register.add(connection)
     return register
 
 
-def test_book() -> None:
-    one: Any = Stub(1.0)
-    two: Any = Stub(2.0)
+def test_register_of_connections_that_leave_while_iterated_is_empty() -> None:
+    one, two = StubConnection(1.0), StubConnection(2.0)
     register = register_of(one, two)
-    register.stuck.add(one)
+    register.stalled.add(one)
     register.unread.add(one)
     assert len(register) == 2
-    for session in register:  # they may leave meanwhile
-        register.remove(session)
+    for connection in register:
+        register.remove(connection)
     assert len(register) == 0
-    assert not register.stuck
+    assert not register.stalled
     assert not register.unread
 
 
-def test_sweep() -> None:
-    early, late, never = Stub(1.0), Stub(5.0), Stub(float("inf"))
+def test_sweep_reaches_deadlines_that_have_passed() -> None:
+    early, late, never = StubConnection(1.0), StubConnection(5.0), StubConnection(FOREVER)
     register = register_of(early, late, never)
     register.sweep(2.0, 0.0)
     assert (early.calls, late.calls, never.calls) == (["deadline"], [], [])
@@ -56,20 +37,30 @@ def test_sweep() -> None:
     assert late.calls == ["deadline"]
 
 
-def test_idle_time_cut_short() -> None:
-    """Pressure shortens the idle clock, and only that."""
-    idle, busy = Stub(10.0, is_idle=True), Stub(10.0)
-    register = register_of(idle, busy)
-    register.sweep(5.0, 6.0)
-    assert (idle.calls, busy.calls) == (["deadline"], [])
+def test_sweep_with_a_cut_reaches_deadlines_within_it() -> None:
+    within, beyond = StubConnection(10.0), StubConnection(12.0)
+    register_of(within, beyond).sweep(5.0, 6.0)
+    assert (within.calls, beyond.calls) == (["deadline"], [])
 
 
-def test_those_to_be_watched() -> None:
-    stuck: Any = Stub(float("inf"))
-    unread: Any = Stub(float("inf"))
-    register = register_of(stuck, unread)
-    register.stuck.add(stuck)
+def test_sweep_watches_stalled_and_unread_connections() -> None:
+    stalled, unread = StubConnection(FOREVER), StubConnection(FOREVER)
+    register = register_of(stalled, unread)
+    register.stalled.add(stalled)
     register.unread.add(unread)
     register.sweep(1.0, 0.0)
-    assert stuck.calls == ["output"]
+    assert stalled.calls == ["output"]
     assert unread.calls == ["peer"]
+
+
+@pytest.mark.parametrize("look", ["deadline", "output", "peer"])
+def test_sweep_with_a_failing_connection_ends_that_one_only(look: str) -> None:
+    broken, other = StubConnection(1.0 if look == "deadline" else FOREVER, fails=True), StubConnection(1.0)
+    register = register_of(broken, other)
+    if look == "output":
+        register.stalled.add(broken)
+    elif look == "peer":
+        register.unread.add(broken)
+    register.sweep(2.0, 0.0)
+    assert broken.calls == [look, "fail_internal"]
+    assert other.calls == ["deadline"]

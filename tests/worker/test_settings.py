@@ -8,7 +8,7 @@ import pytest
 from bide import Config
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
-from bide.worker.settings import durations, is_attentive, limits, tick
+from bide.worker.settings import WorkerSettings, draw_limits, durations, limits, tick
 
 
 def test_limits_are_passed_on() -> None:
@@ -31,23 +31,24 @@ def test_every_clock_has_its_own_option() -> None:
     values = {name: float(index + 10) for index, name in enumerate(names)}
     options: dict[str, Any] = {**values}
     found = durations(Config(**options))
-    assert set(found.by_clock) == set(Clock)
+    assert set(found.by_clock) == set(Clock) - {Clock.IDLE}
     for clock, seconds in found.by_clock.items():
         assert seconds == values[f"timeout_{clock.value}"]
     assert found.linger_total == values["timeout_linger_total"]
+    assert WorkerSettings(Config(**options)).idle_timeout().longest == values["timeout_idle"]
 
 
-def retirements(**options: Any) -> list[tuple[float, float]]:
-    draw = durations(Config(**options)).retirement
+def drawn_limits(**options: Any) -> list[tuple[float, float]]:
+    draw = draw_limits(Config(**options))
     return [drawn for drawn in (draw() for _ in range(200)) if drawn is not None]
 
 
-def test_no_connection_retires_by_default() -> None:
-    assert retirements() == []
+def test_connections_have_no_limits_by_default() -> None:
+    assert drawn_limits() == []
 
 
 def test_ages_are_spread() -> None:
-    ages, requests = zip(*retirements(limit_age=100), strict=True)
+    ages, requests = zip(*drawn_limits(limit_age=100), strict=True)
     assert min(ages) >= 90
     assert max(ages) <= 110
     assert max(ages) - min(ages) > 5
@@ -55,8 +56,8 @@ def test_ages_are_spread() -> None:
 
 
 def test_limits_of_requests_are_spread_if_large() -> None:
-    assert set(retirements(limit_requests=3)) == {(FOREVER, 3)}
-    ages, requests = zip(*retirements(limit_requests=1000), strict=True)
+    assert set(drawn_limits(limit_requests=3)) == {(FOREVER, 3)}
+    ages, requests = zip(*drawn_limits(limit_requests=1000), strict=True)
     assert min(requests) >= 900
     assert max(requests) <= 1100
     assert len(set(requests)) > 10
@@ -68,20 +69,3 @@ def test_shorter_clocks_are_looked_at_more_often(shortest: float, least: float, 
     """Never so often that it costs much, never so seldom that a clock is late by more than a part of itself."""
     config = Config(timeout_idle=shortest, timeout_linger=max(2.0, shortest))
     assert least <= tick(config) <= most
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, False),
-        ({"limit_connections": 10, "keep_alive": False}, False),
-        ({"health_path": "/health"}, True),
-        ({"close_for": ("path:/x",)}, True),
-        ({"limit_age": 1.0}, True),
-        ({"limit_requests": 1}, True),
-        ({"limit_overflow": 1}, True),
-        ({"limit_connections_per_peer": 1}, True),
-    ],
-)
-def test_attention(options: dict[str, Any], expected: bool) -> None:
-    assert is_attentive(Config(**options)) is expected

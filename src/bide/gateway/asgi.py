@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from threading import get_ident
@@ -35,7 +36,7 @@ _thread_here: Final = get_ident
 
 @final
 class AsgiGateway(Gateway):
-    """Starts a task of the application for each exchange. `running`: the applications that have not returned."""
+    """Starts a task of the application for each exchange."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class AsgiGateway(Gateway):
         # A request may be started from within another one's task, and must not see the variables that are set there.
         self._context = contextvars.copy_context()
         self._loop_thread = _thread_here()
-        self.running: set[AsgiExchange] = set()
+        self._running: set[AsgiExchange] = set()
 
     def start(self, exchange: Exchange) -> None:
         """Begin to serve `exchange`."""
@@ -102,11 +103,11 @@ class AsgiGateway(Gateway):
         if self._state is not None:
             scope["state"] = self._state.copy()
         cycle = AsgiExchange(exchange, self._loop_thread)
-        self.running.add(cycle)
+        self._running.add(cycle)
         # The name is given because asyncio would otherwise count and format one for each task.
         if EAGER:
             cycle.task = _Task(
-                run(self._app, cycle, scope, self.running),
+                run(self._app, cycle, scope, self._running),
                 loop=self._loop,
                 name="bide-request",
                 context=self._context.copy(),
@@ -114,11 +115,31 @@ class AsgiGateway(Gateway):
             )
         else:
             cycle.task = _Task(
-                run(self._app, cycle, scope, self.running),
+                run(self._app, cycle, scope, self._running),
                 loop=self._loop,
                 name="bide-request",
                 context=self._context.copy(),
             )
+
+    @property
+    def running(self) -> int:
+        """Tasks of the application that have not ended."""
+        return len(self._running)
+
+    def cancel(self) -> None:
+        """Cancel them."""
+        for cycle in list(self._running):
+            task = cycle.task
+            if task is not None:
+                # One that has not begun to run never comes to its own `finally`.
+                task.add_done_callback(functools.partial(self._ended, cycle))
+                task.cancel()
+
+    def _ended(self, cycle: AsgiExchange, _task: object) -> None:
+        self._running.discard(cycle)
+
+    def drain(self) -> None:
+        """Applications are not told: ASGI has no event for it."""
 
 
 @final

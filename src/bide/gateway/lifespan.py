@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any, Final, Literal, final
 
+from bide.errors import LifespanError
 from bide.gateway.asgi import Application, Message, Scope
 
 _log = logging.getLogger("bide.error")
@@ -13,10 +14,6 @@ _log = logging.getLogger("bide.error")
 Mode = Literal["auto", "on", "off"]
 
 _VERSION: Final = {"version": "3.0", "spec_version": "2.0"}
-
-
-class LifespanError(Exception):
-    """The application could not start: it said so, or failed."""
 
 
 @final

@@ -130,12 +130,13 @@ class Connection:
     pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
     unserved: a request that was answered before it was handed out, since what is there of its body is wrong; for the log.
-    spare: the owner's: another one that stands for no connection at the moment, as this one.
+    next_free: link of the owner's free list; not used here.
     """
 
     __slots__ = (
         "_buffer",
         "_common_fields",
+        "_connection_facts",
         "_content",
         "_content_size",
         "_decoder",
@@ -151,7 +152,6 @@ class Connection:
         "_remaining",
         "_request",
         "_said",
-        "_standing",
         "_trailers",
         "announced",
         "body_complete",
@@ -159,25 +159,25 @@ class Connection:
         "bulk_size",
         "detail",
         "input_ended",
+        "next_free",
         "output",
         "pipelined",
         "progress",
         "reason",
         "sent",
         "served",
-        "spare",
         "state",
         "status",
         "unserved",
         "wants_pause",
     )
 
-    def __init__(self, limits: Limits, common_fields: CommonFields, standing: int = 0) -> None:
-        """`standing`: facts that hold for every exchange of this connection."""
+    def __init__(self, limits: Limits, common_fields: CommonFields, facts: int = 0) -> None:
+        """`facts`: fact bits that hold for every exchange of this connection."""
         self._limits = limits
         self._common_fields = common_fields
-        self.spare: Connection | None = None
-        self.begin(standing, 0)
+        self.next_free: Connection | None = None
+        self.reset(facts, 0)
         self.reason: CloseReason | None = None
         self.announced: CloseReason | None = None  # of an announced close the connection ends: no need to reset it
         self.detail = ""
@@ -213,11 +213,14 @@ class Connection:
         self._remaining = 0  # octets of content declared and not yet handed over, or UNDECLARED
         self._trailers = False
 
-    def begin(self, standing: int, served: int) -> None:
-        """Stand for a connection that has served so many requests and is at rest. Only one at rest may come to stand for another."""
+    def reset(self, facts: int, served: int) -> None:
+        """Reuse this object for a parked connection that has served `served` requests. Legal only while it is parked itself.
+
+        facts: fact bits that hold for every exchange of the connection.
+        """
         self.state: State = IDLE if served else NEW
         self.served = served
-        self._standing = standing
+        self._connection_facts = facts
 
     # -- What the wire reports ------------------------------------------------------------------------------------------
 
@@ -275,7 +278,7 @@ class Connection:
 
     def add_facts(self, facts: int) -> None:
         """Take facts that hold from now on, for the current exchange too."""
-        self._standing |= facts
+        self._connection_facts |= facts
         self._facts |= facts
 
     def expire(self, clock: Clock) -> None:
@@ -284,9 +287,9 @@ class Connection:
         if self.state is HEAD and status is not None:
             self._write_error(status, "the request head took too long", self._held or b"")
         if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # it ends sooner than it would have, for a reason
-            if self._standing & REFUSED:
+            if self._connection_facts & REFUSED:
                 reason = CloseReason.REFUSED
-            elif self._standing & DRAIN:
+            elif self._connection_facts & DRAIN:
                 reason = CloseReason.DRAIN
         self._give_up()
         if self.state is EXCHANGE:
@@ -312,6 +315,8 @@ class Connection:
         if self.state is not CLOSED:
             self.progress = CUT
             self._looks_complete = True
+            self.output = b""
+            self.bulk = None
             self._end(_STOPPED, CloseReason.INTERNAL_ERROR)
 
     def half_closed(self) -> None:
@@ -468,6 +473,11 @@ class Connection:
         return None
 
     @property
+    def is_refused(self) -> bool:
+        """Whether there is no room for this connection."""
+        return self._connection_facts & REFUSED != 0
+
+    @property
     def may_park(self) -> bool:
         """Whether the connection is idle and holds nothing: of its past only `served` matters, and of its facts those for all."""
         return self.state is IDLE and not self._held and self.is_quiet
@@ -578,7 +588,7 @@ class Connection:
         self.state = _BEGUN[self.state]
         self._request = request
         self.served += 1
-        self._facts = request.facts | self._standing
+        self._facts = request.facts | self._connection_facts
         self.progress = OWED
         self.wants_pause = self._buffer != b"" and self._wants_pause()
         if request.length:

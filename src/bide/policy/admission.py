@@ -34,3 +34,27 @@ def idle_allowance(pressed: float, configured: float, least: float) -> float:
 def shed_batch(idle: int) -> int:
     """Return how many of `idle` connections to end for room: an eighth, at least 1, at most 32."""
     return min(idle, max(1, min(idle // _SHED_SHARE, _SHED_MOST)))
+
+
+def is_refused(free: int, overflow: int) -> bool:
+    """Return whether a new connection is answered 503 instead of served.
+
+    free: slots left, the new connection counted; negative beyond the limit.
+    overflow: connections beyond the limit that are answered so.
+    """
+    return overflow > 0 and free < 0
+
+
+def needs_room(free: int, has_descriptors: bool) -> bool:
+    """Return whether the next connection would find no room. free: slots left. has_descriptors: whether some are."""
+    return free <= 0 or not has_descriptors
+
+
+def must_pause(free: int, overflow: int, has_descriptors: bool, is_leaving: bool) -> bool:
+    """Return whether to stop accepting, after idle connections were shed.
+
+    is_leaving: whether some that were shed will soon give their descriptors back.
+    """
+    if free > 0 and (has_descriptors or is_leaving):
+        return False
+    return free <= -overflow or not has_descriptors

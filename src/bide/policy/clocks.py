@@ -5,6 +5,7 @@ Durations are configuration; instants are arguments. A deadline is a number, and
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final, NamedTuple
 
 from bide.terms import Clock, CloseReason, State
@@ -53,6 +54,33 @@ def running(state: State, body_awaited: bool, write_paused: bool) -> Clock | Non
     if body_awaited:
         return Clock.BODY
     return CLOCKS[state]
+
+
+class OnExpiry(Enum):
+    """What follows when a clock expires."""
+
+    EXPIRE = "expire"  # its consequence
+    WAIT = "wait"  # octets that have arrived count: they get until the next sweep to be read
+    SEND = "send"  # the SEND clock runs instead: the connection is not idle yet
+
+
+def on_expiry(clock: Clock, unsent: bool, unread: bool, reprieved: bool) -> OnExpiry:
+    """Return what follows when `clock` expires.
+
+    unsent: octets written have not been taken by the peer; looked at for IDLE and LINGER only.
+    unread: octets have arrived and wait to be read.
+    reprieved: the clock has expired before while octets waited, and none was read since.
+
+    A lingering connection waits for both, up to its own bound: closed before they are read, octets that have arrived would bring
+    about a reset, and that could destroy the answer on its way.
+    """
+    if clock is Clock.LINGER:
+        return OnExpiry.WAIT if unsent or unread else OnExpiry.EXPIRE
+    if clock is Clock.IDLE and unsent:
+        return OnExpiry.SEND
+    if clock is not Clock.SEND and unread and not reprieved:
+        return OnExpiry.WAIT
+    return OnExpiry.EXPIRE
 
 
 def progress_deadline(

@@ -10,14 +10,11 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from bide.errors import ApplicationError
 from bide.gateway.asgi import Application
 
 # Below such a folder, code is not the user's own.
 _INSTALLED = f"{os.sep}site-packages{os.sep}"
-
-
-class ApplicationError(Exception):
-    """The application cannot be had; the message says what to do."""
 
 
 def load(name: str, factory: bool, app_dir: str) -> Application:

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, final
 
-from bide.config import Config, configured
+from bide.config import configured
+from bide.errors import ApplicationError
 from bide.gateway.asgi import Application
 from bide.observe import log_setup
-from bide.server.loading import ApplicationError, load, require_asgi
+from bide.server.loading import load, require_asgi
+from bide.worker.settings import WorkerSettings, program_settings
 from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")
@@ -40,7 +42,7 @@ class Server:
 
     def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
         require_asgi(app, repr(app))
-        self._worker = Worker(configured(options), app, sockets)
+        self._worker = Worker(WorkerSettings(configured(options)), app, sockets)
 
     @property
     def url(self) -> str:
@@ -89,8 +91,10 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     the main one no signal can be heard.
     """
     config = configured(options)
-    log_setup.configure(config.log_level, config.log_format)
-    runner = asyncio.Runner(loop_factory=loop_factory(config.loop))
+    settings = WorkerSettings(config)
+    program = program_settings(config)
+    log_setup.configure(program.log_level, program.log_format)
+    runner = asyncio.Runner(loop_factory=loop_factory(program.loop))
     with _handlers_kept():
         try:
             for (
@@ -98,10 +102,10 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
             ) in _heard():  # until `serve` does: the kernel keeps from process 1 of a container what nobody handles
                 signal.signal(number, _stop)
             if isinstance(app, str):
-                app = load(app, config.factory, config.app_dir)
+                app = load(app, program.factory, program.app_dir)
             else:
                 require_asgi(app, repr(app))
-            serving = serve(config, app)
+            serving = serve(settings, app)
             try:
                 runner.run(serving)
             finally:
@@ -144,9 +148,9 @@ def _heard() -> list[signal.Signals]:
     ]
 
 
-async def serve(config: Config, app: Application) -> None:
+async def serve(settings: WorkerSettings, app: Application) -> None:
     """Serve until a signal; see `run`."""
-    worker = Worker(config, app)
+    worker = Worker(settings, app)
     stop = asyncio.Event()
 
     def signalled() -> None:

@@ -1,51 +1,53 @@
-"""What all connections of a worker have in common."""
+"""What the sessions of one worker have in common."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, final
+from collections.abc import Callable
+from time import monotonic
+from typing import final
 
 from bide.exchange import Gateway
-from bide.http1.connection import Connection
 from bide.http1.limits import Limits
 from bide.http1.response import CommonFields
+from bide.managed import ConnectionManager
 from bide.observe.access_log import AccessLog
 from bide.observe.counters import Counters
 from bide.policy.clocks import FOREVER
+from bide.session.clients import ClientFacts
 from bide.session.durations import Durations
-from bide.session.reception import Reception
-from bide.worker.admission import Admission
-from bide.worker.register import Register
+from bide.session.idle import IdleTimeout
+from bide.session.pool import ConnectionPool
 
-# Kept for the next ones: as many as are likely to be at work in one pass of the event loop.
-_MOST_SPARE: Final = 256
+#: Draws the age in seconds and the number of requests at which a new connection is to close; None for no limit.
+DrawLimits = Callable[[], tuple[float, float] | None]
 
 
 @final
 class SessionContext:
-    """See the module.
+    """Holds what every session of a worker reads.
 
-    standing: fact bits that hold for every connection, new ones included.
-    attentive: whether the server may have something of its own to say to a request.
-    unread_since: the instant since which octets may have waited to be read, because the event loop was blocked; where it was not,
-        one to come.
+    clock: returns the loop time in seconds.
+    facts: fact bits that hold for every connection, new ones included.
+    unread_since: when the event loop became blocked, so that octets may have waited since; later than now if it was not.
+    pool: protocol objects for connections that are at work.
     """
 
     __slots__ = (
         "access_log",
-        "attentive",
+        "clients",
+        "clock",
         "common_fields",
         "counters",
-        "door",
+        "draw_limits",
         "durations",
+        "facts",
         "gateway",
+        "idle",
         "limits",
         "loop",
-        "reception",
-        "register",
-        "spare",
-        "spares",
-        "standing",
+        "manager",
+        "pool",
         "unread_since",
     )
 
@@ -53,45 +55,38 @@ class SessionContext:
         self,
         loop: asyncio.AbstractEventLoop,
         gateway: Gateway,
+        manager: ConnectionManager,
+        *,
         limits: Limits,
         durations: Durations,
+        idle: IdleTimeout,
+        draw_limits: DrawLimits,
+        clients: ClientFacts,
+        counters: Counters,
         access_log: AccessLog | None,
-        reception: Reception,
-        door: Admission,
-        register: Register,
-        standing: int = 0,
+        facts: int = 0,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.loop = loop
-        self.reception = reception
-        self.door = door
-        self.register = register
         self.gateway = gateway
+        self.manager = manager
         self.limits = limits
         self.durations = durations
+        self.idle = idle
+        self.draw_limits = draw_limits
+        self.clients = clients
+        self.counters = counters
         self.access_log = access_log
-        self.standing = standing
-        self.attentive = False
+        self.facts = facts
+        self.clock = clock
         self.unread_since = FOREVER
-        self.counters = Counters()
         self.common_fields = CommonFields()
-        self.spare: Connection | None = None
-        self.spares = 0
+        self.pool = ConnectionPool(limits, self.common_fields)
 
-    def lend(self, served: int) -> Connection:
-        """Return what stands for a connection that was at rest, after so many requests."""
-        connection = self.spare
-        if connection is None:
-            connection = Connection(self.limits, self.common_fields)
-        else:
-            self.spare = connection.spare
-            self.spares -= 1
-            connection.spare = None
-        connection.begin(self.standing, served)
-        return connection
+    def add_facts(self, facts: int) -> None:
+        """Take facts that hold for every connection from now on; those that are at work are to be told."""
+        self.facts |= facts
 
-    def give_back(self, connection: Connection) -> None:
-        """Take back what stood for a connection that is at rest again."""
-        if self.spares < _MOST_SPARE:
-            connection.spare = self.spare
-            self.spare = connection
-            self.spares += 1
+    def loop_looked_at(self, unread_since: float) -> None:
+        """Take the news since when octets may have waited to be read; see `unread_since`."""
+        self.unread_since = unread_since

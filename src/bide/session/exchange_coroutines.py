@@ -1,4 +1,7 @@
-"""What an exchange awaits: content from the client, and that the client takes what was written. See `bide.gateway.asgi_coroutines`."""
+"""Waits for an exchange: for content from the client, and until the client takes what was written.
+
+Coroutines stay interpreted; `bide.gateway.asgi_coroutines` says why.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ async def changed(exchange: ServedExchange) -> None:
 async def flowing(exchange: ServedExchange) -> None:
     """Give others their turn, or wait until the client takes what was written."""
     await asyncio.sleep(0)
-    while exchange.session.stuck and not exchange.over:
+    while exchange.carrier.is_write_paused and not exchange.over:
         await exchange.news()
     if not exchange.complete:  # by another task of the application
         exchange.require_open()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, final
 
-from bide.config import ConfigError
+from bide.errors import ConfigError
 from bide.message import Request
 from bide.terms import Address
 

@@ -14,10 +14,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, cast, final
 
+from bide.errors import ListenError
 from bide.terms import Address
 from bide.transport.aio import AcceptContext, AioWire, address
 from bide.transport.coalescer import WriteCoalescer
-from bide.transport.sockets import ListenError, cannot_listen
+from bide.transport.sockets import cannot_listen
 from bide.wire import Accept
 
 _log = logging.getLogger("bide")

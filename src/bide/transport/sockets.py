@@ -7,9 +7,7 @@ import os
 import socket
 import stat
 
-
-class ListenError(Exception):
-    """A socket cannot be listened on; the message says what to do."""
+from bide.errors import ListenError
 
 
 def tcp(host: str, port: int) -> list[socket.socket]:

@@ -7,72 +7,61 @@ import resource
 from collections import deque
 from typing import Final, final
 
-from bide.config import Config
-from bide.policy.admission import idle_allowance, pressure
+from bide.policy.admission import pressure
 from bide.worker.register import Register
 
-# Descriptors kept for the application, its files and its own connections: at least so many, and a tenth of all.
-_RESERVE_LEAST: Final = 32
+# Descriptors kept for the application, its files and its own connections: this many at least, and a tenth of all.
+_MIN_RESERVE: Final = 32
 _RESERVE_SHARE: Final = 10
-# Above that many a default limit makes no sense: no process of ours serves them.
-_MOST_CONNECTIONS: Final = 1_000_000
+# The highest default limit on connections: no process of ours serves more.
+_MAX_CONNECTIONS: Final = 1_000_000
 
-# The loop's lag is the least of so many sweeps: one handler that blocked is no shortage.
+# Lag is the minimum over this many sweeps, so that one blocking handler does not count as pressure.
 _LAG_SWEEPS: Final = 4
-
-# What is advertised is that much shorter than what is held, seconds: the way to the client and back.
-_ADVERTISED_LESS: Final = 1.0
-
-
-def advertised(allowance: float) -> int:
-    """Return for how many whole seconds to promise an idle connection that is held for `allowance` seconds."""
-    return int(allowance - _ADVERTISED_LESS)
 
 
 @final
-class Bounds:
-    """What there is. connections: the limit. descriptors: the highest descriptor that a connection may have."""
+class ResourceLimits:
+    """Limits derived from the configuration and RLIMIT_NOFILE.
 
-    __slots__ = ("connections", "descriptors")
+    connections: count.
+    descriptors: the highest descriptor that a connection may have.
+    memory: resident octets; 0 for no limit.
+    lag: seconds by which sweeps may be late.
+    """
 
-    def __init__(self, config: Config) -> None:
+    __slots__ = ("connections", "descriptors", "lag", "memory")
+
+    def __init__(self, connections: int, memory: int, lag: float) -> None:
+        """`connections`: 0 for what the descriptor limit allows."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft == resource.RLIM_INFINITY:
-            soft = _MOST_CONNECTIONS
-        reserve = max(_RESERVE_LEAST, soft // _RESERVE_SHARE)
+            soft = _MAX_CONNECTIONS
+        reserve = max(_MIN_RESERVE, soft // _RESERVE_SHARE)
         with open(os.devnull, "rb") as lowest:  # noqa: PTH123  # the lowest free descriptor: about as many are in use
             used = lowest.fileno()
         possible = max(1, soft - reserve - used)
         self.descriptors = max(used + 1, soft - reserve // 2)
-        self.connections = min(config.limit_connections or possible, _MOST_CONNECTIONS)
+        self.connections = min(connections or possible, _MAX_CONNECTIONS)
+        self.memory = memory
+        self.lag = lag
 
 
 @final
 class PressureMonitor:
-    """pressure: see `bide.policy.admission`. allowance: seconds for which idle connections are held at present.
-    descriptor: the highest in use, about.
+    """Measures in each sweep.
+
+    pressure: 0.0 to 1.0 and beyond, as `bide.policy.admission.pressure` has it.
+    descriptor: the highest descriptor in use, about.
     """
 
-    __slots__ = (
-        "_bounds",
-        "_config",
-        "_due",
-        "_lags",
-        "_register",
-        "allowance",
-        "descriptor",
-        "idle_timeout",
-        "pressure",
-    )
+    __slots__ = ("_due", "_lags", "_limits", "_register", "descriptor", "pressure")
 
-    def __init__(self, config: Config, bounds: Bounds, register: Register) -> None:
-        self._config = config
-        self._bounds = bounds
+    def __init__(self, limits: ResourceLimits, register: Register) -> None:
+        self._limits = limits
         self._register = register
         self._lags: deque[float] = deque([0.0] * _LAG_SWEEPS, maxlen=_LAG_SWEEPS)
         self._due = 0.0
-        self.idle_timeout = config.timeout_idle
-        self.allowance = config.timeout_idle
         self.pressure = 0.0
         self.descriptor = 0
 
@@ -81,25 +70,29 @@ class PressureMonitor:
         """Seconds by which the last sweep was late."""
         return self._lags[-1]
 
-    def look(self, now: float, tick: float) -> float:
-        """Measure, in a sweep at `now` whose next is due after `tick` seconds. Return the allowance."""
+    @property
+    def is_short_of_descriptors(self) -> bool:
+        """Whether connections may take no more descriptors."""
+        return self.descriptor >= self._limits.descriptors
+
+    def measure(self, now: float, tick: float) -> float:
+        """Measure in a sweep at `now`, whose next is due after `tick` seconds; return the pressure."""
         if self._due:
             self._lags.append(max(0.0, now - self._due))
         self._due = now + tick
-        config = self._config
+        limits = self._limits
         self.descriptor = lowest_descriptor()
         self.pressure = pressure(
-            (len(self._register), self._bounds.connections),
-            (self.descriptor, self._bounds.descriptors),
-            (_memory() if config.limit_memory else 0, config.limit_memory),
-            (min(self._lags), config.lag_target),
+            (len(self._register), limits.connections),
+            (self.descriptor, limits.descriptors),
+            (_memory() if limits.memory else 0, limits.memory),
+            (min(self._lags), limits.lag),
         )
-        self.allowance = idle_allowance(self.pressure, config.timeout_idle, config.timeout_idle_least)
-        return self.allowance
+        return self.pressure
 
 
 def lowest_descriptor() -> int:
-    """Return the lowest free descriptor: about as many are in use. The limit where none is free."""
+    """Return the lowest free descriptor: about as many are in use. The limit if none is free."""
     try:
         fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -109,7 +102,7 @@ def lowest_descriptor() -> int:
 
 
 def _memory() -> int:
-    """Return the resident memory of this process, octets; 0 where the system does not tell."""
+    """Return the resident memory of this process in octets; 0 if the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123
             return int(statm.read().split()[1]) * resource.getpagesize()

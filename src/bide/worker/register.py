@@ -1,62 +1,59 @@
-"""The book of connections, and the sweep that looks at their deadlines."""
+"""Keeps every open connection of a worker, and sweeps over their clocks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, final
+from typing import final
 
-if TYPE_CHECKING:
-    from bide.session.session import Session
+from bide.managed import ManagedConnection
 
 
 @final
 class Register:
-    """Every open connection of a worker, in the order of arrival.
+    """The open connections of a worker, in the order of arrival.
 
-    stuck: those whose output the client does not take: their progress is looked at in each sweep.
-    unread: those of which the event loop would not report a reset, since nothing is read from them: paused, or past their EOF
-    with an answer owed. In each sweep it is looked whether they are still there.
+    stalled: connections whose output the peer does not take: each sweep looks how it comes along.
+    unread: connections from which nothing is read, so that no reset would be reported: each sweep looks whether the peer is there.
     """
 
-    __slots__ = ("sessions", "stuck", "unread")
+    __slots__ = ("_connections", "stalled", "unread")
 
     def __init__(self) -> None:
-        self.sessions: dict[Session, None] = {}
-        self.stuck: set[Session] = set()
-        self.unread: set[Session] = set()
+        self._connections: dict[ManagedConnection, None] = {}
+        self.stalled: set[ManagedConnection] = set()
+        self.unread: set[ManagedConnection] = set()
 
     def __len__(self) -> int:
-        return len(self.sessions)
+        return len(self._connections)
 
-    def __iter__(self) -> Iterator[Session]:
-        """Go through them; they may come and go meanwhile."""
-        return iter(list(self.sessions))
+    def __iter__(self) -> Iterator[ManagedConnection]:
+        """Return an iterator over a copy: connections may come and go meanwhile."""
+        return iter(list(self._connections))
 
-    def add(self, session: Session) -> None:
+    def add(self, connection: ManagedConnection) -> None:
         """Enter an accepted connection."""
-        self.sessions[session] = None
+        self._connections[connection] = None
 
-    def remove(self, session: Session) -> None:
-        """Strike out a connection that is no more."""
-        del self.sessions[session]
-        self.stuck.discard(session)
-        self.unread.discard(session)
+    def remove(self, connection: ManagedConnection) -> None:
+        """Strike out a connection that is closed."""
+        del self._connections[connection]
+        self.stalled.discard(connection)
+        self.unread.discard(connection)
 
-    def sweep(self, now: float, idle_cut: float) -> None:
-        """Let every clock that has run out at `now` have its effect; the idle clock runs `idle_cut` seconds shorter."""
-        for session in list(self.unread):
-            guarded(session, session.watch_peer, now)
-        for session in list(self.stuck):
-            guarded(session, session.watch_output, now)
-        horizon = now + idle_cut
-        for session in [session for session in self.sessions if session.deadline <= horizon]:
-            if session.deadline <= now or session.is_idle:
-                guarded(session, session.deadline_reached, now)
+    def sweep(self, now: float, cut: float) -> None:
+        """Let every clock that has expired at `now` have its effect; a clock can expire up to `cut` seconds before its deadline."""
+        for connection in list(self.unread):
+            guarded(connection, connection.watch_peer, now)
+        for connection in list(self.stalled):
+            guarded(connection, connection.watch_output, now)
+        horizon = now + cut
+        for connection in [connection for connection in self._connections if connection.deadline <= horizon]:
+            guarded(connection, connection.deadline_reached, now)
 
 
-def guarded(session: Session, look: Callable[[float], None], now: float) -> None:
-    """What fails in one session, which is our fault, must not keep the clocks of the others from running out."""
+def guarded(connection: ManagedConnection, look: Callable[[float], None], now: float) -> None:
+    """Call `look`. If it fails, a fault of bide's, that ends this connection, and the clocks of the others go on."""
     try:
         look(now)
     except Exception:
-        session.fail_internal()
+        connection.fail_internal()

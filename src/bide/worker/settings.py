@@ -1,26 +1,102 @@
-"""Turns the configuration into the plain values that the protocol core and the sessions work with."""
+"""Turns the configuration into plain values. Nothing else at run time reads it."""
 
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Final, NamedTuple
 
 from bide.config import Config
+from bide.gateway.lifespan import Mode
 from bide.http1.limits import Limits
 from bide.policy.clocks import FOREVER
+from bide.session.context import DrawLimits
 from bide.session.durations import Durations
-from bide.terms import Clock
+from bide.session.idle import IdleTimeout
+from bide.session.rules import CloseRules
+from bide.terms import KEEP_ALIVE_OFF, Clock
+from bide.worker.pressure import ResourceLimits
 
 # Ages and idle ends are spread, so that connections that began together do not end together (gRPC A9: 10 percent).
 JITTER: Final = 0.1
 
-# A limit on requests smaller than that is meant as it is; there is nothing to spread.
-_JITTERED_FROM: Final = 10
+# A limit on requests below this is meant as it is; there is nothing to spread.
+_MIN_JITTERED: Final = 10
 
-# Time between sweeps, seconds: half a second keeps 20,000 connections below one percent of a core. Shorter clocks get more.
-_SWEEP: Final = 0.5
-_SHORTEST_SWEEP: Final = 0.02
+# Seconds between sweeps: half a second keeps 20,000 connections below one percent of a core. Shorter clocks get more.
+_LONGEST_TICK: Final = 0.5
+_SHORTEST_TICK: Final = 0.02
 _SWEEPS_PER_CLOCK: Final = 4
+
+
+class Listening(NamedTuple):
+    """Where to listen: on the descriptor if there is one, else on the path if there is one, else on host and port."""
+
+    host: str
+    port: int
+    uds: str | None
+    fd: int | None
+    backlog: int
+
+
+class Draining(NamedTuple):
+    """How long the steps of a drain take, in seconds."""
+
+    delay: float
+    idle: float
+    timeout: float
+
+
+class ProgramSettings(NamedTuple):
+    """What a program does around its worker; see `bide.config`."""
+
+    log_level: str
+    log_format: str
+    loop: str
+    factory: bool
+    app_dir: str
+
+
+def program_settings(config: Config) -> ProgramSettings:
+    """Read what concerns the program."""
+    return ProgramSettings(config.log_level, config.log_format, config.loop, config.factory, config.app_dir)
+
+
+class WorkerSettings:
+    """What a worker is made with.
+
+    facts: fact bits that hold for every connection.
+    overflow, per_peer: see `bide.worker.admission.Admission`.
+    log_format: of the access log: "text" or "json"; None for no access log.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Read the configuration. Raises ConfigError for an invalid rule in `close_for`."""
+        self.listening = Listening(config.host, config.port, config.uds, config.fd, config.backlog)
+        self.draining = Draining(config.drain_delay, config.drain_idle, config.drain_timeout)
+        self.lifespan: Mode = config.lifespan
+        self.root_path = config.root_path
+        self.health_path = config.health_path
+        self.rules = CloseRules(config.close_for)
+        self.retry_after = config.timeout_idle_least
+        self.advertises_keep_alive = config.advertise_keep_alive
+        self.facts = 0 if config.keep_alive else KEEP_ALIVE_OFF
+        self.overflow = config.limit_overflow
+        self.per_peer = config.limit_connections_per_peer
+        self.log_format = config.log_format if config.access_log else None
+        self.limits = limits(config)
+        self.durations = durations(config)
+        self.draw_limits = draw_limits(config)
+        self.tick = tick(config)
+        self._idle = (config.timeout_idle, config.timeout_idle_least)
+        self._resources = (config.limit_connections, config.limit_memory, config.lag_target)
+
+    def idle_timeout(self) -> IdleTimeout:
+        """Return the idle timeout, which changes with the pressure."""
+        return IdleTimeout(*self._idle)
+
+    def resource_limits(self) -> ResourceLimits:
+        """Return the limits, with the descriptor limit of this moment."""
+        return ResourceLimits(*self._resources)
 
 
 def limits(config: Config) -> Limits:
@@ -38,22 +114,12 @@ def limits(config: Config) -> Limits:
 
 def durations(config: Config) -> Durations:
     """Return how long the clocks run."""
-
-    def retirement() -> tuple[float, float] | None:
-        most = config.limit_requests
-        if not config.limit_age and not most:
-            return None
-        spread = random.uniform(1 - JITTER, 1 + JITTER)
-        requests = max(1.0, most * spread) if most >= _JITTERED_FROM else most or FOREVER
-        return config.limit_age * spread or FOREVER, requests
-
     return Durations(
         {
             Clock.FIRST_OCTET: config.timeout_first_octet,
             Clock.HEAD: config.timeout_head,
             Clock.BODY: config.timeout_body,
             Clock.SEND: config.timeout_send,
-            Clock.IDLE: config.timeout_idle,
             Clock.DISCARD: config.timeout_discard,
             Clock.LINGER: config.timeout_linger,
         },
@@ -62,26 +128,24 @@ def durations(config: Config) -> Durations:
         body_rate=config.body_rate,
         send_rate=config.send_rate,
         grace=config.rate_grace,
-        retirement=retirement,
     )
 
 
-def is_attentive(config: Config) -> bool:
-    """Whether the server may have something of its own to say to a request: to answer it, or to end the connection with it.
+def draw_limits(config: Config) -> DrawLimits:
+    """Return what draws the age and the number of requests at which a new connection is to close."""
+    age, most = config.limit_age, config.limit_requests
 
-    Under pressure it has, too; see `bide.session.reception` and `durations`.
-    """
-    return bool(
-        config.health_path
-        or config.close_for
-        or config.limit_age
-        or config.limit_requests
-        or config.limit_overflow
-        or config.limit_connections_per_peer
-    )
+    def draw() -> tuple[float, float] | None:
+        if not age and not most:
+            return None
+        spread = random.uniform(1 - JITTER, 1 + JITTER)
+        requests = max(1.0, most * spread) if most >= _MIN_JITTERED else most or FOREVER
+        return age * spread or FOREVER, requests
+
+    return draw
 
 
 def tick(config: Config) -> float:
-    """Return the time between sweeps: a fraction of the shortest clock, within bounds."""
-    shortest = min(durations(config).by_clock.values())
-    return min(_SWEEP, max(_SHORTEST_SWEEP, shortest / _SWEEPS_PER_CLOCK))
+    """Return the seconds between sweeps: a fraction of the shortest clock, within bounds."""
+    shortest = min(config.timeout_idle, *durations(config).by_clock.values())
+    return min(_LONGEST_TICK, max(_SHORTEST_TICK, shortest / _SWEEPS_PER_CLOCK))

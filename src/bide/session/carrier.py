@@ -1,0 +1,40 @@
+"""The contract between an exchange and the connection that carries it: what the exchange reports, and what it asks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from bide.managed import ManagedConnection
+from bide.terms import Address
+
+
+class Carrier(ManagedConnection):
+    """Carries one exchange at a time.
+
+    peer, local: the addresses of the two ends; None if a socket has no name.
+    is_reading: whether octets are read from the wire.
+    is_write_paused: whether the wire asked to wait before more is written.
+    is_gathering: whether content has left in this pass of the event loop; what follows may wait for more until the next.
+    is_serving: whether the request is just being handed over: what is answered meanwhile is written after that.
+    """
+
+    __slots__ = ("is_gathering", "is_reading", "is_serving", "is_write_paused", "local", "peer")
+
+    peer: Address | None
+    local: Address | None
+    is_reading: bool
+    is_write_paused: bool
+    is_gathering: bool
+    is_serving: bool
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Bring wire and clock in line with the protocol: called after every fact."""
+
+    @abstractmethod
+    def answered(self) -> None:
+        """Octets of the response are ready to be written; it may be complete."""
+
+    @abstractmethod
+    def content_left(self) -> None:
+        """Content was written, and more of it follows."""

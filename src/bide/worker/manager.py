@@ -1,0 +1,49 @@
+"""Passes on what connections tell: to the register, the counters, admission and what is known of peers."""
+
+from __future__ import annotations
+
+from typing import final
+
+from bide.managed import ConnectionManager, ManagedConnection
+from bide.observe.counters import Counters
+from bide.session.peers import Peers
+from bide.terms import CloseReason
+from bide.worker.admission import Admission
+from bide.worker.register import Register
+
+
+@final
+class Manager(ConnectionManager):
+    """The one place that hears that a connection was opened or closed."""
+
+    __slots__ = ("_admission", "_counters", "_peers", "_register")
+
+    def __init__(self, register: Register, admission: Admission, counters: Counters, peers: Peers) -> None:
+        self._register = register
+        self._admission = admission
+        self._counters = counters
+        self._peers = peers
+
+    def opened(self, connection: ManagedConnection, descriptor: int) -> None:
+        """Enter an accepted connection; descriptor: that of its socket."""
+        self._register.add(connection)
+        self._counters.opened += 1
+        self._admission.admit(connection, descriptor)
+
+    def output_stalled(self, connection: ManagedConnection) -> None:
+        self._register.stalled.add(connection)
+
+    def output_resumed(self, connection: ManagedConnection) -> None:
+        self._register.stalled.discard(connection)
+
+    def reading_stopped(self, connection: ManagedConnection) -> None:
+        self._register.unread.add(connection)
+
+    def reading_resumed(self, connection: ManagedConnection) -> None:
+        self._register.unread.discard(connection)
+
+    def closed(self, connection: ManagedConnection, reason: CloseReason, served: int) -> None:
+        self._register.remove(connection)
+        self._counters.ended(reason, served)
+        self._peers.learn(connection.host, served)
+        self._admission.closed(connection)
