@@ -339,7 +339,7 @@ def test_cancelled_by_the_end_of_the_server(serve: Serve) -> None:
             ended.set()
 
     server = serve(app, drain_timeout=0.2)
-    server.log.expect("cut")
+    server.log.expect("closed at the drain timeout")
     with server.client() as client:
         client.ask()
         time.sleep(0.1)

@@ -104,7 +104,7 @@ def test_second_signal_stops_at_once(launch: Launch, loop: str, number: signal.S
 def test_what_was_cut_is_counted(serve: Serve) -> None:
     """An answer that was not complete is; idle connections owe nothing."""
     server = serve(slow, drain_idle=10.0, drain_timeout=0.3)
-    server.log.expect("^connections cut: 1, .*at the drain timeout")
+    server.log.expect("^1 unfinished connections closed at the drain timeout")
     with server.client() as busy, server.client() as idle, server.client():
         idle.get()
         busy.ask("/30")

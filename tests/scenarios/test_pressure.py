@@ -40,7 +40,7 @@ def fill(server: Served, stack: contextlib.ExitStack, clients: list[Client], cou
 
 def test_idle_timeout_falls_and_rises_again(serve: Serve) -> None:
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
-    server.log.expect("connections cut|cancelled")
+    server.log.expect("unfinished connections|cancelled")
     busy: list[Client] = []
     with contextlib.ExitStack() as stack:
         assert gauge(server)[1] == IDLE
@@ -68,7 +68,7 @@ def test_idle_timeout_falls_and_rises_again(serve: Serve) -> None:
 
 def test_newcomers_keep_their_time(serve: Serve) -> None:
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
-    server.log.expect("connections cut|cancelled")
+    server.log.expect("unfinished connections|cancelled")
     with contextlib.ExitStack() as stack:
         fill(server, stack, [], 36)
         new = stack.enter_context(server.client())
@@ -80,7 +80,7 @@ def test_newcomers_keep_their_time(serve: Serve) -> None:
 def test_close_is_announced_to_those_that_gain_little(serve: Serve) -> None:
     """Four connections with one request each teach the server that this peer does not reuse them."""
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
-    server.log.expect("connections cut|cancelled")
+    server.log.expect("unfinished connections|cancelled")
     for _ in range(6):
         with server.client() as client:
             assert not client.get().says_close
@@ -99,7 +99,7 @@ def test_close_is_announced_to_those_that_gain_little(serve: Serve) -> None:
 
 def test_close_is_not_announced_to_those_that_reuse(serve: Serve) -> None:
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
-    server.log.expect("connections cut|cancelled")
+    server.log.expect("unfinished connections|cancelled")
     for _ in range(6):
         with server.client() as client:
             for _ in range(3):
@@ -171,7 +171,7 @@ def test_what_is_advertised_follows(serve: Serve) -> None:
         advertise_keep_alive=True,
         drain_timeout=0.1,
     )
-    server.log.expect("connections cut|cancelled")
+    server.log.expect("unfinished connections|cancelled")
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(server.client())
         assert client.get()["keep-alive"] == "timeout=19"

@@ -190,7 +190,8 @@ class Session(ClockedCarrier):
     # -- Facts that the application reports, through its exchange -------------------------------------------------------
 
     def answered(self) -> None:
-        connection = self._active()
+        connection = self.connection
+        assert connection is not None  # it is not parked within an exchange
         try:
             if connection.state is EXCHANGE:
                 self.settle()
@@ -444,7 +445,10 @@ class Session(ClockedCarrier):
         if connection.state is CLOSING and self._mode is None:
             self._end(connection)
         elif connection.output and connection.state is not CLOSED:
-            self._write(connection)
+            if connection.bulk is None:  # as `_write`, which would be one call more for each request
+                self._wire.write(connection.take_output())
+            else:
+                self._write(connection)
         if connection.wants_pause == self.is_reading:
             self._pause_or_resume(connection)
         clock = CLOCKS[connection.state]
