@@ -1,8 +1,10 @@
 """Request heads, read in one piece, and refused before they are complete. What `cases` has is not repeated in breadth."""
 
-from typing import NamedTuple
+import ipaddress
+from typing import Final, NamedTuple
 
 import pytest
+from hypothesis import given, strategies as st
 
 from bide.errors import Rejected
 from bide.http1.fields import known_lines
@@ -281,6 +283,141 @@ def test_what_was_read_before_is_read_alike() -> None:
     for _ in range(2):
         request = read(b"GET / HTTP/1.1", b"Accept: text/test-head", long, b"accept: text/test-head")
         assert request.fields == [(b"accept", b"text/test-head"), (b"host", b"h" * 300), (b"accept", b"text/test-head")]
+
+
+ADDRESSES: Final = [
+    b"::",
+    b"::1",
+    b"1::",
+    b"1:2:3:4:5:6:7:8",
+    b"1:2:3:4:5:6:7::",
+    b"::2:3:4:5:6:7:8",
+    b"1::3:4:5:6:7:8",
+    b"1:2:3:4::5",
+    b"2001:DB8::cafe",
+    b"0000:0000::0000",
+    b"::ffff:192.0.2.1",
+    b"1:2:3:4:5:6:192.0.2.1",
+    b"1:2:3:4:5::255.249.199.0",
+    b"::10.0.0.255",
+    b"v1.a",
+    b"VF0.a:b-._~!$&'()*+,;=",
+]
+NO_ADDRESSES: Final = [
+    b"",
+    b":",
+    b":::",
+    b"1",
+    b"1:",
+    b":1",
+    b"1::2::3",
+    b":1::2",
+    b"1::2:",
+    b"12345::",
+    b"g::",
+    b"1:2:3:4:5:6:7",
+    b"1:2:3:4:5:6:7:8:9",
+    b"1:2:3:4::5:6:7:8",
+    b"1:2:3:4:5:6:7:8::",
+    b"192.0.2.1",
+    b"::192.0.2",
+    b"::192.0.2.1.1",
+    b"::192.0.2.256",
+    b"::192.0.2.300",
+    b"::192.0.2.01",
+    b"::192.0.2.",
+    b"::192.0.2.1:1",
+    b"192.0.2.1::",
+    b"1:2:3:4:5:6:7:192.0.2.1",
+    b"::1 ",
+    b"::1/64",
+    b"::%31",
+    b"fe80::1%eth0",  # RFC 9844: a zone means nothing beyond its own host
+    b"fe80::1%25eth0",
+    b"v1",
+    b"v1.",
+    b"v.a",
+    b"vg.a",
+    b"v1.a%41",
+    b"v1.a[b",
+]
+
+
+def takes_host(host: bytes) -> bool:
+    """Whether `host` is accepted as Host. Fails unless the same holds for the authority of an absolute-form target."""
+    outcomes = []
+    for lines in ((b"GET / HTTP/1.1", b"Host: " + host), (b"GET http://" + host + b"/ HTTP/1.1", HOST)):
+        for _ in range(2):  # neither an acceptance nor a refusal is remembered as anything else
+            try:
+                request = read(*lines)
+            except Rejected as rejected:
+                outcomes.append(rejected.status)
+            else:
+                assert request.fields == [(b"host", host)]
+                outcomes.append(200)
+    assert len(set(outcomes)) == 1, outcomes
+    return {200: True, 400: False}[outcomes[0]]
+
+
+@pytest.mark.parametrize("literal", ADDRESSES)
+def test_host_of_an_address_in_brackets_is_accepted(literal: bytes) -> None:
+    """RFC 3986, 3.2.2."""
+    assert takes_host(b"[" + literal + b"]")
+    assert takes_host(b"[" + literal + b"]:")
+    assert takes_host(b"[" + literal + b"]:443")
+
+
+@pytest.mark.parametrize("literal", NO_ADDRESSES)
+def test_host_of_anything_else_in_brackets_is_refused(literal: bytes) -> None:
+    assert not takes_host(b"[" + literal + b"]")
+    assert not takes_host(b"[" + literal + b"]:443")
+
+
+def is_address(text: str) -> bool:
+    """What the standard library says of an IPv6 address without a zone."""
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+addresses = st.one_of(
+    st.ip_addresses(v=6).map(str),
+    st.ip_addresses(v=6).map(lambda address: str(address.exploded)),
+    st.lists(
+        st.sampled_from(["", "", "0", "1", "fE", "12345", "g", "1.2.3.4", "1.2.3.256", "01.2.3.4"]), max_size=9
+    ).map(":".join),
+    st.text("01aF:.", max_size=20),
+)
+
+
+@given(addresses)
+def test_host_in_brackets_is_accepted_where_ipaddress_takes_it(text: str) -> None:
+    assert takes_host(b"[" + text.encode() + b"]") == is_address(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "accepted"),
+    [
+        (b"%41", True),
+        (b"a%41b%5Dc", True),
+        (b"%fF%Ff", True),
+        (b"a%41:80", True),
+        (b"%", False),
+        (b"a%", False),
+        (b"a%4", False),
+        (b"a%4:80", False),
+        (b"a%zz", False),
+        (b"a%4g", False),
+        (b"a%g4", False),
+        (b"a%%41", False),
+        (b"a%41%", False),
+    ],
+)
+def test_host_with_percent_is_accepted_before_two_hexadecimal_digits_only(host: bytes, accepted: bool) -> None:
+    """RFC 3986, 2.1."""
+    assert takes_host(host) is accepted
 
 
 def test_a_known_host_still_counts() -> None:

@@ -6,6 +6,7 @@ come to two results, somebody can smuggle a request past one of them (11.2).
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from bide.errors import Rejected
@@ -21,12 +22,29 @@ _METHODS: Final[dict[bytes, str]] = {
 
 # VCHAR without `#`: a fragment is never part of a request target (3.2).
 _TARGET: Final = only(bytes(set(range(0x21, 0x7F)) - {0x23}))
-# reg-name, IPv4address and IP-literal of RFC 3986, 3.2.2, without their brackets.
-_HOST_OCTETS: Final = (
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + b"-._~" + b"%" + b"!$&'()*+,;="
+# reg-name and IPv4address of RFC 3986, 3.2.2: unreserved, sub-delims and `%`.
+_NAME: Final = only(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%")
+_BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")  # RFC 3986, 2.1
+_H16: Final = rb"[0-9A-Fa-f]{1,4}"
+_OCTET: Final = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# IP-literal of RFC 3986, 3.2.2, without its brackets: the alternatives of IPv6address in its order, then IPvFuture.
+# A zone (`%25eth0`) is in neither: RFC 6874, which added it, is obsolete (RFC 9844).
+_LITERAL: Final = re.compile(
+    rb"""
+                                          (?:%(h16)b:){6} %(ls32)b
+    |                                  :: (?:%(h16)b:){5} %(ls32)b
+    | (?:                   %(h16)b )? :: (?:%(h16)b:){4} %(ls32)b
+    | (?: (?:%(h16)b:){0,1} %(h16)b )? :: (?:%(h16)b:){3} %(ls32)b
+    | (?: (?:%(h16)b:){0,2} %(h16)b )? :: (?:%(h16)b:){2} %(ls32)b
+    | (?: (?:%(h16)b:){0,3} %(h16)b )? ::    %(h16)b:     %(ls32)b
+    | (?: (?:%(h16)b:){0,4} %(h16)b )? ::                %(ls32)b
+    | (?: (?:%(h16)b:){0,5} %(h16)b )? ::                %(h16)b
+    | (?: (?:%(h16)b:){0,6} %(h16)b )? ::
+    | [Vv] [0-9A-Fa-f]+ \. [A-Za-z0-9\-._~!$&'()*+,;=:]+
+    """
+    % {b"h16": _H16, b"ls32": rb"(?:%b:%b|(?:%b\.){3}%b)" % (_H16, _H16, _OCTET, _OCTET)},
+    re.VERBOSE,
 )
-_NAME: Final = only(_HOST_OCTETS)
-_LITERAL: Final = only(_HOST_OCTETS + b":")
 
 # A content length that needs more digits than this is no length; 2**63 - 1 has 19.
 _MOST_LENGTH_DIGITS: Final = 19
@@ -228,11 +246,13 @@ def _is_authority(octets: bytes) -> bool:
     """Whether `octets` is uri-host [ ":" port ] of RFC 9110, 4.2; userinfo is not allowed there (4.2.4)."""
     if octets.startswith(b"["):
         literal, bracket, port = octets[1:].partition(b"]")
-        if not bracket or not literal or literal.translate(_LITERAL) != literal:
+        if not bracket or _LITERAL.fullmatch(literal) is None:
             return False
         return not port or (port[:1] == b":" and _is_port(port[1:]))
     host, _, port = octets.partition(b":")
-    return host != b"" and host.translate(_NAME) == host and _is_port(port)
+    if not host or host.translate(_NAME) != host or (b"%" in host and _BAD_PERCENT.search(host) is not None):
+        return False
+    return _is_port(port)
 
 
 def _is_port(octets: bytes) -> bool:
