@@ -170,7 +170,11 @@ def test_what_is_remembered_is_bounded_and_stays_right() -> None:
             field_lines(b"", [(b"vary", b"\n")])
 
 
-@given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8)), max_size=4))
+# A second Date is left out, as `test_a_response_has_one_date` shows; hypothesis takes the name from the source.
+names = st.binary(max_size=8).filter(lambda name: name.lower() != b"date")
+
+
+@given(st.lists(st.tuples(names, st.binary(max_size=8)), max_size=4))
 def test_any_fields_are_written_line_by_line_or_not_at_all(fields: Fields) -> None:
     try:
         lines, _, _ = field_lines(b"", fields)
