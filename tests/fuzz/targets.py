@@ -237,10 +237,38 @@ _WIDE: Final = Limits(
     buffer=_ENOUGH,
 )
 
-# 7.1 and 7.1.1, with white space before a semicolon, and what RFC 9110, 5.5 allows in a value.
+# 7.1, and what RFC 9110, 5.5 and 5.6.2 allow in a value and in a token.
 _VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*"
-_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;" + _VALUE + rb")?\r\n")
-_TRAILER_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:" + _VALUE + rb"\r\n")
+_TCHAR: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})([\t ;]" + _VALUE + rb")?\r\n")
+_TRAILER_LINE: Final = re.compile(rb"[" + re.escape(_TCHAR) + rb"]+:" + _VALUE + rb"\r\n")
+
+
+def _are_extensions(octets: bytes) -> bool:
+    """Whether this, of octets of a field value, is the chunk-ext of 7.1.1; it is read from left to right, octet by octet."""
+    place = "behind"  # a size, a name without a value, or a value
+    for octet in octets:
+        one = bytes([octet])
+        if place == "quoted":
+            place = {b'"': "behind value", b"\\": "escaped"}.get(one, place)
+        elif place == "escaped":
+            place = "quoted"
+        elif one in (b" ", b"\t"):
+            # White space ends a token, and belongs nowhere but around `;` and `=`.
+            place = {"name": "behind name", "token": "behind value"}.get(place, place)
+        elif one == b";" and place in ("behind", "behind name", "behind value", "name", "token"):
+            place = "before name"
+        elif one == b"=" and place in ("name", "behind name"):
+            place = "before value"
+        elif one == b'"' and place == "before value":
+            place = "quoted"
+        elif octet in _TCHAR and place in ("before name", "name"):
+            place = "name"
+        elif octet in _TCHAR and place in ("before value", "token"):
+            place = "token"
+        else:
+            return False
+    return not octets or (octets[-1:] not in (b" ", b"\t") and place in ("name", "token", "behind value"))
 
 
 def _reference(octets: bytes) -> tuple[bytes, int] | None:
@@ -249,7 +277,7 @@ def _reference(octets: bytes) -> tuple[bytes, int] | None:
     position = 0
     while True:
         match = _SIZE_LINE.match(octets, position)
-        if match is None:
+        if match is None or not _are_extensions(match[2] or b""):
             return None
         size = int(match[1], 16)
         position = match.end()

@@ -570,6 +570,27 @@ CHUNKS: Final = [
     ok("extension with a value", chunked(b'5;a=b;c="d e"\r\nhello\r\n0;x=y\r\n\r\n'), posted(b"hello")),
     ok("white space around an extension (7.1.1)", chunked(b"5 \t; a = b\r\nhello\r\n0\r\n\r\n"), posted(b"hello")),
     ok("obs-text in an extension", chunked(b'5;a="\xe4"\r\nhello\r\n0\r\n\r\n'), posted(b"hello")),
+    ok("semicolon in a quoted string", chunked(b'5;a=";b="\r\nhello\r\n0\r\n\r\n'), posted(b"hello")),
+    ok("quoted pairs (RFC 9110, 5.6.4)", chunked(b'5;a="\\"\\\\;";b\r\nhello\r\n0\r\n\r\n'), posted(b"hello")),
+    *(
+        bad(f"extension {extension!r}", chunked(b"5" + extension + b"\r\nhello\r\n0\r\n\r\n"))
+        for extension in (
+            b";",
+            b"; ",
+            b";a;",
+            b";=b",
+            b";a=",
+            b';a="b',
+            b';a="\\"',
+            b";a b",
+            b";a ",
+            b";(a)",
+            b';a="b"c',
+        )
+    ),
+    bad("extension of the last chunk without a name", chunked(b"5\r\nhello\r\n0;\r\n\r\n")),
+    bad("bare CR in an extension that has no end", chunked(b"5;a\rb")),
+    bad("bare CR in a trailer line that has no end", chunked(b"0\r\nX: a\rb")),
     *(
         bad(f"extension with {octet!r}", chunked(b"5;a=" + octet + b"b\r\nhello\r\n0\r\n\r\n"))
         for octet in (b"\x00", b"\x01", b"\x0b", b"\x1f", b"\x7f", b"\r", b"\n", b"\r\r")

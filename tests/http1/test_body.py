@@ -5,14 +5,15 @@ from hypothesis import given, settings, strategies as st
 
 from bide.errors import Rejected
 from bide.http1.body import ChunkedDecoder
+from bide.http1.limits import Limits
 from tests.http1.driver import CHUNK_LINE_LIMIT, FIELDS_LIMIT, TRAILER_LIMIT, limits, slices
 
 SIZES = [1, 2, 3, 7, 1 << 20]
 
 
-def decode(octets: bytes, size: int) -> tuple[bytes, bytes, bool]:
+def decode(octets: bytes, size: int, bounds: Limits | None = None) -> tuple[bytes, bytes, bool]:
     """Return content, the octets behind the body, and whether it was complete."""
-    decoder = ChunkedDecoder(limits())
+    decoder = ChunkedDecoder(bounds or limits())
     content: list[bytes] = []
     fed = 0
     for piece in slices(octets, size):
@@ -36,7 +37,7 @@ def decode(octets: bytes, size: int) -> tuple[bytes, bytes, bool]:
         (b"005\r\nhello\r\n000\r\n\r\n", b"hello"),
         (b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", b"01234567890123456789"),
         (b"5;a=b\r\nhello\r\n0;c\r\n\r\n", b"hello"),
-        (b"5 ;a\r\nhello\r\n0\t \t;\r\n\r\n", b"hello"),
+        (b"5 ;a\r\nhello\r\n0\t \t;\tb\r\n\r\n", b"hello"),
         (b"5\r\n\r\n\r\n0\r\n0\r\n\r\n", b"\r\n\r\n0"),
         (b"1\r\na\r\n0\r\nX: y\r\nZ:\r\n\r\n", b"a"),
     ],
@@ -98,6 +99,130 @@ def test_refused(octets: bytes, status: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        b";a",
+        b";a;b;c",
+        b";a=b",
+        b";a=b;c;d=e",
+        b";!#$%&'*+-.^_`|~09azAZ=!#$%&'*+-.^_`|~09azAZ",
+        b" \t; \ta \t= \tb \t; \tc",
+        b';a=""',
+        b';a="b"',
+        b';a="b c\td"',
+        b';a="b;c=d;e"',
+        b';a=";"',
+        b';a="\x80\xff"',
+        b';a="!#[]~(,)/:<=>?@{}"',
+        b';a="\\""',
+        b';a="\\\\"',
+        b';a="b\\"c\\\\\\"d";e',
+        b';a="\\b\\ \\\t\\\xff"',
+        b';a="b" ; c = "d"',
+    ],
+)
+def test_extensions_of_the_grammar_are_ignored(extensions: bytes, size: int) -> None:
+    """7.1.1, and RFC 9110, 5.6.4 for quoted strings."""
+    octets = b"5" + extensions + b"\r\nhello\r\n0" + extensions + b"\r\n\r\n"
+    assert decode(octets, size, limits(chunk_line=256)) == (b"hello", b"", True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        b";",
+        b"; ",
+        b";;",
+        b";a;",
+        b";a; ",
+        b";a;;b",
+        b";a=b;",
+        b'a="b";',
+        b";=",
+        b";=b",
+        b';"a"',
+        b";a=",
+        b";a= ",
+        b";a=;b",
+        b";a==b",
+        b";a=b=c",
+        b";a b",
+        b";a=b c",
+        b';a="b"c',
+        b';a=b"c"',
+        b';a="b""c"',
+        b';a="b" c',
+        b';a="',
+        b';a="b',
+        b';a="b;c',
+        b';a="\\"',
+        b';a="b\\"',
+        b';a="b\\',
+        b';a="b" "c"',
+        b";a='b c'",
+        b";a ",
+        b";a\t",
+        b";a=b ",
+        b';a="b" ',
+        b";a,b",
+        b";a@b",
+        b";a=b@c",
+        b";a=(b)",
+        b";a=\xe4",
+        b";\xe4",
+        b";a\\b",
+        b';a="\x00"',
+        b';a="\x1f"',
+        b';a="\x7f"',
+        b';a="\\\x00"',
+        b';a="\\\x7f"',
+        b';a="\n"',
+        b';a="\r"',
+        b';a="\\\r"',
+        b';a="\r\n"',
+        b';a="\\\r\n"',
+        b";a\rb",
+        b"\r;a",
+        b";a\r",
+        b" ",
+        b"\t",
+        b" a",
+        b"=a",
+        b'"a"',
+    ],
+)
+def test_extensions_outside_of_the_grammar_are_refused(extensions: bytes, size: int) -> None:
+    """Also of the last chunk: the end of the body is where others may read something else."""
+    for chunk in (b"5" + extensions + b"\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0" + extensions + b"\r\n\r\n"):
+        with pytest.raises(Rejected) as rejected:
+            decode(chunk, size)
+        assert rejected.value.status == 400
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("beginning", [b"5\r;", b"5;a\r=", b'5;a="\r"', b"5\r\r", b"0\r\nX: a\rb", b"0\r\nX\r:"])
+def test_a_bare_cr_is_refused_before_its_line_is_complete(beginning: bytes, size: int) -> None:
+    assert not decode(beginning[:-1], size)[2]
+    with pytest.raises(Rejected) as rejected:
+        decode(beginning, size)
+    assert rejected.value.status == 400
+
+
+@pytest.mark.parametrize("unit", [b";a", b"; \t", b" ", b"a", b';a="b"', b'"', b"\\\\", b'\\"', b";a=", b"=", b";"])
+@pytest.mark.parametrize("first", [b";", b";a", b';a="', b";a=", b" "])
+def test_extensions_are_read_in_time_that_grows_with_their_length(first: bytes, unit: bytes) -> None:
+    """An expression that goes back over what it has read would not come to an end here: 2**100000 steps, or 10**10."""
+    long = 100_000
+    line = b"1" + first + unit * (long // len(unit)) + b"\x00\r\n"
+    decoder = ChunkedDecoder(limits(chunk_line=2 * long))
+    with pytest.raises(Rejected) as rejected:
+        decoder.feed(line, 0, [])
+    assert rejected.value.status == 400
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_both_sides_of_each_bound(size: int) -> None:
     """The bounds hold for lines with their CRLF, for the extensions of a body in all, and for its trailer section in all."""
     largest = b"1;" + b"a" * (CHUNK_LINE_LIMIT - 4)
@@ -144,7 +269,7 @@ def test_no_octet_is_no_news() -> None:
     assert not decoder.complete
 
 
-extension = st.sampled_from([b"", b"", b"", b";a", b";a=b", b' ;a="b c"'])
+extension = st.sampled_from([b"", b"", b"", b";a", b";a=b", b' ;a="b c"', b'\t; a = "\\"" ;b'])
 chunks = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.booleans(), extension), max_size=6)
 
 

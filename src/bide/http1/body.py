@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, final
 
 from bide.errors import Rejected
-from bide.http1.fields import field_line, is_value, only
+from bide.http1.fields import TOKEN_OCTETS, field_line, only
 from bide.http1.limits import Limits
 
 _HEX: Final = only(b"0123456789ABCDEFabcdef")
 _MOST_SIZE_DIGITS: Final = 16  # 2**64 octets: more than any body
 _CR: Final = 0x0D
+
+# chunk-ext of 7.1.1, not empty, with the quoted-string of RFC 9110, 5.6.4. An octet belongs to one part only, whatever comes after it, and
+# white space to one of two: so a line is matched, or not, in time that grows with its length.
+_TOKEN: Final = b"[" + re.escape(TOKEN_OCTETS) + b"]+"
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_EXTENSIONS: Final = re.compile(
+    rb"(?:[\t ]*;[\t ]*%(token)b(?:[\t ]*=[\t ]*(?:%(token)b|%(quoted)b))?)+" % {b"token": _TOKEN, b"quoted": _QUOTED}
+)
 
 # What comes next.
 _SIZE: Final = 0  # a chunk-size line
@@ -79,18 +88,22 @@ class ChunkedDecoder:
         self._line += beginning
         if self._next == _DATA_END and (self._line[0] != _CR or len(self._line) > 1):
             raise Rejected(400, "chunk data does not end where its size says")
+        if self._line.find(b"\r", 0, len(self._line) - 1) >= 0:  # behind the last octet, an LF may still come
+            raise Rejected(400, "bare CR in a chunked body")
         if len(self._line) >= self._limits.chunk_line:  # its LF is still to come
             raise Rejected(413 if self._next == _SIZE else 431, "line too long in a chunked body")
 
     def _size(self, line: bytes) -> None:
         size, semicolon, extensions = line.partition(b";")
+        if len(line) + 2 > self._limits.chunk_line:
+            raise Rejected(413, "line too long in a chunked body")
         if semicolon:
             size = size.rstrip(b" \t")  # 7.1.1 allows, and RFC 9110, 5.6.3 has us drop, white space before it
-            if not is_value(extensions):
-                raise Rejected(400, "control octet in a chunk extension")
             self._extensions += len(extensions)
-        if len(line) + 2 > self._limits.chunk_line or self._extensions > self._limits.chunk_line:
-            raise Rejected(413, "chunk extensions too long")
+            if self._extensions > self._limits.chunk_line:
+                raise Rejected(413, "chunk extensions too long")
+            if _EXTENSIONS.fullmatch(line, len(size)) is None:
+                raise Rejected(400, "malformed chunk extension")
         if not size or len(size) > _MOST_SIZE_DIGITS or size.translate(_HEX) != size:
             raise Rejected(400, "malformed chunk size")
         self._left = int(size, 16)
