@@ -113,7 +113,9 @@ def test_flags_that_only_uvicorn_has(arguments: list[str], message: str) -> None
     assert result.output == f"{message}: see README, Coming from uvicorn\n"
 
 
-@pytest.mark.parametrize("flag", ["--limit-concurrency", "--h11-max-incomplete-event-size", "--bind", "-b"])
+@pytest.mark.parametrize(
+    "flag", ["--limit-concurrency", "--h11-max-incomplete-event-size", "--header-map", "--bind", "-b"]
+)
 def test_flags_that_another_stands_for(flag: str) -> None:
     result = bide("serve", "x:y", flag, "1")
     assert result.exit_code == 2

@@ -69,6 +69,8 @@ def test_durations_have_the_form_of_their_names() -> None:
         ("close_for", "path:/x"),
         ("close_for", (b"path:/x",)),
         ("loop", "trio"),
+        ("underscore_fields", "allow"),
+        ("underscore_fields", True),
         ("loop", None),
         ("log_level", "trace"),
         ("log_level", 10),

@@ -10,6 +10,8 @@ def test_request() -> None:
     assert request.fields is fields
     assert (request.minor, request.length, request.facts) == (1, 5, 2)
     assert request.accepts_trailers is True
+    assert request.dropped is None
+    assert Request("GET", b"/", b"/", b"", [], 1, 0, 0, False, [b"x_y"]).dropped == [b"x_y"]
 
 
 def test_no_length_is_taken_for_chunked() -> None:

@@ -36,6 +36,7 @@ _NOT_YET: Final = (
 _INSTEAD: Final = {
     "--limit-concurrency": "--limit-connections",
     "--h11-max-incomplete-event-size": "--limit-head",
+    "--header-map": "--underscore-fields",
     "--bind": "--host and --port, or --uds",
     "-b": "--host and --port, or --uds",
 }

@@ -88,6 +88,13 @@ class Config:
     lifespan: Literal["auto", "on", "off"] = _option(
         "auto", SERVING, "Whether the application is told of start and stop."
     )
+    underscore_fields: Literal["drop", "refuse", "pass"] = _option(
+        "drop",
+        SERVING,
+        "Request fields whose names have an underscore, which CGI and WSGI cannot tell from a hyphen: left out, answered 400, "
+        "or handed to the application.",
+        "as nginx's underscores_in_headers and gunicorn's header_map",
+    )
 
     timeout_first_octet: float = _option(
         30.0, CLOCKS, "A new connection's first octet.", "as Puma's first_data_timeout", least=0.001

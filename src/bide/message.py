@@ -23,10 +23,12 @@ class Request:
     length: octets of the body, or CHUNKED.
     facts: what the head says about persistence: fact bits of `bide.terms`.
     accepts_trailers: the client said `TE: trailers` (RFC 9110, 10.1.4).
+    dropped: names in lower case of the field lines that are not in `fields`, for their underscores; None where all are in it.
     """
 
     __slots__ = (
         "accepts_trailers",
+        "dropped",
         "facts",
         "fields",
         "length",
@@ -48,6 +50,7 @@ class Request:
         length: int,
         facts: int,
         accepts_trailers: bool,
+        dropped: list[bytes] | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -58,3 +61,4 @@ class Request:
         self.length = length
         self.facts = facts
         self.accepts_trailers = accepts_trailers
+        self.dropped = dropped

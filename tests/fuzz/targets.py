@@ -14,7 +14,7 @@ from typing import Final
 from bide.errors import Misuse, Rejected
 from bide.http1.body import ChunkedDecoder
 from bide.http1.connection import Connection
-from bide.http1.limits import Limits
+from bide.http1.limits import PASS, Limits
 from bide.message import Request
 from bide.policy.clocks import running
 from bide.terms import Clock, CloseMode, State
@@ -235,6 +235,7 @@ _WIDE: Final = Limits(
     trailer=_ENOUGH,
     discard=_ENOUGH,
     buffer=_ENOUGH,
+    underscores=PASS,
 )
 
 # 7.1, and what RFC 9110, 5.5 and 5.6.2 allow in a value and in a token.

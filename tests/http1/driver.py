@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from bide.http1.connection import Connection
-from bide.http1.limits import Limits
+from bide.http1.limits import DROP, Limits
 from bide.http1.response import CommonFields
 from bide.message import Request
 from bide.terms import State
@@ -30,6 +30,7 @@ def limits(
     trailer: int = TRAILER_LIMIT,
     discard: int = DISCARD_LIMIT,
     buffer: int = BUFFER_LIMIT,
+    underscores: int = DROP,
 ) -> Limits:
     """Small ones, so that a test reaches them with little."""
     return Limits(
@@ -40,6 +41,7 @@ def limits(
         trailer=trailer,
         discard=discard,
         buffer=buffer,
+        underscores=underscores,
     )
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 
 from bide.errors import Rejected
 from bide.http1.body import ChunkedDecoder
-from bide.http1.limits import Limits
+from bide.http1.limits import DROP, PASS, REFUSE, Limits
 from tests.http1.driver import CHUNK_LINE_LIMIT, FIELDS_LIMIT, TRAILER_LIMIT, limits, slices
 
 SIZES = [1, 2, 3, 7, 1 << 20]
@@ -246,6 +246,12 @@ def test_both_sides_of_each_bound(size: int) -> None:
         decode(b"0\r\n" + line + b"Y" + line + b"\r\n", size)
 
     assert decode(b"0\r\n" + b"X:\r\n" * FIELDS_LIMIT + b"\r\n", size)[2]
+
+
+@pytest.mark.parametrize("underscores", [DROP, REFUSE, PASS])
+def test_trailer_field_with_an_underscore_in_its_name_is_dropped_like_the_others(underscores: int) -> None:
+    """No trailer field reaches the application, so none can pass for another there."""
+    assert decode(b"1\r\na\r\n0\r\nX_Y: a\r\n\r\n", 1 << 20, limits(underscores=underscores)) == (b"a", b"", True)
 
 
 def test_a_chunk_may_be_large_and_come_slowly() -> None:

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bide.errors import Rejected
-from bide.http1.fields import TOKEN_OCTETS, _names, field_line, field_name, is_token, is_value, known_lines, members
+from bide.http1.fields import (
+    _REPEATING,
+    TOKEN_OCTETS,
+    _names,
+    field_line,
+    field_name,
+    is_token,
+    is_value,
+    known_lines,
+    members,
+)
+from bide.http1.limits import DROP, PASS, REFUSE
 
 TCHAR = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -139,6 +150,43 @@ def test_what_is_remembered_is_bounded_and_stays_right() -> None:
         assert len(known_lines) <= 1024
         assert len(_names) <= 1024
     assert field_line(b"X-0: 2") == (b"x-0", b"2")
+
+
+UNDERSCORED = [b"X_Y", b"x_y", b"_", b"X_Forwarded-For", b"a_", b"_a", b"Content_Length", b"N_" * 50]
+
+
+@pytest.mark.parametrize("name", UNDERSCORED)
+def test_name_with_an_underscore_is_judged_by_each_caller_anew(name: bytes) -> None:
+    """What is remembered holds for the whole process, and servers within it may differ."""
+    line = name + b": a_b"
+    for _ in range(2):
+        assert field_line(line, DROP) == (b"", name.lower()), "no name, and the value says which is left out"
+        assert field_line(line, PASS) == field_line(line) == (name.lower(), b"a_b")
+        with pytest.raises(Rejected) as rejected:
+            field_line(line, REFUSE)
+        assert rejected.value.status == 400
+    assert name not in _names
+    assert line not in known_lines
+
+
+@pytest.mark.parametrize("underscores", [DROP, REFUSE, PASS])
+@pytest.mark.parametrize("line", [b"x_y", b"x_y : a", b" x_y: a", b"x_y: a\x00", b"x_y: a\rb", b"x_(y): a"])
+def test_malformed_line_is_refused_whatever_becomes_of_underscores(line: bytes, underscores: int) -> None:
+    with pytest.raises(Rejected) as rejected:
+        field_line(line, underscores)
+    assert rejected.value.status == 400
+
+
+def test_lines_that_are_remembered_have_no_underscore_in_their_names() -> None:
+    """They are found without a look at what becomes of underscores."""
+    assert not [name for name in _REPEATING if b"_" in name]
+
+
+@pytest.mark.parametrize("underscores", [DROP, REFUSE, PASS])
+def test_underscore_in_a_value_is_an_octet_like_others(underscores: int) -> None:
+    for _ in range(2):
+        assert field_line(b"X-Y: a_b", underscores) == (b"x-y", b"a_b")
+        assert field_line(b"User-Agent: test_fields/2.0", underscores) == (b"user-agent", b"test_fields/2.0")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from bide.errors import Rejected
 from bide.http1.fields import known_lines
 from bide.http1.head import _request_lines, read_head, rejected_early
+from bide.http1.limits import DROP, PASS, REFUSE
 from bide.message import CHUNKED, Request
 from bide.terms import CLIENT_CLOSE_OPTION, CLIENT_KEEP_ALIVE, EXPECTATION_UNMET, HTTP_1_0
 from tests.http1.cases import CASES
@@ -178,6 +179,79 @@ def test_expectation(version: bytes, lines: list[bytes], expects: bool) -> None:
 )
 def test_te(values: list[bytes], accepts: bool) -> None:
     assert read(b"GET / HTTP/1.1", HOST, *[b"TE: " + value for value in values]).accepts_trailers is accepts
+
+
+# -- Underscores in names --------------------------------------------------------------------------------------------------
+
+UNDERSCORED: Final = (b"X_Forwarded_For: 1", b"a-b_c: 2", b"_: 3", b"X_FORWARDED_FOR: 4", b"n_" * 50 + b": 5")
+
+
+def read_under(underscores: int, *lines: bytes) -> Request:
+    return read_head(b"\r\n".join((b"GET / HTTP/1.1", *lines)), limits(underscores=underscores))
+
+
+def test_fields_with_an_underscore_in_their_names_are_dropped() -> None:
+    """In the environment of CGI and WSGI `X_Forwarded_For` is what `X-Forwarded-For` is (RFC 3875, 4.1.18)."""
+    for _ in range(2):
+        request = read_under(DROP, UNDERSCORED[0], HOST, *UNDERSCORED[1:], b"X-Forwarded-For: 6_7")
+        assert request.fields == [(b"host", b"a"), (b"x-forwarded-for", b"6_7")]
+        assert request.dropped == [b"x_forwarded_for", b"a-b_c", b"_", b"x_forwarded_for", b"n_" * 50]
+
+
+def test_fields_with_an_underscore_in_their_names_are_passed_on() -> None:
+    for _ in range(2):
+        request = read_under(PASS, HOST, *UNDERSCORED)
+        assert request.fields[1:] == [
+            (b"x_forwarded_for", b"1"),
+            (b"a-b_c", b"2"),
+            (b"_", b"3"),
+            (b"x_forwarded_for", b"4"),
+            (b"n_" * 50, b"5"),
+        ]
+        assert request.dropped is None
+
+
+@pytest.mark.parametrize("line", UNDERSCORED)
+def test_fields_with_an_underscore_in_their_names_are_refused(line: bytes) -> None:
+    for lines in ((HOST, line), (line, HOST), (HOST, line)):
+        with pytest.raises(Rejected) as rejected:
+            read_under(REFUSE, *lines)
+        assert rejected.value.status == 400
+        assert "underscore" in rejected.value.detail
+
+
+@pytest.mark.parametrize("line", UNDERSCORED)
+def test_servers_of_one_process_differ_in_what_becomes_of_underscores(line: bytes) -> None:
+    """What is remembered of names and lines is shared between them."""
+    for _ in range(2):
+        assert len(read_under(PASS, HOST, line).fields) == 2
+        assert len(read_under(DROP, HOST, line).fields) == 1
+        with pytest.raises(Rejected):
+            read_under(REFUSE, HOST, line)
+
+
+@pytest.mark.parametrize("underscores", [DROP, REFUSE, PASS])
+def test_underscores_elsewhere_mean_nothing(underscores: int) -> None:
+    for _ in range(2):
+        request = read_under(underscores, b"Host: a_b", b"X-Y: a_b", b"Cookie: a_b=c_d", b"User-Agent: test_head")
+        assert len(request.fields) == 4
+        assert request.dropped is None
+
+
+@pytest.mark.parametrize("underscores", [DROP, PASS])
+@pytest.mark.parametrize(
+    "line", [b"Content_Length: 5", b"Transfer_Encoding: chunked", b"_Connection: close", b"T_E: trailers", b"_Host: b"]
+)
+def test_field_with_an_underscore_in_its_name_decides_nothing(line: bytes, underscores: int) -> None:
+    request = read_under(underscores, HOST, line)
+    assert (request.length, request.facts, request.accepts_trailers) == (0, 0, False)
+
+
+def test_dropped_fields_count_as_field_lines() -> None:
+    assert read_under(DROP, HOST, *[b"X_Y:"] * (FIELDS_LIMIT - 1)).fields == [(b"host", b"a")]
+    with pytest.raises(Rejected) as rejected:
+        read_under(DROP, HOST, *[b"X_Y:"] * FIELDS_LIMIT)
+    assert rejected.value.status == 431
 
 
 class Refusal(NamedTuple):

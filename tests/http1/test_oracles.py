@@ -12,6 +12,7 @@ import httptools
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from bide.http1.limits import PASS
 from tests.http1.cases import CASES, Case
 from tests.http1.driver import Server, limits
 
@@ -40,8 +41,8 @@ def normal(name: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 
 def read_by_bide(octets: bytes) -> list[Reading]:
-    """The requests that were answered, that is: accepted to their last octet."""
-    server = Server(limits(head=16384, target=8192, fields=100, chunk_line=4096, trailer=8192))
+    """The requests that were answered, that is: accepted to their last octet. The others leave no field out."""
+    server = Server(limits(head=16384, target=8192, fields=100, chunk_line=4096, trailer=8192, underscores=PASS))
     server.receive(octets)
     return [
         Reading(seen.method.encode(), seen.target, [normal(*field) for field in request.fields], seen.body)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bide import Config
+from bide.http1.limits import DROP, PASS, REFUSE
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
 from bide.worker.settings import WorkerSettings, draw_limits, durations, limits, tick
@@ -24,6 +25,15 @@ def test_limits_are_passed_on() -> None:
     found = limits(config)
     for name in ("head", "target", "fields", "chunk_line", "trailer", "discard", "buffer"):
         assert getattr(found, name) == getattr(config, f"limit_{name}"), name
+
+
+@pytest.mark.parametrize(("value", "underscores"), [("drop", DROP), ("refuse", REFUSE), ("pass", PASS)])
+def test_what_becomes_of_underscores_is_passed_on(value: Any, underscores: int) -> None:
+    assert limits(Config(underscore_fields=value)).underscores == underscores
+
+
+def test_underscores_are_dropped_by_default() -> None:
+    assert limits(Config()).underscores == DROP
 
 
 def test_every_clock_has_its_own_option() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from bide.errors import Rejected
+from bide.http1.limits import PASS, REFUSE
 from bide.message import Field
 
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -106,22 +107,31 @@ def field_name(octets: bytes) -> bytes | None:
     name = _names.get(octets)
     if name is None and is_token(octets):
         name = octets.lower()
-        if len(octets) <= _LONGEST_NAME:
+        # A name that is known has no underscore, and `field_line` need not look for one.
+        if len(octets) <= _LONGEST_NAME and b"_" not in octets:
             if len(_names) >= _MOST_NAMES:
                 _names.clear()
             _names[octets] = name
     return name
 
 
-def field_line(line: bytes) -> Field:
+def field_line(line: bytes, underscores: int = PASS) -> Field:
     """Return (name in lower case, value without the white space around it) of one field line without its CRLF.
 
-    Raises Rejected(400): no colon, white space before the colon, obsolete folding (5.2), or an octet that does not belong.
+    underscores: what becomes of a field whose name has one. In place of a field to DROP, (b"", its name in lower case) is returned.
+
+    Raises Rejected(400): no colon, white space before the colon, obsolete folding (5.2), an octet that does not belong, or a field
+    to REFUSE.
     """
     octets, colon, value = line.partition(b":")
     name = _names.get(octets)
     if name is None:
         name = field_name(octets)
+        if underscores != PASS and name is not None and b"_" in name:
+            field_line(line)  # a malformed line is one whatever its name
+            if underscores == REFUSE:
+                raise Rejected(400, "underscore in a field name")
+            return (b"", name)
     if name is None or not colon:
         raise Rejected(400, "malformed field line")
     if value.translate(_VALUE) != value:

@@ -66,8 +66,8 @@ _MOST_LINES: Final = 256
 _LONGEST_LINE: Final = 128
 _request_lines: Final[dict[bytes, tuple[str, bytes]]] = {}  # line -> (method, target)
 
-# Names of fields that may decide on framing, persistence or routing.
-_DECISIVE: Final = frozenset({b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding"})
+# Names of fields that may decide on framing, persistence or routing; and the name in place of one that is dropped.
+_DECISIVE: Final = frozenset({b"", b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding"})
 
 
 def read_head(head: bytes, limits: Limits) -> Request:
@@ -97,6 +97,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
     coding: bytes | None = None
     facts = 0
     accepts_trailers = False
+    dropped: list[bytes] | None = None
     for line in lines:
         field = known_lines.get(line)
         if field is None:
@@ -104,7 +105,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
             if field is not None:
                 hosts += 1
             else:
-                field = field_line(line)
+                field = field_line(line, limits.underscores)
                 name, value = field
                 if name in _DECISIVE:
                     if name == b"host":
@@ -130,6 +131,11 @@ def read_head(head: bytes, limits: Limits) -> Request:
                                 raise Rejected(417, "unknown expectation")
                             if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
                                 facts |= EXPECTATION_UNMET
+                    elif not name:  # the field is to be dropped, and its name is the value
+                        if dropped is None:
+                            dropped = []
+                        dropped.append(value)
+                        continue
                     else:  # te
                         accepts_trailers = accepts_trailers or b"trailers" in members(value)
         fields.append(field)
@@ -150,7 +156,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
         facts &= ~EXPECTATION_UNMET  # there is nothing to wait with
     if known is None and target[0] != _SLASH:  # not origin-form, by far the most common (3.2.1)
         path = _other_form(method, target, path, fields)
-    return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers)
+    return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers, dropped)
 
 
 def _read_request_line(line: bytes) -> tuple[str, bytes, bytes, bytes, int]:

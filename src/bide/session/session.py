@@ -369,6 +369,8 @@ class Session(ClockedCarrier):
                 context.counters.gap(now - self._since)
             if self._sending is not None:
                 self._stop_sending()
+            if request.dropped is not None:
+                self._log_dropped(request.dropped)
             self._clock = None  # the application's time is its own
             self.deadline = FOREVER
             self._exchange = exchange = ServedExchange(self, context, connection, request, now)
@@ -399,6 +401,15 @@ class Session(ClockedCarrier):
             connection.add_facts(AGE_LIMIT)
         if connection.served >= limits[1]:
             connection.add_facts(REQUEST_LIMIT)
+
+    def _log_dropped(self, names: list[bytes]) -> None:
+        """Say in the debug log which fields of a request the application does not get."""
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "%s: fields dropped, names=%s; the application does not get them (--underscore-fields)",
+                peer_name(self.peer),
+                b",".join(names).decode("ascii"),
+            )
 
     def _go_on(self) -> None:
         """Serve what was pipelined after the last request, unless the client does not take its answers."""

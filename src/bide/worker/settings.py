@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from bide.config import Config
 from bide.gateway.lifespan import Mode
-from bide.http1.limits import Limits
+from bide.http1.limits import DROP, PASS, REFUSE, Limits
 from bide.policy.clocks import FOREVER
 from bide.session.context import DrawLimits
 from bide.session.durations import Durations
@@ -109,6 +109,7 @@ def limits(config: Config) -> Limits:
         trailer=config.limit_trailer,
         discard=config.limit_discard,
         buffer=config.limit_buffer,
+        underscores={"drop": DROP, "refuse": REFUSE, "pass": PASS}[config.underscore_fields],
     )
 
 
