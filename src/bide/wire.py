@@ -44,6 +44,16 @@ class Wire(ABC):
 
     __slots__ = ()
 
+    @property
+    @abstractmethod
+    def scheme(self) -> str:
+        """The scheme of URIs that lead here: "http"."""
+
+    @property
+    @abstractmethod
+    def can_half_close(self) -> bool:
+        """Whether the sending side can be shut while octets are still read: without it nothing can linger."""
+
     @abstractmethod
     def write(self, data: bytes) -> None:
         """Send octets, in order, after those written before."""
@@ -113,6 +123,14 @@ class ClosedWire(Wire):
     """What takes the place of a wire that is no more, so that the two who knew each other through it are soon forgotten."""
 
     __slots__ = ()
+
+    @property
+    def scheme(self) -> str:
+        return "http"
+
+    @property
+    def can_half_close(self) -> bool:
+        return True
 
     def write(self, data: bytes) -> None:
         pass

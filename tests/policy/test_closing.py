@@ -57,6 +57,11 @@ def test_quiet(reason: CloseReason) -> None:
 
 
 @pytest.mark.parametrize("reason", [reason for reason in CloseReason if QUIET[reason] is not ABORT])
+def test_end_of_a_wire_that_cannot_half_close_is_a_release(reason: CloseReason) -> None:
+    assert close_mode(reason, looks_complete=False, input_ended=False, can_half_close=False) is RELEASE
+
+
+@pytest.mark.parametrize("reason", [reason for reason in CloseReason if QUIET[reason] is not ABORT])
 def test_nothing_lingers_behind_the_clients_eof(reason: CloseReason) -> None:
     assert close_mode(reason, looks_complete=False, input_ended=True) is RELEASE
 

@@ -58,6 +58,15 @@ class StubWire(Wire):
         self.held = 0
         self.waiting = False
         self.is_broken = False
+        self.half_closes = True
+
+    @property
+    def scheme(self) -> str:
+        return "http"
+
+    @property
+    def can_half_close(self) -> bool:
+        return self.half_closes
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -589,6 +598,13 @@ def test_clocks_of_the_end(stage: Stage) -> None:
     stage.run_out(session)
     assert wire.orders == ["half_close", "release"]
     assert session.deadline == FOREVER
+
+
+def test_end_of_a_wire_that_cannot_half_close_is_a_release(stage: Stage) -> None:
+    session, wire = stage.connect()
+    wire.half_closes = False
+    session.octets_received(request("/", "Connection: close"))
+    assert wire.orders == ["release"]
 
 
 def test_flush_that_takes_too_long(stage: Stage) -> None:

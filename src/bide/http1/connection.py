@@ -323,11 +323,16 @@ class Connection:
         """Take the news that everything is flushed and the sending side is shut."""
         self._end(_HALF_CLOSED, CloseReason.INTERNAL_ERROR)  # the reason was given before
 
-    def close_mode(self) -> CloseMode:
-        """Return how to end this connection, which is closing."""
+    def close_mode(self, can_half_close: bool = True) -> CloseMode:
+        """Return how to end this connection, which is closing; can_half_close: whether its wire can."""
         assert self.state is CLOSING
         assert self.reason is not None
-        return close_mode(self.reason, looks_complete=self._looks_complete, input_ended=self.input_ended)
+        return close_mode(
+            self.reason,
+            looks_complete=self._looks_complete,
+            input_ended=self.input_ended,
+            can_half_close=can_half_close,
+        )
 
     # -- What the application does --------------------------------------------------------------------------------------
 

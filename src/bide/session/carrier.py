@@ -12,16 +12,18 @@ class Carrier(ManagedConnection):
     """Carries one exchange at a time.
 
     peer, local: the addresses of the two ends; None if a socket has no name.
+    scheme: "http".
     is_reading: whether octets are read from the wire.
     is_write_paused: whether the wire asked to wait before more is written.
     is_gathering: whether content has left in this pass of the event loop; what follows may wait for more until the next.
     is_serving: whether the request is just being handed over: what is answered meanwhile is written after that.
     """
 
-    __slots__ = ("is_gathering", "is_reading", "is_serving", "is_write_paused", "local", "peer")
+    __slots__ = ("is_gathering", "is_reading", "is_serving", "is_write_paused", "local", "peer", "scheme")
 
     peer: Address | None
     local: Address | None
+    scheme: str
     is_reading: bool
     is_write_paused: bool
     is_gathering: bool

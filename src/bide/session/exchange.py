@@ -62,7 +62,7 @@ class ServedExchange(Exchange):
         self.request = request
         self.peer = carrier.peer
         self.local = carrier.local
-        self.scheme = "http"
+        self.scheme = carrier.scheme
         self.begun = begun
         self._gone_at = FOREVER  # the instant at which a client that has sent its EOF is taken for gone
         self.client_left = False

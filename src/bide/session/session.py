@@ -72,6 +72,7 @@ class Session(ClockedCarrier):
         self.served = 0
         self.peer = wire.peer()
         self.local = wire.local()
+        self.scheme = wire.scheme
         self._exchange = None
         self.is_reading = True
         self.is_write_paused = False
@@ -240,7 +241,7 @@ class Session(ClockedCarrier):
             self._end_wire(connection, _RELEASE)
         elif connection.state is CLOSING:
             connection.expire(clock)
-            self._end_wire(connection, connection.close_mode())
+            self._end_wire(connection, connection.close_mode(self._wire.can_half_close))
         else:
             match self._on_expiry(clock):
                 case OnExpiry.WAIT:
@@ -320,7 +321,7 @@ class Session(ClockedCarrier):
             if self._mode is None:
                 self.settle()
             else:
-                self._end_wire(connection, connection.close_mode())
+                self._end_wire(connection, connection.close_mode(self._wire.can_half_close))
 
     def fail_internal(self) -> None:
         _log.exception("%s: bide failed; please report this", peer_name(self.peer))
@@ -504,7 +505,7 @@ class Session(ClockedCarrier):
             request = connection.unserved
             if request is not None or connection.reason in _NO_REQUEST:
                 self._record(connection, request, 0.0)
-        self._end_wire(connection, connection.close_mode())
+        self._end_wire(connection, connection.close_mode(self._wire.can_half_close))
 
     def _end_wire(self, connection: Connection, mode: CloseMode) -> None:
         """Order the end of the wire. Nothing else does, but `_end_if_quiet`."""

@@ -110,6 +110,18 @@ class AioWire(Wire):
         self._fd = -1
         self._receiver.lost()
 
+    # -- What it is -----------------------------------------------------------------------------------------------------
+
+    @property
+    def scheme(self) -> str:
+        """Nothing encrypts the octets."""
+        return "http"
+
+    @property
+    def can_half_close(self) -> bool:
+        """TCP and Unix sockets can."""
+        return True
+
     # -- Orders ---------------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
