@@ -49,6 +49,7 @@ _COMPILED: Final = (
     "session/pool.py",
     "session/progress.py",
     "session/session.py",
+    "session/tunnel.py",
     "worker/admission.py",
     "worker/manager.py",
     "worker/register.py",

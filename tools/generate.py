@@ -84,8 +84,8 @@ def spoken(happened: Input) -> str:
 
 # -- The picture --------------------------------------------------------------------------------------------------------
 
-WIDTH: Final = 980
-HEIGHT: Final = 628
+WIDTH: Final = 1180
+HEIGHT: Final = 658
 
 
 class Box(NamedTuple):
@@ -106,14 +106,14 @@ class Route(NamedTuple):
     anchor: str
     look: str
     line: str = "\n"  # what is between two inputs of the label
-    over: tuple[int, int] | None = None  # where it crosses another line from top to bottom, which then has a gap
+    over: tuple[tuple[int, int], ...] = ()  # crossings with horizontal lines, which then have a gap
 
 
-_TOP: Final = 118
+_TOP: Final = 148
 _TALL: Final = 174
 _UNDER: Final = _TOP + _TALL
-_BAR: Final = 410  # where CLOSING begins
-_LOW: Final = 518  # where LINGER and CLOSED begin
+_BAR: Final = 440  # where CLOSING begins
+_LOW: Final = 548  # where LINGER and CLOSED begin
 
 BOXES: Final[dict[State, Box]] = {
     State.NEW: Box(21, _TOP, 138, _TALL, 18),
@@ -121,13 +121,14 @@ BOXES: Final[dict[State, Box]] = {
     State.EXCHANGE: Box(421, _TOP, 138, _TALL, 18),
     State.DISCARD: Box(621, _TOP, 138, _TALL, 18),
     State.IDLE: Box(821, _TOP, 138, _TALL, 18),
-    State.CLOSING: Box(21, _BAR, 890, 50, 80),
+    State.TUNNEL: Box(1021, _TOP, 138, _TALL, 18),
+    State.CLOSING: Box(21, _BAR, 1090, 50, 80),
     State.LINGER: Box(440, _LOW, 220, 98, 34),
     State.CLOSED: Box(821, _LOW, 138, 98, 20),
 }
 
 #: The states before the end is decided. Each is LOST to CLOSED; one line is drawn for all.
-OPEN: Final = (State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE)
+OPEN: Final = (State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE, State.TUNNEL)
 
 
 def _down(state: State) -> Route:
@@ -137,28 +138,35 @@ def _down(state: State) -> Route:
 
 
 ROUTES: Final[dict[tuple[State, State], Route]] = {
-    (State.NEW, State.HEAD): Route(((159, 182), (221, 182)), (188, 161), "middle", "way"),
-    (State.NEW, State.EXCHANGE): Route(((120, _TOP), (120, 74), (440, 74), (440, _TOP)), (196, 68), "middle", "way"),
-    (State.HEAD, State.EXCHANGE): Route(((359, 182), (421, 182)), (388, 161), "middle", "loop"),
-    (State.EXCHANGE, State.DISCARD): Route(((559, 182), (621, 182)), (588, 176), "middle", "loop"),
-    (State.DISCARD, State.IDLE): Route(((759, 182), (821, 182)), (788, 161), "middle", "loop"),
-    (State.EXCHANGE, State.IDLE): Route(((520, _TOP), (520, 88), (850, 88), (850, _TOP)), (685, 82), "middle", "loop"),
-    (State.IDLE, State.EXCHANGE): Route(((890, _TOP), (890, 60), (480, 60), (480, _TOP)), (685, 54), "middle", "loop"),
+    (State.NEW, State.HEAD): Route(((159, 212), (221, 212)), (188, 191), "middle", "way"),
+    (State.NEW, State.EXCHANGE): Route(((120, _TOP), (120, 104), (440, 104), (440, _TOP)), (196, 98), "middle", "way"),
+    (State.HEAD, State.EXCHANGE): Route(((359, 212), (421, 212)), (388, 191), "middle", "loop"),
+    (State.EXCHANGE, State.DISCARD): Route(((559, 212), (621, 212)), (588, 206), "middle", "loop"),
+    (State.DISCARD, State.IDLE): Route(((759, 212), (821, 212)), (788, 191), "middle", "loop"),
+    (State.EXCHANGE, State.IDLE): Route(((520, _TOP), (520, 118), (850, 118), (850, _TOP)), (685, 112), "middle", "loop"),
+    (State.IDLE, State.EXCHANGE): Route(((890, _TOP), (890, 90), (480, 90), (480, _TOP)), (685, 84), "middle", "loop"),
     (State.IDLE, State.HEAD): Route(
-        ((930, _TOP), (930, 32), (290, 32), (290, _TOP)), (685, 26), "middle", "loop", over=(290, 74)
+        ((930, _TOP), (930, 62), (290, 62), (290, _TOP)), (685, 56), "middle", "loop", over=((290, 104),)
+    ),
+    (State.EXCHANGE, State.TUNNEL): Route(
+        ((546, _TOP), (546, 34), (1090, 34), (1090, _TOP)),
+        (1028, 28),
+        "middle",
+        "way",
+        over=((546, 118), (546, 90), (546, 62)),
     ),
     **{(state, State.CLOSING): _down(state) for state in OPEN},
     (State.CLOSING, State.CLOSING): Route(
-        ((690, 460), (690, 486), (760, 486), (760, 460)), (725, 503), "middle", "end", ", "
+        ((690, 490), (690, 516), (760, 516), (760, 490)), (725, 533), "middle", "end", ", "
     ),
-    (State.CLOSING, State.LINGER): Route(((545, 460), (545, _LOW)), (553, 502), "start", "end"),
-    (State.CLOSING, State.CLOSED): Route(((850, 460), (850, _LOW)), (858, 502), "start", "end"),
-    (State.LINGER, State.LINGER): Route(((440, 552), (414, 552), (414, 584), (440, 584)), (406, 557), "end", "end"),
-    (State.LINGER, State.CLOSED): Route(((660, 568), (821, 568)), (740, 561), "middle", "end"),
+    (State.CLOSING, State.LINGER): Route(((545, 490), (545, _LOW)), (553, 532), "start", "end"),
+    (State.CLOSING, State.CLOSED): Route(((850, 490), (850, _LOW)), (858, 532), "start", "end"),
+    (State.LINGER, State.LINGER): Route(((440, 582), (414, 582), (414, 614), (440, 614)), (406, 587), "end", "end"),
+    (State.LINGER, State.CLOSED): Route(((660, 598), (821, 598)), (740, 591), "middle", "end"),
 }
 
 #: From the frame around the open states to CLOSED.
-LOST: Final = Route(((938, 382), (938, _LOW)), (930, 502), "end", "lost")
+LOST: Final = Route(((1140, 412), (1140, 598), (959, 598)), (1050, 591), "middle", "lost")
 
 STYLE: Final = """
   svg { color-scheme: light dark; }
@@ -347,8 +355,8 @@ def _legend() -> list[str]:
             ["the clock that runs, with its default; up to", f"CLOSING it is {Clock.SEND.value} while output waits"],
         ),
     ]
-    shapes = [_text(21, 492, "ENDING", "lane-name quiet")]
-    y = 518
+    shapes = [_text(21, 522, "ENDING", "lane-name quiet")]
+    y = 548
     for line, texts in rows:
         shapes.append(line.format(y=y - 4) or _glyph(31, y - 4))
         for text in texts:
@@ -370,18 +378,17 @@ def picture() -> str:
         for state, row in TRANSITIONS.items()
     ]
     shapes = [
-        _rectangle(6, 6, WIDTH - 12, 376, "lane"),
-        _rectangle(6, 394, WIDTH - 12, HEIGHT - 400, "lane"),
+        _rectangle(6, 6, WIDTH - 12, 406, "lane"),
+        _rectangle(6, 424, WIDTH - 12, HEIGHT - 430, "lane"),
         _text(21, 30, "OPEN", "lane-name quiet"),
-        *_arrow(((60, 78), (60, _TOP)), "way"),
-        '<circle cx="60" cy="76" r="5" class="tip way"/>',
-        _text(60, 64, "accepted", "label", "middle"),
+        *_arrow(((60, 108), (60, _TOP)), "way"),
+        '<circle cx="60" cy="106" r="5" class="tip way"/>',
+        _text(60, 94, "accepted", "label", "middle"),
     ]
     for state in State:
         shapes += _box(state, said[state])
     for edge, route in ROUTES.items():
-        if route.over is not None:
-            shapes.append(f'<path class="gap" d="M{route.over[0]} {route.over[1] - 6}v12"/>')
+        shapes += [f'<path class="gap" d="M{x} {y - 6}v12"/>' for x, y in route.over]
         shapes += _arrow(route.points, route.look) + _labels(route, found[edge])
     shapes += _arrow(LOST.points, LOST.look) + _labels(LOST, [Input.LOST])
     shapes += _legend()

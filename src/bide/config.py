@@ -130,6 +130,13 @@ class Config:
         "uvicorn: 0",
         least=0,
     )
+    timeout_tunnel: float = _option(
+        3600.0,
+        CLOCKS,
+        "A connection that has switched to another protocol, without an octet either way.",
+        "as HAProxy's manual suggests for its timeout tunnel",
+        least=0.001,
+    )
     timeout_discard: float = _option(
         5.0, CLOCKS, "Reading off a body that nobody wants, to persist.", "as gunicorn's gthread worker", least=0.001
     )

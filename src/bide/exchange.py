@@ -42,6 +42,62 @@ class Done:
 DONE: Final = Done()
 
 
+class TunnelEnd(ABC):
+    """The server's end of a tunnel: takes orders, and raises nothing."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Send octets to the client."""
+
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Report no octets until `resume_reading`."""
+
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """Report octets again."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Flush, then end the connection."""
+
+
+class Tunnel(ABC):
+    """Takes the octets of a connection that has left HTTP."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def opened(self, end: TunnelEnd) -> None:
+        """101 is written. Comes first."""
+
+    @abstractmethod
+    def octets_received(self, data: bytes) -> None:
+        """Octets came from the client."""
+
+    @abstractmethod
+    def eof_received(self) -> None:
+        """The client sends no more: what is written now is flushed, then the connection ends."""
+
+    @abstractmethod
+    def write_paused(self) -> None:
+        """The client does not take what was written: wait for `write_resumed` before writing on."""
+
+    @abstractmethod
+    def write_resumed(self) -> None:
+        """The client takes octets again."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """The server is stopping: close soon. What is open at the drain timeout is cut."""
+
+    @abstractmethod
+    def closed(self) -> None:
+        """The tunnel is no more. Comes last, and exactly once."""
+
+
 class Exchange(ABC):
     """One request and its response. Calls that HTTP does not allow raise `bide.errors.Misuse`, a RuntimeError.
 
@@ -102,6 +158,13 @@ class Exchange(ABC):
     @abstractmethod
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         """Send trailer fields; `more`: others follow."""
+
+    @abstractmethod
+    def upgrade(self, protocol: bytes, fields: Iterable[Iterable[bytes]], tunnel: Tunnel) -> None:
+        """Switch to `protocol`, which must be among those of `request.upgrade` (RFC 9110, 7.8).
+
+        101 is written with `fields`, the exchange is complete, and `tunnel` takes the octets from then on.
+        """
 
     @abstractmethod
     def finished(self) -> None:

@@ -23,6 +23,8 @@ class Request:
     length: octets of the body, or CHUNKED.
     facts: what the head says about persistence: fact bits of `bide.terms`.
     accepts_trailers: the client said `TE: trailers` (RFC 9110, 10.1.4).
+    upgrade: the protocols that the client would switch to, as its Upgrade field has them (RFC 9110, 7.8); b"" if none. That field,
+        and the connection option of its name, are not among `fields`: an application that cannot switch must not see them.
     dropped: names in lower case of the field lines that are not in `fields`, for their underscores; None where all are in it.
     """
 
@@ -37,6 +39,7 @@ class Request:
         "path",
         "query",
         "target",
+        "upgrade",
     )
 
     def __init__(
@@ -51,6 +54,7 @@ class Request:
         facts: int,
         accepts_trailers: bool,
         dropped: list[bytes] | None = None,
+        upgrade: bytes = b"",
     ) -> None:
         self.method = method
         self.target = target
@@ -62,3 +66,4 @@ class Request:
         self.facts = facts
         self.accepts_trailers = accepts_trailers
         self.dropped = dropped
+        self.upgrade = upgrade

@@ -27,6 +27,7 @@ class State(_Word):
     EXCHANGE = "exchange"  # the application has the request; its response is not complete
     DISCARD = "discard"  # answered; the rest of the request body is read and dropped, to persist
     IDLE = "idle"  # persistent, between exchanges
+    TUNNEL = "tunnel"  # another protocol is spoken, after 101 (RFC 9110, 7.8)
     CLOSING = "closing"  # the end is decided; the last octets are being flushed
     LINGER = "linger"  # half-closed; what still arrives is read and dropped (9.6)
     CLOSED = "closed"  # over
@@ -42,6 +43,7 @@ class Input(_Word):
     BODY_REJECTED = "body_rejected"
     PERSISTS = "persists"
     UNREAD = "unread"
+    SWITCHED = "switched"
     CLOSES = "closes"
     PEER_EOF = "peer_eof"
     DEADLINE = "deadline"
@@ -66,6 +68,7 @@ class CloseReason(_Word):
     CLIENT_HTTP10 = "client_http10"
     CLIENT_EOF_UNUSED = "client_eof_unused"
     CLIENT_EOF_IDLE = "client_eof_idle"
+    CLIENT_EOF_TUNNEL = "client_eof_tunnel"
     CLIENT_HALF_CLOSED = "client_half_closed"
     CLIENT_INCOMPLETE = "client_incomplete"
     CLIENT_LEFT = "client_left"
@@ -77,11 +80,13 @@ class CloseReason(_Word):
     CLOSE_DELIMITED = "close_delimited"
     RESPONSE_CLOSE_OPTION = "response_close_option"
     RESPONSE_INCOMPLETE = "response_incomplete"
+    TUNNEL_CLOSED = "tunnel_closed"
     FIRST_OCTET_TIMEOUT = "first_octet_timeout"
     HEAD_TIMEOUT = "head_timeout"
     BODY_TIMEOUT = "body_timeout"
     SEND_TIMEOUT = "send_timeout"
     IDLE_TIMEOUT = "idle_timeout"
+    TUNNEL_TIMEOUT = "tunnel_timeout"
     KEEP_ALIVE_OFF = "keep_alive_off"
     CLIENT_POLICY = "client_policy"
     REQUEST_LIMIT = "request_limit"
@@ -109,6 +114,7 @@ REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.CLIENT_HTTP10: Reason(_CLIENT, "9.3", "An HTTP/1.0 client did not ask for `keep-alive`."),
     CloseReason.CLIENT_EOF_UNUSED: Reason(_CLIENT, "9.5", "The client closed before it sent a request."),
     CloseReason.CLIENT_EOF_IDLE: Reason(_CLIENT, "9.5", "The client closed the idle connection."),
+    CloseReason.CLIENT_EOF_TUNNEL: Reason(_CLIENT, "RFC 9110 7.8", "The client closed or reset the tunnel."),
     CloseReason.CLIENT_HALF_CLOSED: Reason(_CLIENT, "9.6", "The client sent its last octet and got its answer."),
     CloseReason.CLIENT_INCOMPLETE: Reason(_CLIENT, "8", "The client closed in the middle of a request."),
     CloseReason.CLIENT_LEFT: Reason(
@@ -130,11 +136,13 @@ REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.RESPONSE_INCOMPLETE: Reason(
         _APPLICATION, "8", "The application failed or stopped before its response was complete."
     ),
+    CloseReason.TUNNEL_CLOSED: Reason(_APPLICATION, "RFC 9110 7.8", "The application closed the tunnel."),
     CloseReason.FIRST_OCTET_TIMEOUT: Reason(_SERVER, "9.5", "The client connected and sent nothing."),
     CloseReason.HEAD_TIMEOUT: Reason(_SERVER, "9.5", "A request head took too long to arrive."),
     CloseReason.BODY_TIMEOUT: Reason(_SERVER, "9.5", "The request body stopped arriving, or arrived too slowly."),
     CloseReason.SEND_TIMEOUT: Reason(_SERVER, "9.5", "The client stopped reading, or read too slowly."),
     CloseReason.IDLE_TIMEOUT: Reason(_SERVER, "9.5", "No request came within the idle timeout."),
+    CloseReason.TUNNEL_TIMEOUT: Reason(_SERVER, "RFC 9110 7.8", "No octet passed through the tunnel in time."),
     CloseReason.KEEP_ALIVE_OFF: Reason(_SERVER, "9.3", "The server is set to close after each response."),
     CloseReason.CLIENT_POLICY: Reason(_SERVER, "9.3", "A rule says that this client needs no persistence."),
     CloseReason.REQUEST_LIMIT: Reason(_SERVER, "9.3", "The connection has served as many requests as it may."),
@@ -165,6 +173,7 @@ class Clock(_Word):
     SEND = "send"
     IDLE = "idle"
     DISCARD = "discard"
+    TUNNEL = "tunnel"
     LINGER = "linger"
 
 

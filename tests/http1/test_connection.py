@@ -1679,11 +1679,76 @@ def after(connection: Connection, *acts: Callable[[Connection], object]) -> Conn
     return connection
 
 
+SWITCHING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+
+def switched(octets: bytes = SWITCHING) -> Connection:
+    connection = begun(octets)
+    connection.switch(b"echo", [])
+    assert connection.state is State.TUNNEL
+    return connection
+
+
+def test_switch_writes_101_and_hands_on_what_came_after_the_request() -> None:
+    connection = begun(SWITCHING + b"early")
+    connection.receive(b" bird")
+    assert connection.switch(b"Echo", [(b"x-test", b"1")]) == b"early bird"
+    assert connection.take_output() == (
+        b"HTTP/1.1 101 Switching Protocols\r\nx-test: 1\r\nUpgrade: Echo\r\nConnection: upgrade\r\n\r\n"
+    )
+    assert (connection.state, connection.status, connection.progress) == (State.TUNNEL, 101, COMPLETE)
+    connection.receive(GET)
+    assert connection.served == 1, "no HTTP any more"
+
+
+@pytest.mark.parametrize(
+    ("octets", "protocol", "fields"),
+    [
+        (GET, b"echo", []),
+        (SWITCHING, b"other", []),
+        (SWITCHING.replace(b"Connection: Upgrade\r\n", b""), b"echo", []),
+        (SWITCHING.replace(b"HTTP/1.1", b"HTTP/1.0"), b"echo", []),
+        (SWITCHING[:-2] + b"Content-Length: 1\r\n\r\n", b"echo", []),
+        (SWITCHING, b"echo", [(b"content-length", b"0")]),
+        (SWITCHING, b"echo", [(b"connection", b"close")]),
+        (SWITCHING, b"echo", [1]),
+    ],
+)
+def test_switch_that_http_does_not_allow_is_misuse(octets: bytes, protocol: bytes, fields: Any) -> None:
+    connection = begun(octets)
+    with pytest.raises(Misuse):
+        connection.switch(protocol, fields)
+    assert connection.take_output() == b""
+    answer(connection, 200, *LENGTH_2)
+
+
+def test_switch_after_the_head_of_a_response_is_misuse() -> None:
+    connection = begun(SWITCHING)
+    connection.respond(200, [])
+    with pytest.raises(Misuse):
+        connection.switch(b"echo", [])
+
+
+def test_tunnel_pauses_reading_as_it_is_told() -> None:
+    connection = switched()
+    paused = []
+    for is_wanted in (False, True):
+        connection.tunnel_reading(is_wanted)
+        paused.append(connection.wants_pause)
+    connection.close_tunnel()
+    connection.tunnel_reading(False)
+    paused.append(connection.wants_pause)
+    assert paused == [True, False, False], "what comes after the end is dropped"
+
+
 SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.CLIENT_CLOSE_OPTION: lambda: reason_of(get(b"Connection: close")),
     CloseReason.CLIENT_HTTP10: lambda: after(begun(GET_10), lambda c: answer(c, 200, *LENGTH_2)),
     CloseReason.CLIENT_EOF_UNUSED: lambda: after(connect(), Connection.receive_eof),
     CloseReason.CLIENT_EOF_IDLE: lambda: after(idle(), Connection.receive_eof),
+    CloseReason.CLIENT_EOF_TUNNEL: lambda: after(switched(), Connection.receive_eof),
+    CloseReason.TUNNEL_CLOSED: lambda: after(switched(), Connection.close_tunnel),
+    CloseReason.TUNNEL_TIMEOUT: lambda: after(switched(), lambda c: c.expire(Clock.TUNNEL)),
     CloseReason.CLIENT_HALF_CLOSED: lambda: reason_of(GET, eof=True),
     CloseReason.CLIENT_INCOMPLETE: lambda: after(connect(), lambda c: c.receive(GET[:5]), Connection.receive_eof),
     CloseReason.CLIENT_LEFT: lambda: after(begun(), Connection.receive_eof, lambda c: c.fail(client_left=True)),

@@ -559,3 +559,41 @@ def test_no_good_head_is_rejected_early() -> None:
             head, _, _ = case.octets.partition(b"\r\n\r\n")
             assert early(head + b"\r\n\r") is None, case.name
             assert early(head + b"\r\n\r", 1) is None, case.name
+
+
+# -- Upgrade ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "upgrade", "left"),
+    [
+        ([b"Connection: Upgrade", b"Upgrade: websocket"], b"websocket", []),
+        (
+            [b"Upgrade: h2c", b"Connection: keep-alive, upgrade", b"upgrade: a/1"],
+            b"h2c, a/1",
+            [(b"connection", b"keep-alive")],
+        ),
+        ([b"Connection: x, UPGRADE , y", b"Upgrade: a"], b"a", [(b"connection", b"x, y")]),
+        ([b"Upgrade: websocket"], b"", []),
+        ([b"Connection: upgrade"], b"", []),
+    ],
+)
+@pytest.mark.parametrize("again", range(2))
+def test_upgrade_and_its_option_are_not_among_the_fields(
+    lines: list[bytes], upgrade: bytes, left: list[tuple[bytes, bytes]], again: int
+) -> None:
+    request = read_head(b"\r\n".join([b"GET / HTTP/1.1", b"Host: a", *lines]), limits())
+    assert request.upgrade == upgrade
+    assert request.fields == [(b"host", b"a"), *left]
+
+
+def test_upgrade_of_http10_is_ignored() -> None:
+    request = read_head(b"GET / HTTP/1.0\r\nConnection: upgrade, keep-alive\r\nUpgrade: websocket", limits())
+    assert request.upgrade == b""
+    assert request.fields == [(b"connection", b"keep-alive")]
+    assert request.facts & CLIENT_KEEP_ALIVE
+
+
+def test_close_beside_upgrade_still_closes() -> None:
+    request = read_head(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade\r\nUpgrade: a", limits())
+    assert request.facts & CLIENT_CLOSE_OPTION

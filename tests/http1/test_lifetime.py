@@ -12,9 +12,10 @@ from bide.terms import Input, State
 EXPECTED = """
 new       first_octet>head  head_complete>exchange  head_rejected>closing  peer_eof>closing  deadline>closing  shed>closing  stopped>closing  lost>closed
 head      head_complete>exchange  head_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
-exchange  persists>idle  unread>discard  closes>closing  body_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
+exchange  persists>idle  unread>discard  switched>tunnel  closes>closing  body_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
 discard   body_complete>idle  body_rejected>closing  closes>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
 idle      first_octet>head  head_complete>exchange  head_rejected>closing  peer_eof>closing  deadline>closing  shed>closing  stopped>closing  lost>closed
+tunnel    closes>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
 closing   half_closed>linger  deadline>closing  stopped>closing  lost>closed
 linger    deadline>linger  stopped>linger  lost>closed
 closed
@@ -24,7 +25,7 @@ TABLE: dict[tuple[State, Input], State] = {
     for line in EXPECTED.strip().splitlines()
     for happened, following in (pair.split(">") for pair in line.split()[1:])
 }
-OPEN = {State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE}
+OPEN = {State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE, State.TUNNEL}
 ENDING = set(State) - OPEN
 
 

@@ -23,6 +23,8 @@ ROWS: list[tuple[State, bool, bool, Clock | None]] = [
     (S.DISCARD, False, True, Clock.SEND),
     (S.IDLE, False, False, Clock.IDLE),
     (S.IDLE, False, True, Clock.SEND),
+    (S.TUNNEL, False, False, Clock.TUNNEL),
+    (S.TUNNEL, False, True, Clock.SEND),
     (S.CLOSING, False, False, Clock.SEND),
     (S.CLOSING, False, True, Clock.SEND),
     (S.LINGER, False, False, Clock.LINGER),

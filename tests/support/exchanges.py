@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 
 from bide.errors import DisconnectedError
-from bide.exchange import DONE, Exchange
+from bide.exchange import DONE, Exchange, Tunnel
 from bide.message import Request
 
 
@@ -83,6 +83,13 @@ class StubExchange(Exchange):
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         self.trailers += [tuple(field) for field in fields]
+
+    def upgrade(self, protocol: bytes, fields: Iterable[Iterable[bytes]], tunnel: Tunnel) -> None:
+        self._require_open()
+        self.status = 101
+        self.fields = [tuple(field) for field in fields]
+        self.tunnel = tunnel
+        self.complete = self.over = True
 
     def finished(self) -> None:
         self.has_finished = True

@@ -12,8 +12,9 @@ from typing import Final, final
 
 from bide.errors import Misuse, Rejected
 from bide.http1.body import ChunkedDecoder
+from bide.http1.fields import members
 from bide.http1.head import read_head, rejected_early
-from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, step, steps
+from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, TUNNEL, step, steps
 from bide.http1.limits import Limits
 from bide.http1.response import (
     LAST_CHUNK,
@@ -67,6 +68,7 @@ _LOST: Final = Input.LOST
 # What every request goes through, looked up before.
 _BEGUN: Final = steps(Input.HEAD_COMPLETE)
 _PERSISTED: Final = steps(Input.PERSISTS)
+_SWITCHED: Final = Input.SWITCHED
 
 # How far the response is.
 OWED: Final = 0  # nothing was handed over
@@ -88,6 +90,7 @@ _LEFT: Final[dict[State, CloseReason]] = {
     HEAD: CloseReason.CLIENT_INCOMPLETE,
     DISCARD: CloseReason.CLIENT_INCOMPLETE,
     IDLE: CloseReason.CLIENT_EOF_IDLE,
+    TUNNEL: CloseReason.CLIENT_EOF_TUNNEL,
 }
 
 # Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
@@ -307,7 +310,7 @@ class Connection:
         if self.state is EXCHANGE:
             self._break_off(_STOPPED, CloseReason.DRAIN_DEADLINE, 503, "the server is stopping")
         else:
-            busy = self.state is HEAD or self.state is DISCARD
+            busy = self.state is HEAD or self.state is DISCARD or self.state is TUNNEL
             self._end(_STOPPED, CloseReason.DRAIN_DEADLINE if busy else CloseReason.DRAIN)
 
     def fail_internal(self) -> None:
@@ -385,6 +388,47 @@ class Connection:
             raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
         if self._request is not None and self._request.minor:
             self.output += lines + _CRLF
+
+    def switch(self, protocol: bytes, fields: Iterable[Iterable[bytes]]) -> bytes:
+        """Write 101 (Switching Protocols) and leave HTTP (RFC 9110, 7.8); return the octets that came after the request.
+
+        protocol: one of those that the request's Upgrade field names.
+        fields: more fields of the response. Raises Misuse.
+        """
+        request = self._request
+        if request is None or self.progress != OWED:
+            raise Misuse("the response has already been started")
+        if protocol.lower() not in members(request.upgrade):
+            raise Misuse(f"the client did not ask for {protocol!r}")
+        if not self.body_complete:
+            raise Misuse("the request has a body that has not arrived")
+        try:
+            lines, length, said = field_lines(STATUS_LINES[101], fields)
+        except _WRONG_TYPES as error:
+            raise Misuse(f"the fields are not pairs of bytes: {error}") from error
+        if length != UNDECLARED or said & SAYS_CLOSE:
+            raise Misuse("a response that switches protocols has no Content-Length, and does not close")
+        self.output += b"%bUpgrade: %b\r\nConnection: upgrade\r\n\r\n" % (lines, protocol)
+        self.status = 101
+        self.sent = 0
+        self.progress = COMPLETE
+        self.state = step(self.state, _SWITCHED)
+        self._request = None
+        if self._held:
+            self._merge()
+        received = self._buffer[self._position :]
+        self._drop_input()
+        self.wants_pause = False
+        return received
+
+    def tunnel_reading(self, is_wanted: bool) -> None:
+        """Take the news whether octets from the tunnel are wanted at present."""
+        if self.state is TUNNEL:
+            self.wants_pause = not is_wanted
+
+    def close_tunnel(self) -> None:
+        """Take the news that the application closed the tunnel."""
+        self._end(_CLOSES, persist(self._connection_facts & DRAIN) or CloseReason.TUNNEL_CLOSED)
 
     def send(self, content: bytes, more: bool) -> None:
         """Take content of the response, which must be bytes; `more` says whether further content follows.

@@ -67,7 +67,9 @@ _LONGEST_LINE: Final = 128
 _request_lines: Final[dict[bytes, tuple[str, bytes]]] = {}  # line -> (method, target)
 
 # Names of fields that may decide on framing, persistence or routing; and the name in place of one that is dropped.
-_DECISIVE: Final = frozenset({b"", b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding"})
+_DECISIVE: Final = frozenset(
+    {b"", b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade"}
+)
 
 
 def read_head(head: bytes, limits: Limits) -> Request:
@@ -98,6 +100,8 @@ def read_head(head: bytes, limits: Limits) -> Request:
     facts = 0
     accepts_trailers = False
     dropped: list[bytes] | None = None
+    upgrade = b""
+    may_upgrade = False
     for line in lines:
         field = known_lines.get(line)
         if field is None:
@@ -113,9 +117,16 @@ def read_head(head: bytes, limits: Limits) -> Request:
                         if value:
                             _remember_host(line, field)
                     elif name == b"connection":
-                        if value == b"close" or b"close" in members(value):
+                        options = members(value)
+                        if b"close" in options:
                             facts |= CLIENT_CLOSE_OPTION
-                        else:  # it says nothing to HTTP/1.1 (9.3)
+                        if b"upgrade" in options:
+                            may_upgrade = True
+                            others = [option for option in options if option != b"upgrade"]
+                            if not others:
+                                continue
+                            field = (name, b", ".join(others))
+                        elif b"close" not in options:  # it says nothing to HTTP/1.1 (9.3)
                             remember(line, field)
                     elif name == b"content-length":
                         if length:  # even an equal one: the next reader may take the other
@@ -131,6 +142,9 @@ def read_head(head: bytes, limits: Limits) -> Request:
                                 raise Rejected(417, "unknown expectation")
                             if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
                                 facts |= EXPECTATION_UNMET
+                    elif name == b"upgrade":
+                        upgrade = value if not upgrade else upgrade + b", " + value
+                        continue
                     elif not name:  # the field is to be dropped, and its name is the value
                         if dropped is None:
                             dropped = []
@@ -146,6 +160,8 @@ def read_head(head: bytes, limits: Limits) -> Request:
         facts |= HTTP_1_0 | _keep_alive(fields)
     elif not hosts:
         raise Rejected(400, "no Host field")
+    if not (may_upgrade and minor):  # RFC 9110, 7.8: of HTTP/1.0, and without its option, the field is ignored
+        upgrade = b""
     octets = 0
     if length:
         octets = int(length)
@@ -156,7 +172,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
         facts &= ~EXPECTATION_UNMET  # there is nothing to wait with
     if known is None and target[0] != _SLASH:  # not origin-form, by far the most common (3.2.1)
         path = _other_form(method, target, path, fields)
-    return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers, dropped)
+    return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers, dropped, upgrade)
 
 
 def _read_request_line(line: bytes) -> tuple[str, bytes, bytes, bytes, int]:

@@ -15,6 +15,7 @@ HEAD: Final = State.HEAD
 EXCHANGE: Final = State.EXCHANGE
 DISCARD: Final = State.DISCARD
 IDLE: Final = State.IDLE
+TUNNEL: Final = State.TUNNEL
 CLOSING: Final = State.CLOSING
 LINGER: Final = State.LINGER
 CLOSED: Final = State.CLOSED
@@ -41,6 +42,7 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     EXCHANGE: {
         Input.PERSISTS: IDLE,
         Input.UNREAD: DISCARD,
+        Input.SWITCHED: TUNNEL,  # 101 is written
         Input.CLOSES: CLOSING,
         Input.BODY_REJECTED: CLOSING,
         Input.PEER_EOF: CLOSING,  # in the middle of the body; behind it, an answer is owed, and the EOF a fact for `persist`
@@ -64,6 +66,13 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
         Input.PEER_EOF: CLOSING,
         Input.DEADLINE: CLOSING,
         Input.SHED: CLOSING,
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
+    TUNNEL: {  # no longer HTTP
+        Input.CLOSES: CLOSING,
+        Input.PEER_EOF: CLOSING,
+        Input.DEADLINE: CLOSING,
         Input.STOPPED: CLOSING,
         Input.LOST: CLOSED,
     },

@@ -22,7 +22,7 @@ SAYS_DATE: Final = 1 << 1
 LAST_CHUNK: Final = b"0\r\n"
 
 _PHRASES: Final[dict[int, str]] = {
-    100: "Continue", 103: "Early Hints",
+    100: "Continue", 101: "Switching Protocols", 103: "Early Hints",
     200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content", 205: "Reset Content",
     206: "Partial Content", 207: "Multi-Status", 208: "Already Reported", 226: "IM Used",
     300: "Multiple Choices", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified",

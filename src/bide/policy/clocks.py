@@ -27,6 +27,7 @@ EXPIRIES: Final[dict[Clock, Expiry]] = {
     Clock.SEND: Expiry(CloseReason.SEND_TIMEOUT, None),
     Clock.IDLE: Expiry(CloseReason.IDLE_TIMEOUT, None),
     Clock.DISCARD: Expiry(CloseReason.REQUEST_UNREAD, None),
+    Clock.TUNNEL: Expiry(CloseReason.TUNNEL_TIMEOUT, None),  # no HTTP any more
     Clock.LINGER: Expiry(CloseReason.IDLE_TIMEOUT, None),  # never given: a lingering connection has its reason
 }
 
@@ -37,6 +38,7 @@ CLOCKS: Final[dict[State, Clock | None]] = {
     State.EXCHANGE: None,  # the application thinks: its time is its own
     State.DISCARD: Clock.DISCARD,
     State.IDLE: Clock.IDLE,
+    State.TUNNEL: Clock.TUNNEL,
     State.CLOSING: Clock.SEND,
     State.LINGER: Clock.LINGER,
     State.CLOSED: None,

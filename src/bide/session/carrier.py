@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from bide.exchange import Tunnel
 from bide.managed import ManagedConnection
 from bide.terms import Address
 
@@ -36,6 +37,22 @@ class Carrier(ManagedConnection):
     @abstractmethod
     def answered(self) -> None:
         """Octets of the response are ready to be written; it may be complete."""
+
+    @abstractmethod
+    def switched(self, tunnel: Tunnel, received: bytes) -> None:
+        """101 is ready to be written, and `tunnel` takes the octets from now on, `received` first."""
+
+    @abstractmethod
+    def tunnel_written(self, data: bytes) -> None:
+        """Octets are to be sent through the tunnel."""
+
+    @abstractmethod
+    def tunnel_reading(self, is_wanted: bool) -> None:
+        """Octets from the tunnel are wanted, or not for now."""
+
+    @abstractmethod
+    def tunnel_closed(self) -> None:
+        """The tunnel is to be closed."""
 
     @abstractmethod
     def content_left(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 from typing import Final, final
 
 from bide.errors import DisconnectedError, Misuse
-from bide.exchange import DONE, Exchange
+from bide.exchange import DONE, Exchange, Tunnel
 from bide.http1.connection import COMPLETE, Connection
 from bide.message import Request
 from bide.policy.clocks import FOREVER
@@ -120,6 +120,10 @@ class ServedExchange(Exchange):
         self.require_open()
         self.connection.send_trailers(fields, more)
         self.carrier.answered()
+
+    def upgrade(self, protocol: bytes, fields: Iterable[Iterable[bytes]], tunnel: Tunnel) -> None:
+        self.require_open()
+        self.carrier.switched(tunnel, self.connection.switch(protocol, fields))
 
     def finished(self) -> None:
         if not self.over:

@@ -9,14 +9,16 @@ import logging
 import sys
 from typing import Final, final
 
+from bide.exchange import Tunnel
 from bide.http1.connection import Connection
-from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW
+from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW, TUNNEL
 from bide.message import Request
 from bide.observe.access_log import peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, OnExpiry, on_expiry, running
 from bide.session.clock import ClockedCarrier
 from bide.session.context import SessionContext
 from bide.session.exchange import MAX_GATHERED, ServedExchange
+from bide.session.tunnel import CarriedTunnel
 from bide.terms import AGE_LIMIT, DRAIN, REFUSED, REQUEST_LIMIT, Clock, CloseMode, CloseReason, State
 from bide.wire import CLOSED_WIRE, Wire
 
@@ -30,6 +32,7 @@ _FIRST_OCTET: Final = Clock.FIRST_OCTET
 _BODY: Final = Clock.BODY
 _IDLE: Final = Clock.IDLE
 _LINGER_CLOCK: Final = Clock.LINGER
+_TUNNEL_CLOCK: Final = Clock.TUNNEL
 _handled: Final = sys.exception
 _LINGER: Final = CloseMode.LINGER
 _RELEASE: Final = CloseMode.RELEASE
@@ -45,7 +48,7 @@ _UNANNOUNCED: Final = frozenset({CloseReason.FIRST_OCTET_TIMEOUT, CloseReason.ID
 _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT})
 
 # States in which part of a request or of a response is outstanding.
-_UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State.CLOSING})
+_UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State.TUNNEL, State.CLOSING})
 
 
 @final
@@ -61,6 +64,7 @@ class Session(ClockedCarrier):
         "_is_trailing",
         "_limits",
         "_mode",
+        "_tunnel",
         "connection",
         "served",
     )
@@ -74,6 +78,7 @@ class Session(ClockedCarrier):
         self.local = wire.local()
         self.scheme = wire.scheme
         self._exchange = None
+        self._tunnel: CarriedTunnel | None = None
         self.is_reading = True
         self.is_write_paused = False
         self.is_gathering = False
@@ -117,6 +122,9 @@ class Session(ClockedCarrier):
             if self._clock is _BODY:
                 self.deadline = deadline
                 self._is_reprieved = False
+        elif self._tunnel is not None:
+            self._renew_tunnel()
+            self._tunnel.tunnel.octets_received(data)
         elif connection.state is LINGER:
             self._octets_dropped(connection, data)
         elif connection.is_quiet:
@@ -143,6 +151,8 @@ class Session(ClockedCarrier):
 
     def _eof_taken(self) -> None:
         connection = self._active()
+        if self._tunnel is not None:
+            self._tunnel.tunnel.eof_received()
         connection.receive_eof()
         if connection.state is LINGER:
             self._end_wire(connection, _RELEASE)
@@ -154,11 +164,16 @@ class Session(ClockedCarrier):
 
     def write_paused(self) -> None:
         self.is_write_paused = True
+        if self._tunnel is not None:
+            self._tunnel.tunnel.write_paused()
         self.settle()
 
     def write_resumed(self) -> None:
         self.is_write_paused = False
-        if self._exchange is not None:
+        if self._tunnel is not None:
+            self._tunnel.tunnel.write_resumed()
+            self.settle()
+        elif self._exchange is not None:
             self._exchange.wake()
             self.settle()
         else:
@@ -178,6 +193,7 @@ class Session(ClockedCarrier):
         connection.lost()
         if self._exchange is not None:
             self._conclude(self._exchange)
+        self._end_tunnel()
         reason = connection.reason
         assert reason is not None
         self._context.manager.closed(self, reason, connection.served)
@@ -211,6 +227,43 @@ class Session(ClockedCarrier):
             self.settle()
         except Exception:
             self.fail_internal()
+
+    def switched(self, tunnel: Tunnel, received: bytes) -> None:
+        connection = self.connection
+        exchange = self._exchange
+        assert connection is not None
+        assert exchange is not None
+        self._conclude(exchange)
+        self._tunnel = carried = CarriedTunnel(self, tunnel)
+        self.settle()
+        try:
+            tunnel.opened(carried)
+            if received and self._tunnel is not None:
+                tunnel.octets_received(received)
+            if self._context.facts & DRAIN and self._tunnel is not None:
+                tunnel.drain()
+        except Exception:
+            self.fail_internal()
+
+    def tunnel_written(self, data: bytes) -> None:
+        self._wire.write(data)
+        self._renew_tunnel()
+
+    def _renew_tunnel(self) -> None:
+        """Octets pass through the tunnel: its clock begins anew, unless another one runs."""
+        if self._clock is _TUNNEL_CLOCK:
+            self._start_clock(_TUNNEL_CLOCK)
+
+    def tunnel_reading(self, is_wanted: bool) -> None:
+        connection = self._active()
+        connection.tunnel_reading(is_wanted)
+        self.settle()
+
+    def tunnel_closed(self) -> None:
+        connection = self._active()
+        if connection.state is TUNNEL:
+            connection.close_tunnel()
+            self.settle()
 
     def content_left(self) -> None:
         if not self.is_gathering:
@@ -307,6 +360,8 @@ class Session(ClockedCarrier):
     def announce_drain(self) -> None:
         if self.connection is not None:  # a parked one sees the fact when it becomes active
             self.connection.add_facts(DRAIN)
+            if self._tunnel is not None:
+                self._tunnel.tunnel.drain()
 
     def shorten_wait(self, seconds: float) -> None:
         if self.state is IDLE or self.state is NEW:
@@ -455,6 +510,7 @@ class Session(ClockedCarrier):
             self._conclude(exchange)
             exchange = None
         if connection.state is CLOSING and self._mode is None:
+            self._end_tunnel()
             self._end(connection)
         elif connection.output and connection.state is not CLOSED:
             if connection.bulk is None:  # as `_write`, which would be one call more for each request
@@ -498,6 +554,12 @@ class Session(ClockedCarrier):
         self.deadline = min(now + self._context.durations.by_clock[_LINGER_CLOCK], self._linger_until())
 
     # -- Ending ---------------------------------------------------------------------------------------------------------
+
+    def _end_tunnel(self) -> None:
+        """Tell the tunnel that it is no more."""
+        if self._tunnel is not None:
+            carried, self._tunnel = self._tunnel, None
+            carried.ended()
 
     def _end(self, connection: Connection) -> None:
         """End the wire of a connection that has just begun to close."""

@@ -122,6 +122,7 @@ def durations(config: Config) -> Durations:
             Clock.BODY: config.timeout_body,
             Clock.SEND: config.timeout_send,
             Clock.DISCARD: config.timeout_discard,
+            Clock.TUNNEL: config.timeout_tunnel,
             Clock.LINGER: config.timeout_linger,
         },
         half_closed=config.timeout_half_closed,
