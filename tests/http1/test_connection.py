@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bide.errors import Misuse
-from bide.http1.connection import COMPLETE, CUT, HELD, OWED, STARTED, TRAILERS, Connection
+from bide.http1.connection import Connection
 from bide.http1.response import CommonFields
+from bide.http1.writer import COMPLETE, CUT, HELD, OWED, STARTED, TRAILERS
 from bide.terms import (
     AGE_LIMIT,
     CLIENT_POLICY,

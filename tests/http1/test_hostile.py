@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bide.errors import Misuse
-from bide.http1.connection import CUT, Connection
+from bide.http1.connection import Connection
+from bide.http1.writer import CUT
 from bide.message import Request
 from bide.policy.clocks import running
 from bide.terms import (

@@ -44,7 +44,8 @@ async def run(app: Application, cycle: AsgiExchange, scope: Scope, running: set[
                 "%s %s: the application returned before its response was complete", scope["method"], _target(scope)
             )
     finally:
-        exchange.finished()
+        if not exchange.over:
+            exchange.finished()
         running.discard(cycle)
 
 

@@ -16,17 +16,18 @@ from bide.http1.fields import members
 from bide.http1.head import read_head, rejected_early
 from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, TUNNEL, step, steps
 from bide.http1.limits import Limits
-from bide.http1.response import (
-    LAST_CHUNK,
-    SAYS_CLOSE,
-    SAYS_DATE,
-    STATUS_LINES,
-    UNDECLARED,
-    CommonFields,
-    chunk,
-    error_response,
-    field_lines,
-    trailer_lines,
+from bide.http1.response import SAYS_CLOSE, STATUS_LINES, UNDECLARED, CommonFields, field_lines, trailer_lines
+from bide.http1.writer import (
+    BY_CHUNKS,
+    BY_CLOSE,
+    COMPLETE,
+    CUT,
+    HELD,
+    OWED,
+    STARTED,
+    TRAILERS,
+    WRONG_TYPES,
+    ResponseWriter,
 )
 from bide.message import CHUNKED, Request
 from bide.policy.clocks import EXPIRIES
@@ -37,12 +38,10 @@ from bide.terms import (
     CLIENT_HALF_CLOSED,
     CLIENT_INCOMPLETE,
     CLIENT_KEEP_ALIVE,
-    CLOSE_DELIMITED,
     DRAIN,
     EXPECTATION_UNMET,
     REFUSED,
     REQUEST_UNREAD,
-    RESPONSE_CLOSE_OPTION,
     RESPONSE_INCOMPLETE,
     Clock,
     CloseMode,
@@ -70,20 +69,6 @@ _BEGUN: Final = steps(Input.HEAD_COMPLETE)
 _PERSISTED: Final = steps(Input.PERSISTS)
 _SWITCHED: Final = Input.SWITCHED
 
-# How far the response is.
-OWED: Final = 0  # nothing was handed over
-HELD: Final = 1  # the head was, and waits for the first content, to leave with it in one write
-STARTED: Final = 2  # the head is written; content follows
-TRAILERS: Final = 3  # the content is written; a trailer section follows
-COMPLETE: Final = 4  # the last octet is written
-CUT: Final = 5  # it will never be complete
-
-# How the response body is framed (6.3).
-_BODILESS: Final = 0
-_LENGTH: Final = 1
-_CHUNKED: Final = 2
-_CLOSE_DELIMITED: Final = 3
-
 # Why a connection ends at the client's EOF, by the state that it was in. In EXCHANGE an answer is owed.
 _LEFT: Final[dict[State, CloseReason]] = {
     NEW: CloseReason.CLIENT_EOF_UNUSED,
@@ -93,15 +78,6 @@ _LEFT: Final[dict[State, CloseReason]] = {
     TUNNEL: CloseReason.CLIENT_EOF_TUNNEL,
 }
 
-# Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
-_NO_CONTENT: Final = frozenset({204, 205, 304})
-
-# What reading an application's fields raises where they are not pairs of bytes.
-_WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
-
-# Content from so many octets on is a piece of its own: to copy it takes longer than to hand on a piece more.
-_LARGE: Final = 1 << 13
-
 # Pieces in which content is held: each costs some 40 octets besides what is in it.
 _MOST_PIECES: Final = 64
 
@@ -109,26 +85,20 @@ _CR: Final = 0x0D
 _BODY_FAILED: Final = CLIENT_INCOMPLETE | BODY_REJECTED
 
 _CRLF: Final = b"\r\n"
-_CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @final
-class Connection:
+class Connection(ResponseWriter):
     """See the module. Attributes to read, never to set, but for the last:
 
     state: where the connection is in its life.
     reason: why it ends, once it does; the first reason wins.
     announced: why the current response said `Connection: close`, if it did.
     served: requests begun, the current one included.
-    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE or CUT, of the current or latest response.
-    status, sent: of that response, from HELD on: its status code (0 if none was written), and octets of content written.
     body_complete: whether the current request's body has arrived in full.
     input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
-    output: octets to write, for `take_output`.
-    bulk: pieces to write before `output`, which is then not empty; None where there are none, as nearly always.
-    bulk_size: octets in them.
     wants_pause: whether enough is held; reading should pause, so that memory stays bounded.
     pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
     detail: what was wrong with rejected octets; "" if nothing was.
@@ -138,56 +108,41 @@ class Connection:
 
     __slots__ = (
         "_buffer",
-        "_common_fields",
         "_connection_facts",
         "_content",
         "_content_size",
         "_decoder",
         "_discarded",
         "_facts",
-        "_framing",
-        "_head",
         "_held",
         "_left",
         "_limits",
         "_looks_complete",
         "_position",
-        "_remaining",
         "_request",
-        "_said",
-        "_trailers",
         "announced",
         "body_complete",
-        "bulk",
-        "bulk_size",
         "detail",
         "input_ended",
         "next_free",
-        "output",
         "pipelined",
-        "progress",
         "reason",
-        "sent",
         "served",
         "state",
-        "status",
         "unserved",
         "wants_pause",
     )
 
     def __init__(self, limits: Limits, common_fields: CommonFields, facts: int = 0) -> None:
         """`facts`: fact bits that hold for every exchange of this connection."""
+        super().__init__(common_fields)
         self._limits = limits
-        self._common_fields = common_fields
         self.next_free: Connection | None = None
         self.reset(facts, 0)
         self.reason: CloseReason | None = None
         self.announced: CloseReason | None = None  # of an announced close the connection ends: no need to reset it
         self.detail = ""
         self.unserved: Request | None = None
-        self.output = b""
-        self.bulk: list[bytes] | None = None
-        self.bulk_size = 0
         # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`. Where nothing is unread,
         # `_buffer` is empty.
         self._buffer = b""
@@ -206,15 +161,6 @@ class Connection:
         self._content: list[bytes] | None = None
         self._content_size = 0
         self._discarded = 0
-        # The response to it.
-        self.progress = COMPLETE
-        self.status = 0
-        self.sent = 0
-        self._head = b""  # status line and field lines, while the head is held
-        self._said = 0
-        self._framing = _BODILESS
-        self._remaining = 0  # octets of content declared and not yet handed over, or UNDECLARED
-        self._trailers = False
 
     def reset(self, facts: int, served: int) -> None:
         """Reuse this object for a parked connection that has served `served` requests. Legal only while it is parked itself.
@@ -288,12 +234,9 @@ class Connection:
         """Take the news that `clock` ran out. A 408 is written where one can be (RFC 9110, 15.5.9)."""
         reason, status = EXPIRIES[clock]
         if self.state is HEAD and status is not None:
-            self._write_error(status, "the request head took too long", self._held or b"")
+            self._refuse(status, "the request head took too long", self._held or b"")
         if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # it ends sooner than it would have, for a reason
-            if self._connection_facts & REFUSED:
-                reason = CloseReason.REFUSED
-            elif self._connection_facts & DRAIN:
-                reason = CloseReason.DRAIN
+            reason = persist(self._connection_facts & (REFUSED | DRAIN)) or reason
         self._give_up()
         if self.state is EXCHANGE:
             self._break_off(_DEADLINE, reason, status, "the request body took too long")
@@ -355,25 +298,6 @@ class Connection:
         self.wants_pause = self._wants_pause()
         return content[0] if len(content) == 1 else b"".join(content)
 
-    def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool = False) -> None:
-        """Take the head of the final response. It is held until the first content.
-
-        status: 200 to 999. fields: (name, value) in order. trailers: a trailer section will follow the content.
-        Raises Misuse.
-        """
-        if self.progress != OWED:
-            raise Misuse("the response has already been started")
-        try:
-            line = STATUS_LINES.get(status)
-            if line is None or status < 200:
-                raise Misuse(f"{status!r} is not the status of a final response")
-            self._head, self._remaining, self._said = field_lines(line, fields)
-        except _WRONG_TYPES as error:
-            raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
-        self.status = status
-        self._trailers = trailers
-        self.progress = HELD
-
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         """Take an interim response, such as 103 (RFC 9110, 15.2). An HTTP/1.0 client, which knows none, gets none."""
         if self.progress > HELD:
@@ -384,7 +308,7 @@ class Connection:
             lines, length, _ = field_lines(STATUS_LINES[status], fields)
             if length != UNDECLARED:  # RFC 9110, 8.6
                 raise Misuse("an interim response has no Content-Length")
-        except _WRONG_TYPES as error:
+        except WRONG_TYPES as error:
             raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
         if self._request is not None and self._request.minor:
             self.output += lines + _CRLF
@@ -404,7 +328,7 @@ class Connection:
             raise Misuse("the request has a body that has not arrived")
         try:
             lines, length, said = field_lines(STATUS_LINES[101], fields)
-        except _WRONG_TYPES as error:
+        except WRONG_TYPES as error:
             raise Misuse(f"the fields are not pairs of bytes: {error}") from error
         if length != UNDECLARED or said & SAYS_CLOSE:
             raise Misuse("a response that switches protocols has no Content-Length, and does not close")
@@ -436,7 +360,22 @@ class Connection:
         Raises Misuse where the content breaks the framing that the head declared; nothing of it is then written.
         """
         if self.progress == HELD:
-            self._write_head(content, more)
+            # Only now can it be known how the response is framed, and whether the connection persists.
+            request = self._request
+            assert request is not None
+            facts = self._facts | self._frame(request, content, more)
+            if self.input_ended or not self.body_complete:
+                facts |= self._facts_at_head(more)
+            common_fields = self._common_fields
+            line = common_fields.persists
+            if facts:
+                self._facts = facts
+                self.announced = persist(facts)
+                if self.announced is not None:
+                    line = b"Connection: close\r\n"
+                elif facts & CLIENT_KEEP_ALIVE and not request.minor and not line:
+                    line = b"Connection: keep-alive\r\n"
+            self._write_head(line, content, more)
         elif self.progress == STARTED:
             self._write_content(content, more)
         elif self.progress == OWED:
@@ -456,9 +395,9 @@ class Connection:
             raise Misuse("trailers before the end of the content, or unannounced")
         try:
             lines = trailer_lines(fields)
-        except _WRONG_TYPES as error:
+        except WRONG_TYPES as error:
             raise Misuse(f"the fields are not pairs of bytes: {error}") from error
-        if self._framing == _CHUNKED:
+        if self._framing == BY_CHUNKS:
             self.output += lines if more else lines + _CRLF
         if not more:
             self.progress = COMPLETE
@@ -488,24 +427,6 @@ class Connection:
 
     # -- What the caller reads ------------------------------------------------------------------------------------------
 
-    def take_output(self) -> bytes:
-        """Return the octets to write, those of `bulk` included."""
-        if self.bulk is not None:
-            return b"".join(self.take_pieces())
-        output = self.output
-        self.output = b""
-        return output
-
-    def take_pieces(self) -> list[bytes]:
-        """Return the same where there is `bulk`, piece by piece."""
-        pieces = self.bulk
-        assert pieces is not None
-        pieces.append(self.output)
-        self.output = b""
-        self.bulk = None
-        self.bulk_size = 0
-        return pieces
-
     def next_request(self) -> Request | None:
         """Return a request among the octets that were received behind the last one, if there is a whole head."""
         if self.state is not IDLE:
@@ -529,7 +450,15 @@ class Connection:
     @property
     def may_park(self) -> bool:
         """Whether the connection is idle and holds nothing: of its past only `served` matters, and of its facts those for all."""
-        return self.state is IDLE and not self._held and self.is_quiet
+        # As `is_quiet`, which would be one call more for each request.
+        return (
+            self.state is IDLE
+            and not self.output
+            and not self._held
+            and self.bulk is None
+            and not self._buffer
+            and not self.input_ended
+        )
 
     @property
     def is_quiet(self) -> bool:
@@ -717,9 +646,14 @@ class Connection:
         self.state = step(self.state, _BODY_COMPLETE)
         return self.next_request()
 
+    def _refuse(self, status: int, detail: str, head: bytes | bytearray = b"") -> None:
+        """Write a response of bide's own: to the current request, or else to what there is of a head."""
+        to_head = head.startswith(b"HEAD ") if self._request is None else self._request.method == "HEAD"
+        self._write_error(status, detail, to_head)
+
     def _reject(self, rejected: Rejected, head: bytes | bytearray) -> None:
         self.detail = rejected.detail
-        self._write_error(rejected.status, rejected.detail, head)
+        self._refuse(rejected.status, rejected.detail, head)
         self._end(_HEAD_REJECTED, CloseReason.HEAD_REJECTED)
 
     def _end_at_eof(self) -> None:
@@ -730,73 +664,28 @@ class Connection:
 
     # -- Writing --------------------------------------------------------------------------------------------------------
 
-    def _write_head(self, content: bytes, more: bool) -> None:
-        """Decide the framing (6.3) and whether the connection persists, and write the head with the first content."""
-        request = self._request
-        assert request is not None
-        length = self._remaining
-        if self.status in _NO_CONTENT:
-            framing = _BODILESS
-            self._require_no_content(content, length)
-        elif request.method == "HEAD":  # RFC 9110, 9.3.2: the fields are those of the answer to a GET
-            framing = _BODILESS
-            if length < 0 and content and not more:
-                self._head += b"Content-Length: %d\r\n" % len(content)
-            elif length < 0 and request.minor:
-                self._head += _CHUNKED_FIELD
-        elif length >= 0:
-            framing = _LENGTH
-            if more or length != len(content):
-                self._count(content, more)
-        elif not more and not self._trailers:  # RFC 9110, 8.6: the size is known
-            framing = _LENGTH
-            self._head += b"Content-Length: %d\r\n" % len(content)
-        elif request.minor:
-            framing = _CHUNKED
-        else:
-            framing = _CLOSE_DELIMITED
-        said = self._said
-        facts = self._facts
-        if framing == _CLOSE_DELIMITED:
-            facts |= CLOSE_DELIMITED
-        if said & SAYS_CLOSE:
-            facts |= RESPONSE_CLOSE_OPTION
+    # -- Facts about a request that is not all in, or is the last ---------------------------------------------------------
+    # `persist` is asked twice. At the head it is guessed whether the rest of the request will be worth discarding; at the end the
+    # response is written, and it is seen how much of the rest has come.
+
+    def _facts_at_head(self, more: bool) -> int:
+        """Return these facts as the head of the response is written; more: content follows."""
+        facts = 0
         # An application that goes on sending may yet read the body; but hardly of a request that it has refused.
         if not self.body_complete and (not more or self.status >= 400) and self._is_body_too_much():
             facts |= REQUEST_UNREAD
         if self.input_ended and not self._has_unread():
             facts |= CLIENT_HALF_CLOSED
-        head = self._head
-        if framing == _CHUNKED:
-            head += _CHUNKED_FIELD
-        common_fields = self._common_fields
-        if facts:
-            self._facts = facts
-            self.announced = persist(facts)
-            if self.announced is not None:
-                head += b"Connection: close\r\n"
-            elif facts & CLIENT_KEEP_ALIVE and not request.minor and not common_fields.persists:
-                head += b"Connection: keep-alive\r\n"
-        if common_fields.persists and self.announced is None:
-            head += common_fields.persists
-        head += _CRLF if said & SAYS_DATE else common_fields.date_end  # RFC 9110, 6.6.1
-        if self.output:
-            head = self.output + head
-        self._head = b""
-        self._framing = framing
-        self.progress = STARTED
-        if framing == _LENGTH or framing == _CLOSE_DELIMITED:  # noqa: SIM109  # no tuple is made
-            self.sent = len(content)
-            if len(content) < _LARGE:
-                self.output = head + content
-            else:
-                self.output = head
-                self._add(content)
-        else:
-            self.sent = 0
-            self.output = head
-            if framing == _CHUNKED:
-                self._write_chunk(content, more)
+        return facts
+
+    def _facts_at_end(self) -> int:
+        """Return these facts when the response is complete."""
+        facts = 0
+        if not self.body_complete and self._left > self._limits.discard:
+            facts |= REQUEST_UNREAD
+        if self.input_ended and not self._has_unread():
+            facts |= CLIENT_HALF_CLOSED
+        return facts
 
     def _is_body_too_much(self) -> bool:
         """Whether more of the body is outstanding than is worth discarding, as far as can be told before it has come.
@@ -807,89 +696,13 @@ class Connection:
             return self.status >= 400 or self.wants_pause
         return self._left > self._limits.discard
 
-    def _require_no_content(self, content: bytes, length: int) -> None:
-        """Raise Misuse if a response that has no content was given some (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
-
-        A declared length of zero is not sent with 204, which must not have one (8.6), but is with 205, which should.
-        """
-        status = self.status
-        if content or (length > 0 and status != 304):
-            raise Misuse(f"a {status} response has no content")
-        if status == 204 and length == 0:
-            lines = self._head.split(_CRLF)
-            self._head = _CRLF.join(line for line in lines if not line.lower().startswith(b"content-length:"))
-        elif status == 205 and length < 0:
-            self._head += b"Content-Length: 0\r\n"
-
-    def _write_content(self, content: bytes, more: bool) -> None:
-        framing = self._framing
-        if framing == _CHUNKED:
-            self._write_chunk(content, more)
-            return
-        if framing == _BODILESS:
-            if content and self.status in _NO_CONTENT:
-                raise Misuse(f"a {self.status} response has no content")
-            return  # the content of a GET, for a HEAD: counted by nobody
-        if framing == _LENGTH:
-            self._count(content, more)
-        self.sent += len(content)
-        self._add(content)
-
-    def _write_chunk(self, content: bytes, more: bool) -> None:
-        if content:
-            self.sent += len(content)
-            if len(content) < _LARGE:
-                self.output += chunk(content)
-            else:
-                self.output += b"%x\r\n" % len(content)
-                self._add(content)
-                self._add(_CRLF)
-        if not more:
-            self.output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
-
-    def _add(self, content: bytes) -> None:
-        """Put content behind what is to be written."""
-        if not content:
-            return
-        output = self.output
-        if not output:
-            self.output = content
-        elif len(content) < _LARGE and len(output) < _LARGE:
-            self.output = output + content
-        else:
-            if self.bulk is None:
-                self.bulk = [output]
-            else:
-                self.bulk.append(output)
-            self.bulk_size += len(output)
-            self.output = content
-
-    def _count(self, content: bytes, more: bool) -> None:
-        """Hold the content against the declared length. Raises Misuse before an octet of a broken message is written."""
-        remaining = self._remaining - len(content)
-        if remaining < 0:
-            raise Misuse(f"content is {-remaining} octets longer than its Content-Length")
-        if remaining and not more:
-            raise Misuse(f"content is {remaining} octets shorter than its Content-Length")
-        self._remaining = remaining
-
-    def _write_error(self, status: int, detail: str, head: bytes | bytearray = b"") -> None:
-        """Write a response of ours: to the current request, or else to what there is of a head."""
-        self.status = status
-        to_head = head.startswith(b"HEAD ") if self._request is None else self._request.method == "HEAD"
-        lines, content = error_response(status, detail, self._common_fields.date, to_head)
-        self.sent = len(content)
-        self.output += lines + content
-
     # -- Ending ---------------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """End the exchange: persist, discard the rest of the request first, or close."""
         facts = self._facts
-        if self.input_ended and not self._has_unread():
-            facts |= CLIENT_HALF_CLOSED
-        if not self.body_complete and self._left > self._limits.discard:
-            facts |= REQUEST_UNREAD
+        if self.input_ended or not self.body_complete:
+            facts |= self._facts_at_end()
         # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
         reason = self.announced
         if reason is None and facts & ENDS_UNANNOUNCED:
@@ -914,7 +727,7 @@ class Connection:
         if self.progress <= HELD:  # nothing of it was written
             self.status = 0
             self.sent = 0
-        self._looks_complete = self._framing == _CLOSE_DELIMITED and self.progress == STARTED
+        self._looks_complete = self._framing == BY_CLOSE and self.progress == STARTED
         self.progress = CUT
 
     def _give_up(self) -> None:
@@ -944,7 +757,7 @@ class Connection:
         owed = self.progress <= HELD
         self._cut()
         if owed and status is not None:
-            self._write_error(status, detail)
+            self._refuse(status, detail)
         self._end(happened, reason)
 
     def _end(self, happened: Input, reason: CloseReason) -> None:

@@ -11,13 +11,14 @@ from typing import Final, final
 
 from bide.errors import Misuse
 from bide.http1.fields import field_name, is_value, members
+from bide.terms import RESPONSE_CLOSE_OPTION
 
 #: `length` of a response whose application did not declare one.
 UNDECLARED: Final = -1
 
-# What the fields of a response say, one bit each.
-SAYS_CLOSE: Final = 1 << 0
-SAYS_DATE: Final = 1 << 1
+# What the fields of a response say, one bit each: the fact for `persist`, and a bit above all facts.
+SAYS_CLOSE: Final = RESPONSE_CLOSE_OPTION
+SAYS_DATE: Final = 1 << 30
 
 LAST_CHUNK: Final = b"0\r\n"
 

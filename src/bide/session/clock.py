@@ -43,13 +43,12 @@ class ClockedCarrier(Carrier):
             self._stop_sending()
         self._clock = clock
         self._is_reprieved = False
-        if clock is None:
-            self.deadline = FOREVER
-            return
         context = self._context
         now = self._since = context.clock()
         if clock is _IDLE:
             self.deadline = now + context.idle.longest
+        elif clock is None:
+            self.deadline = FOREVER
         elif clock is _BODY:
             assert self._exchange is not None
             self.deadline = self._exchange.body_deadline()

@@ -8,7 +8,8 @@ from typing import Final, final
 
 from bide.errors import DisconnectedError, Misuse
 from bide.exchange import DONE, Exchange, Tunnel
-from bide.http1.connection import COMPLETE, Connection
+from bide.http1.connection import Connection
+from bide.http1.writer import COMPLETE
 from bide.message import Request
 from bide.policy.clocks import FOREVER
 from bide.session.carrier import Carrier

@@ -104,7 +104,8 @@ class Session(ClockedCarrier):
     def octets_received(self, data: bytes) -> None:
         connection = self.connection
         if connection is None:
-            connection = self.connection = self._context.pool.take(self._context.facts, self.served)
+            context = self._context
+            connection = self.connection = context.pool.take(context.facts, self.served)
         try:
             request = connection.receive(data)
             if request is not None:
@@ -213,9 +214,8 @@ class Session(ClockedCarrier):
             if connection.state is EXCHANGE:
                 self.settle()
                 return
-            exchange = self._exchange
-            assert exchange is not None
-            self._conclude(exchange)
+            if self._exchange is not None:
+                self._conclude(self._exchange)
             if self.is_serving:
                 return
             if connection.pipelined:
@@ -520,8 +520,8 @@ class Session(ClockedCarrier):
         if connection.wants_pause == self.is_reading:
             self._pause_or_resume(connection)
         clock = CLOCKS[connection.state]
-        is_body_awaited = exchange is not None and exchange.is_body_awaited
-        if is_body_awaited or self.is_write_paused or self._is_trailing:
+        if self.is_write_paused or self._is_trailing or exchange is not None:
+            is_body_awaited = exchange is not None and exchange.is_body_awaited
             clock = running(connection.state, is_body_awaited, self.is_write_paused or self._is_trailing)
         if clock is not self._clock:
             self._start_clock(clock)

@@ -1,0 +1,260 @@
+"""Frames one response after another: heads and content in, octets to write out (RFC 9112, section 6.3).
+
+Knows what is asked, not whether the connection persists: the field lines that say so are given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from bide.errors import Misuse
+from bide.http1.response import (
+    LAST_CHUNK,
+    SAYS_DATE,
+    STATUS_LINES,
+    CommonFields,
+    chunk,
+    error_response,
+    field_lines,
+)
+from bide.message import Request
+from bide.terms import CLOSE_DELIMITED, RESPONSE_CLOSE_OPTION
+
+# How far the response is.
+OWED: Final = 0  # nothing was handed over
+HELD: Final = 1  # the head was, and waits for the first content, to leave with it in one write
+STARTED: Final = 2  # the head is written; content follows
+TRAILERS: Final = 3  # the content is written; a trailer section follows
+COMPLETE: Final = 4  # the last octet is written
+CUT: Final = 5  # it will never be complete
+
+# How the response body is framed (6.3).
+BODILESS: Final = 0
+BY_LENGTH: Final = 1
+BY_CHUNKS: Final = 2
+BY_CLOSE: Final = 3
+
+# Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
+_NO_CONTENT: Final = frozenset({204, 205, 304})
+
+#: Errors raised by reading an application's fields if they are not pairs of bytes.
+WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
+
+# Octets from which on content is a piece of its own: to copy it takes longer than to hand on a piece more.
+_LARGE_CONTENT: Final = 1 << 13
+
+_CRLF: Final = b"\r\n"
+_CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
+
+
+class ResponseWriter:
+    """Writes the responses of one connection. Attributes to read, never to set:
+
+    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE or CUT, of the current or latest response.
+    status: status code of that response, from HELD on; 0 if none was written.
+    sent: octets of its content that were written, from HELD on.
+    output: octets to write, for `take_output`.
+    bulk: pieces to write before `output`, which is then not empty; None if there are none, as nearly always.
+    bulk_size: octets in `bulk`.
+    """
+
+    __slots__ = (
+        "_common_fields",
+        "_framing",
+        "_head",
+        "_remaining",
+        "_said",
+        "_trailers",
+        "bulk",
+        "bulk_size",
+        "output",
+        "progress",
+        "sent",
+        "status",
+    )
+
+    def __init__(self, common_fields: CommonFields) -> None:
+        self._common_fields = common_fields
+        self.output = b""
+        self.bulk: list[bytes] | None = None
+        self.bulk_size = 0
+        self.progress = COMPLETE
+        self.status = 0
+        self.sent = 0
+        self._head = b""  # status line and field lines, while the head is held
+        self._said = 0  # what the field lines say: bits of `bide.http1.response`
+        self._framing = BODILESS
+        self._remaining = 0  # octets of content declared and not yet handed over, or UNDECLARED
+        self._trailers = False
+
+    def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool = False) -> None:
+        """Take the head of the final response. It is held until the first content.
+
+        status: 200 to 999.
+        fields: (name, value) in order.
+        trailers: a trailer section will follow the content.
+        Raises Misuse.
+        """
+        if self.progress != OWED:
+            raise Misuse("the response has already been started")
+        try:
+            line = STATUS_LINES.get(status)
+            if line is None or status < 200:
+                raise Misuse(f"{status!r} is not the status of a final response")
+            self._head, self._remaining, self._said = field_lines(line, fields)
+        except WRONG_TYPES as error:
+            raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
+        self.status = status
+        self._trailers = trailers
+        self.progress = HELD
+
+    def take_output(self) -> bytes:
+        """Return the octets to write, those of `bulk` included."""
+        if self.bulk is not None:
+            return b"".join(self.take_pieces())
+        output = self.output
+        self.output = b""
+        return output
+
+    def take_pieces(self) -> list[bytes]:
+        """Return the same if there is `bulk`, piece by piece."""
+        pieces = self.bulk
+        assert pieces is not None
+        pieces.append(self.output)
+        self.output = b""
+        self.bulk = None
+        self.bulk_size = 0
+        return pieces
+
+    # -- The head -------------------------------------------------------------------------------------------------------
+
+    def _frame(self, request: Request, content: bytes, more: bool) -> int:
+        """Decide the framing of the response whose head is held, and add the length to its head. Raises Misuse.
+
+        content: the first content, or all of it unless `more` follows.
+        Returns what the response says about persistence, as fact bits.
+        """
+        length = self._remaining
+        if self.status in _NO_CONTENT:
+            self._framing = BODILESS
+            self._require_no_content(content, length)
+        elif request.method == "HEAD":  # RFC 9110, 9.3.2: the fields are those of the answer to a GET
+            self._framing = BODILESS
+            if length < 0 and content and not more:
+                self._head += b"Content-Length: %d\r\n" % len(content)
+            elif length < 0 and request.minor:
+                self._head += _CHUNKED_FIELD
+        elif length >= 0:
+            self._framing = BY_LENGTH
+            if more or length != len(content):
+                self._count(content, more)
+        elif not more and not self._trailers:  # RFC 9110, 8.6: the size is known
+            self._framing = BY_LENGTH
+            self._head += b"Content-Length: %d\r\n" % len(content)
+        elif request.minor:
+            self._framing = BY_CHUNKS
+            self._head += _CHUNKED_FIELD
+        else:
+            self._framing = BY_CLOSE
+            return self._said & RESPONSE_CLOSE_OPTION | CLOSE_DELIMITED
+        return self._said & RESPONSE_CLOSE_OPTION
+
+    def _write_head(self, persistence: bytes, content: bytes, more: bool) -> None:
+        """Write the head that is held, with `persistence` among its field lines, and the first content."""
+        common_fields = self._common_fields
+        head = self._head + persistence
+        head += _CRLF if self._said & SAYS_DATE else common_fields.date_end  # RFC 9110, 6.6.1
+        if self.output:
+            head = self.output + head
+        self._head = b""
+        self.progress = STARTED
+        framing = self._framing
+        if framing == BY_LENGTH or framing == BY_CLOSE:  # noqa: SIM109  # no tuple is made
+            self.sent = len(content)
+            if len(content) < _LARGE_CONTENT:
+                self.output = head + content
+            else:
+                self.output = head
+                self._add(content)
+        else:
+            self.sent = 0
+            self.output = head
+            if framing == BY_CHUNKS:
+                self._write_chunk(content, more)
+
+    def _require_no_content(self, content: bytes, length: int) -> None:
+        """Raise Misuse if a response that has no content was given some (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
+
+        A declared length of zero is not sent with 204, which must not have one (8.6), but is with 205, which should.
+        """
+        status = self.status
+        if content or (length > 0 and status != 304):
+            raise Misuse(f"a {status} response has no content")
+        if status == 204 and length == 0:
+            lines = self._head.split(_CRLF)
+            self._head = _CRLF.join(line for line in lines if not line.lower().startswith(b"content-length:"))
+        elif status == 205 and length < 0:
+            self._head += b"Content-Length: 0\r\n"
+
+    # -- The content ----------------------------------------------------------------------------------------------------
+
+    def _write_content(self, content: bytes, more: bool) -> None:
+        """Write content after the head. Raises Misuse before an octet of a broken message is written."""
+        framing = self._framing
+        if framing == BY_CHUNKS:
+            self._write_chunk(content, more)
+            return
+        if framing == BODILESS:
+            if content and self.status in _NO_CONTENT:
+                raise Misuse(f"a {self.status} response has no content")
+            return  # the content of a GET, for a HEAD: counted by nobody
+        if framing == BY_LENGTH:
+            self._count(content, more)
+        self.sent += len(content)
+        self._add(content)
+
+    def _write_chunk(self, content: bytes, more: bool) -> None:
+        if content:
+            self.sent += len(content)
+            if len(content) < _LARGE_CONTENT:
+                self.output += chunk(content)
+            else:
+                self.output += b"%x\r\n" % len(content)
+                self._add(content)
+                self._add(_CRLF)
+        if not more:
+            self.output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
+
+    def _count(self, content: bytes, more: bool) -> None:
+        """Hold the content against the declared length. Raises Misuse before an octet of a broken message is written."""
+        remaining = self._remaining - len(content)
+        if remaining < 0:
+            raise Misuse(f"content is {-remaining} octets longer than its Content-Length")
+        if remaining and not more:
+            raise Misuse(f"content is {remaining} octets shorter than its Content-Length")
+        self._remaining = remaining
+
+    def _add(self, content: bytes) -> None:
+        """Put content after the octets to write."""
+        if not content:
+            return
+        output = self.output
+        if not output:
+            self.output = content
+        elif len(content) < _LARGE_CONTENT and len(output) < _LARGE_CONTENT:
+            self.output = output + content
+        else:
+            if self.bulk is None:
+                self.bulk = [output]
+            else:
+                self.bulk.append(output)
+            self.bulk_size += len(output)
+            self.output = content
+
+    def _write_error(self, status: int, detail: str, to_head: bool) -> None:
+        """Write a whole response that says what is wrong, and that the connection closes."""
+        self.status = status
+        lines, content = error_response(status, detail, self._common_fields.date, to_head)
+        self.sent = len(content)
+        self.output += lines + content
