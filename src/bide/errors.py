@@ -54,3 +54,8 @@ class ListenError(StartError):
 @final
 class LifespanError(StartError):
     """The application could not start: it said so, or failed."""
+
+
+@final
+class Stopped(BaseException):
+    """A signal ends the code that runs in the main thread."""

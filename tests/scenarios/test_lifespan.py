@@ -6,9 +6,11 @@
 4. It knows no lifespan: the server goes on without, unless told otherwise.
 5. It hangs: a signal ends the program all the same.
 6. A second signal while connections end leaves it a moment to clean up.
+7. It ends or fails its lifespan while it is served: a line says so, and the server goes on.
 """
 
 import asyncio
+import logging
 import signal
 import time
 
@@ -113,7 +115,23 @@ def test_fails_at_stop(serve: Serve) -> None:
         await receive()
         raise RuntimeError("at stop")
 
-    serve(app, lifespan="on").log.expect("failed in its lifespan")
+    serve(app, lifespan="on").log.expect("failed at shutdown: RuntimeError")
+
+
+def test_lifespan_that_fails_while_serving_is_said_and_the_server_goes_on(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await hello(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.failed", "message": "lost the queue"})
+
+    server = serve(app, lifespan="on")
+    server.log.expect("failed its lifespan while serving: lost the queue; the server goes on")
+    server.until(lambda: server.log.messages(logging.ERROR))
+    with server.client() as client:
+        assert client.get().content == b"hello\n"
 
 
 def test_requests_end_before_the_application_stops(serve: Serve) -> None:

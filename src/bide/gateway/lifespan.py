@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import Any, Final, Literal, final
 
-from bide.errors import LifespanError
+from bide.errors import LifespanError, Stopped
 from bide.gateway.asgi import Application, Message, Scope
 
 _log = logging.getLogger("bide.error")
@@ -15,93 +16,147 @@ Mode = Literal["auto", "on", "off"]
 
 _VERSION: Final = {"version": "3.0", "spec_version": "2.0"}
 
+# The consequence of a lifespan that is over too soon. uvicorn goes on, too.
+_GOES_ON: Final = "the server goes on, and no clean-up will run when it stops"
+
 
 @final
 class Lifespan:
-    """One application's lifespan. `state`: what it leaves for its requests, or None where it has no lifespan."""
+    """One application's lifespan. `state`: what it leaves for its requests, or None if it has no lifespan.
+
+    The application's answers are facts. They hold whether or not the server still waits for them.
+    """
 
     def __init__(self, app: Application, mode: Mode) -> None:
-        """`mode`: "auto" goes on without where the application does not know lifespans, "on" fails then, "off" says nothing."""
+        """`mode`: "auto" goes on without if the application does not know lifespans, "on" fails then, "off" says nothing."""
         self._app = app
         self._mode = mode
         self._told: asyncio.Queue[Message] = asyncio.Queue()
-        self._started: asyncio.Future[None] | None = None
-        self._stopped: asyncio.Future[None] | None = None
+        self._startup_over = asyncio.Event()
+        self._shutdown_over = asyncio.Event()
+        self._failure: LifespanError | None = None
+        self._is_stopping = False
+        self._is_cancelled = False
         self._task: asyncio.Task[None] | None = None
         self.state: dict[str, Any] | None = None
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether the application was told to start, and has not answered."""
+        return self._task is not None and not self._startup_over.is_set()
+
     async def startup(self) -> None:
-        """Start the application. Raises LifespanError where it says that it failed, or where mode is "on" and it has none."""
+        """Start the application. Raises LifespanError if it says that it failed, or if mode is "on" and it has no lifespan."""
         if self._mode == "off":
             return
-        loop = asyncio.get_running_loop()
-        self._started = loop.create_future()
-        self._stopped = loop.create_future()
         self.state = {}
         self._told.put_nowait({"type": "lifespan.startup"})
-        self._task = loop.create_task(self._run(), name="bide-lifespan")
-        await self._started
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="bide-lifespan")
+        await self.started()
+        if self._failure is not None:
+            raise self._failure
+
+    async def started(self) -> None:
+        """Wait until the application has answered the startup, or has ended."""
+        await self._startup_over.wait()
 
     async def shutdown(self) -> None:
-        """Tell the application to clean up, and wait until it has."""
-        if self._task is None or self._stopped is None:
+        """Tell the application to clean up once it has started, and wait until it has ended."""
+        if self._task is None:
             return
+        self._is_stopping = True
         if not self._task.done():
             self._told.put_nowait({"type": "lifespan.shutdown"})
-            await self._stopped
+            await self._shutdown_over.wait()
         await asyncio.wait([self._task])
 
     def cancel(self) -> None:
-        """Wait for the application no longer."""
+        """Cancel what runs of the lifespan."""
         if self._task is not None:
+            self._is_cancelled = True
             self._task.cancel()
 
     async def _run(self) -> None:
-        assert self._started is not None
-        assert self._stopped is not None
         scope: Scope = {"type": "lifespan", "asgi": _VERSION.copy(), "state": self.state}
         try:
             await self._app(scope, self._told.get, self._take)
-        except BaseException as error:  # of the application: whatever it is, the server's start must not hang on it
-            if not self._started.done():
-                self._without(error)
-            elif not isinstance(error, asyncio.CancelledError):
-                _log.exception("the application failed in its lifespan")
+        except BaseException as error:  # of the application: the server's start must not hang on it, whatever it is
+            self._raised(error)
+        else:
+            if self._startup_over.is_set():
+                self._ended()
         finally:
-            for waiting in (self._started, self._stopped):
-                if not waiting.done():
-                    waiting.set_result(None)
+            self._startup_over.set()
+            self._shutdown_over.set()
+
+    def _raised(self, error: BaseException) -> None:
+        """The application has raised this. If it failed after an answer of failure, that answer is in the log."""
+        if not self._startup_over.is_set():
+            self._without(error)
+        elif self._is_ended_by_server():
+            pass
+        elif self._shutdown_over.is_set():
+            _log.debug("the application raised after its answer to the shutdown", exc_info=True)
+        elif isinstance(error, asyncio.CancelledError):
+            self._ended()
+        elif self._failure is not None:
+            _log.exception("the application failed at startup")
+        else:
+            self._failed(repr(error), traceback=True)
 
     def _without(self, error: BaseException) -> None:
         """The application failed before it had started: it may know no lifespans."""
-        assert self._started is not None
         self.state = None
-        if self._mode == "auto" and isinstance(error, Exception):
+        if self._is_stopping:
+            if not self._is_ended_by_server():
+                _log.error("the application failed at startup: %r", error)
+        elif self._mode == "auto" and isinstance(error, Exception):
             if self._told.empty():  # the application had taken the startup event, so it knows lifespans
                 _log.warning("the application failed at startup, and is served without a lifespan: %r", error)
             else:
                 _log.debug("the application has no lifespan: %r", error)
-            self._started.set_result(None)
         else:
-            failed = LifespanError(f"the application failed at startup: {error!r}")
-            failed.__cause__ = error
-            self._started.set_exception(failed)
+            self._failure = LifespanError(f"the application failed at startup: {error!r}")
+            self._failure.__cause__ = error
 
     async def _take(self, message: Message) -> None:
-        assert self._started is not None
-        assert self._stopped is not None
         kind = message["type"]
-        detail = message.get("message", "")
-        if kind == "lifespan.startup.complete" and not self._started.done():
-            self._started.set_result(None)
-        elif kind == "lifespan.startup.failed" and not self._started.done():
-            self._started.set_exception(
-                LifespanError(f"the application failed at startup: {detail or 'it gave no reason'}")
-            )
-        elif kind == "lifespan.shutdown.complete" and not self._stopped.done():
-            self._stopped.set_result(None)
-        elif kind == "lifespan.shutdown.failed" and not self._stopped.done():
-            _log.error("the application failed at shutdown: %s", detail)
-            self._stopped.set_result(None)
+        detail = message.get("message") or "it gave no reason"
+        if kind == "lifespan.startup.complete" and not self._startup_over.is_set():
+            self._startup_over.set()
+        elif kind == "lifespan.startup.failed" and not self._startup_over.is_set():
+            self._failure = LifespanError(f"the application failed at startup: {detail}")
+            if self._is_stopping and not self._is_ended_by_server():  # nobody waits for the failure
+                _log.error("%s", self._failure)
+            self._startup_over.set()
+        elif kind == "lifespan.shutdown.complete" and self._may_shut_down():
+            self._ended()
+            self._shutdown_over.set()
+        elif kind == "lifespan.shutdown.failed" and self._may_shut_down():
+            if not self._is_ended_by_server():
+                self._failed(detail)
+            self._shutdown_over.set()
         else:
             raise RuntimeError(f"unexpected event {kind!r} in a lifespan")
+
+    def _may_shut_down(self) -> bool:
+        """Whether the application may answer the shutdown now."""
+        return self._startup_over.is_set() and not self._shutdown_over.is_set()
+
+    def _is_ended_by_server(self) -> bool:
+        """Whether the server itself ended the application: what the application says of that is no news."""
+        return self._is_cancelled or isinstance(sys.exception(), Stopped)
+
+    def _ended(self) -> None:
+        """The application has ended its lifespan well."""
+        if not (self._is_stopping or self._shutdown_over.is_set() or self._failure is not None):
+            _log.warning("the application ended its lifespan while serving; %s", _GOES_ON)
+
+    def _failed(self, detail: str, *, traceback: bool = False) -> None:
+        """The application has failed after its startup."""
+        if self._is_stopping:
+            _log.error("the application failed at shutdown: %s", detail, exc_info=traceback)
+        else:
+            _log.error(
+                "the application failed its lifespan while serving: %s; %s", detail, _GOES_ON, exc_info=traceback
+            )

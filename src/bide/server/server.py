@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self, final
 
 from bide.config import configured
-from bide.errors import ApplicationError
+from bide.errors import ApplicationError, Stopped
 from bide.gateway.asgi import Application
 from bide.observe import log_setup
 from bide.server.loading import load, require_asgi
@@ -79,10 +79,6 @@ class Server:
             raise cancelled
 
 
-class _Stopped(BaseException):
-    """A signal came before there was anything to drain."""
-
-
 def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     """Serve until a signal of SIGNALS, then drain; a second one stops at once. Keyword arguments as those of Config.
 
@@ -113,7 +109,7 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
                 closed = leave_within(LEAVE, sys.exception())
                 runner.close()
                 closed.set()
-        except _Stopped:
+        except Stopped:
             _log.info("stopped before the application was loaded")
 
 
@@ -136,7 +132,7 @@ def _handlers_kept() -> Iterator[None]:
 
 
 def _stop(_number: int, _frame: object) -> None:
-    raise _Stopped
+    raise Stopped
 
 
 def _heard() -> list[signal.Signals]:
