@@ -21,7 +21,9 @@ from bide.server.server import loop_factory
 from tests.support.apps import Lifespan, hello
 from tests.support.client import Client
 from tests.support.program import await_socket
-from tests.support.server import sockets
+from tests.support.server import Log, log, sockets
+
+__all__ = ["log"]  # a fixture
 
 
 def read(url: str) -> bytes:
@@ -186,6 +188,124 @@ def test_cancelled_again_and_again() -> None:
     asyncio.run(program())
     assert app.seen == ["startup", "shutdown"]
     assert answered == ["cancelled"]
+
+
+class Starting:
+    """An application whose startup takes until `may_start`. `seen`: what it got to."""
+
+    def __init__(self) -> None:
+        self.may_start = asyncio.Event()
+        self.seen: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        self.seen.append("starting")
+        try:
+            await self.may_start.wait()
+            self.seen.append("started")
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await asyncio.sleep(0)
+            self.seen.append("stopped")
+            await send({"type": "lifespan.shutdown.complete"})
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            self.seen.append("cancelled")
+            raise
+
+
+async def entered(server: bide.Server) -> None:
+    async with server:
+        raise AssertionError("it has started")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # what comes to hold is the application's
+        await asyncio.sleep(0.001)
+
+
+def left() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+def test_entry_cancelled_before_startup_completes_in_time_cleans_up(log: Log) -> None:
+    app = Starting()
+    before = sockets()
+
+    async def program() -> None:
+        entering = asyncio.create_task(entered(bide.Server(app, port=0)))
+        await until(lambda: app.seen)
+        entering.cancel()
+        await asyncio.sleep(0)
+        app.may_start.set()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert left() == []
+
+    asyncio.run(program())
+    assert app.seen == ["starting", "started", "stopped"]
+    assert sockets() - before == set()
+    assert log.messages() == ["startup completed after the stop had begun: the application cleans up"]
+
+
+def test_entry_cancelled_startup_that_takes_longer_is_cancelled(log: Log) -> None:
+    log.expect("^startup cancelled: not complete 1 s after the stop had begun$")
+    app = Starting()
+
+    async def program() -> None:
+        entering = asyncio.create_task(entered(bide.Server(app, port=0)))
+        await until(lambda: app.seen)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert left() == []
+
+    asyncio.run(program())
+    assert app.seen == ["starting", "cancelled"]
+    assert len(log.messages()) == 1
+
+
+def test_entry_cancelled_again_and_again_cancels_startup_at_once(log: Log) -> None:
+    """As anyio does, in each pass of the event loop: nothing of the application is left running."""
+    log.expect("^startup cancelled: not complete when the stop was forced$")
+    app = Starting()
+
+    async def program() -> None:
+        with anyio.CancelScope() as scope:
+            asyncio.get_running_loop().call_later(0.1, scope.cancel)
+            await entered(bide.Server(app, port=0))
+        assert scope.cancelled_caught
+        assert left() == []
+
+    asyncio.run(program())
+    assert app.seen == ["starting", "cancelled"]
+
+
+@pytest.mark.parametrize("passes", range(12))
+def test_entry_cancelled_just_as_startup_completes_leaves_nothing(log: Log, passes: int) -> None:
+    """In whichever pass of the event loop: the server has started and is left, or it is stopped."""
+    app = Starting()
+    before = sockets()
+
+    async def program() -> bool:
+        async def within() -> None:
+            async with bide.Server(app, port=0, access_log=False):
+                await asyncio.sleep(60)
+
+        entering = asyncio.create_task(within())
+        await until(lambda: app.seen)
+        app.may_start.set()
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert left() == []
+        return True
+
+    assert asyncio.run(program())
+    assert app.seen == ["starting", "started", "stopped"]
+    assert sockets() - before == set()
 
 
 # -- bide.run ---------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class Lifespan:
         self._mode = mode
         self._told: asyncio.Queue[Message] = asyncio.Queue()
         self._startup_over = asyncio.Event()
+        self._startup_complete = False
         self._shutdown_over = asyncio.Event()
         self._failure: LifespanError | None = None
         self._is_stopping = False
@@ -44,6 +45,11 @@ class Lifespan:
     def is_starting(self) -> bool:
         """Whether the application was told to start, and has not answered."""
         return self._task is not None and not self._startup_over.is_set()
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the application has said that its startup is complete."""
+        return self._startup_complete
 
     async def startup(self) -> None:
         """Start the application. Raises LifespanError if it says that it failed, or if mode is "on" and it has no lifespan."""
@@ -108,7 +114,7 @@ class Lifespan:
         """The application failed before it had started: it may know no lifespans."""
         self.state = None
         if self._is_stopping:
-            if not self._is_ended_by_server():
+            if not (self._is_ended_by_server() or isinstance(error, asyncio.CancelledError)):
                 _log.error("the application failed at startup: %r", error)
         elif self._mode == "auto" and isinstance(error, Exception):
             if self._told.empty():  # the application had taken the startup event, so it knows lifespans
@@ -123,6 +129,7 @@ class Lifespan:
         kind = message["type"]
         detail = message.get("message") or "it gave no reason"
         if kind == "lifespan.startup.complete" and not self._startup_over.is_set():
+            self._startup_complete = True
             self._startup_over.set()
         elif kind == "lifespan.startup.failed" and not self._startup_over.is_set():
             self._failure = LifespanError(f"the application failed at startup: {detail}")

@@ -36,7 +36,8 @@ class Server:
     """`async with Server(app, port=0) as server: ... server.url`. Keyword arguments are those of `bide.config.Config`.
 
     Raises ConfigError and ApplicationError, and on entry ListenError or LifespanError. On leaving, it drains; cancelled meanwhile, it
-    stops at once. Its addresses can be read, and its worker asked, from entry on, and still when it has stopped; before, they raise
+    stops at once. Cancelled on entry, it lets the application complete its startup within STARTUP_GRACE, and clean up; cancelled again,
+    it cancels the startup. Its addresses can be read, and its worker asked, from entry on, and still when it has stopped; before, they raise
     RuntimeError.
     """
 
@@ -60,23 +61,40 @@ class Server:
         return self._worker
 
     async def __aenter__(self) -> Self:
-        await self._worker.start()
-        return self
+        starting = asyncio.ensure_future(self._worker.start())
+        cancelled = await _end_of(starting, starting.cancel, self._worker.force_stop)
+        if cancelled is None:
+            starting.result()
+            return self
+        if not starting.cancelled() and starting.exception() is None:  # it was done just then
+            await self.__aexit__(None, None, None)
+        raise cancelled
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stopping = asyncio.ensure_future(self._worker.stop())  # a task of its own: nothing may keep it from its end
-        cancelled: asyncio.CancelledError | None = None
-        while not stopping.done():
-            try:
-                await asyncio.wait((stopping,))
-            except asyncio.CancelledError as cancelling:  # and again, within a scope of anyio's
-                self._worker.force_stop()
-                cancelled = cancelling
+        stopping = asyncio.ensure_future(self._worker.stop())
+        cancelled = await _end_of(stopping, self._worker.force_stop, self._worker.force_stop)
         stopping.result()
         if cancelled is not None:
             raise cancelled
+
+
+async def _end_of(
+    work: asyncio.Task[None], first: Callable[[], object], again: Callable[[], object]
+) -> asyncio.CancelledError | None:
+    """Wait for the end of this task, which nothing may keep from it. Return the last cancellation of the wait, if there was one.
+
+    first, again: what to do if the wait is cancelled, and cancelled again, as in each pass of the event loop within a scope of anyio's.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait((work,))
+        except asyncio.CancelledError as cancelling:
+            (first if cancelled is None else again)()
+            cancelled = cancelling
+    return cancelled
 
 
 def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401

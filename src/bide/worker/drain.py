@@ -29,6 +29,9 @@ _PASSES: Final = 10
 # After the deadline: seconds for what was cut to reach the client, and for what was told to end to do so.
 _LAST_FLUSH: Final = 1.0
 
+#: A startup that is under way when the stop begins has this long to complete, seconds: as long as a clean-up that is forced.
+STARTUP_GRACE: Final = 1.0
+
 
 @final
 class Drain:
@@ -151,14 +154,31 @@ class Drain:
 
 
 async def stop_application(lifespan: Lifespan, forced: asyncio.Event, seconds: float) -> None:
-    """Run the lifespan shutdown. Wait `seconds`, or until a stop is forced, plus one last second."""
+    """Let a startup that is under way complete in STARTUP_GRACE, then tell the application to clean up, and wait for that.
+
+    Waits for `seconds` in all, or until the worker is forced, and then a moment more. Cancels what is not done by then.
+    """
+    deadline = time.monotonic() + seconds
+    was_starting = lifespan.is_starting
     cleaning = asyncio.ensure_future(lifespan.shutdown())
-    await _done(cleaning, forced, seconds)
-    await asyncio.wait((cleaning,), timeout=_LAST_FLUSH)
-    if not cleaning.done():
+    if was_starting:
+        starting = asyncio.ensure_future(lifespan.started())
+        await _done(starting, forced, STARTUP_GRACE)
+        starting.cancel()
+    if lifespan.is_starting:
+        when = "when the stop was forced" if forced.is_set() else f"{STARTUP_GRACE:g} s after the stop had begun"
+        _log.warning("startup cancelled: not complete %s", when)
+    else:
+        if was_starting and lifespan.has_started:
+            _log.info("startup completed after the stop had begun: the application cleans up")
+        await _done(cleaning, forced, max(0.0, deadline - time.monotonic()))
+        await asyncio.wait((cleaning,), timeout=_LAST_FLUSH)
+        if cleaning.done():
+            return
         _log.error("the application was not done cleaning up in its lifespan: it is cancelled")
-        cleaning.cancel()
-        lifespan.cancel()
+    lifespan.cancel()
+    await asyncio.wait((cleaning,), timeout=_LAST_FLUSH)
+    cleaning.cancel()
 
 
 async def _done(work: asyncio.Future[Any], forced: asyncio.Event, seconds: float) -> None:

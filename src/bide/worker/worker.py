@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from typing import final
 
+from bide.errors import LifespanError
 from bide.exchange import Gateway
 from bide.gateway.asgi import EAGER, Application, AsgiGateway
 from bide.gateway.builtin import BuiltinGateway
@@ -56,7 +57,7 @@ class Worker:
         self._pressure: PressureMonitor
         self._access_log: AccessLog | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self._forced: asyncio.Event
+        self._forced = asyncio.Event()
 
     @property
     def urls(self) -> list[str]:
@@ -97,9 +98,11 @@ class Worker:
         )
 
     async def start(self) -> None:
-        """Bind, start the application, then accept. Raises ListenError or LifespanError, and then nothing is left open."""
+        """Bind, start the application, then accept. Raises ListenError or LifespanError, and then nothing is left open.
+
+        If it is cancelled, the application may still complete its startup, and clean up: see `stop_application`.
+        """
         loop = asyncio.get_running_loop()
-        self._forced = asyncio.Event()
         ours = self._sockets is None and self._settings.listening.fd is None
         # If tasks do not start eagerly, answers are made in a pass of their own, one right after the other: to hold them
         # back gains nothing.
@@ -116,11 +119,12 @@ class Worker:
             self._started = True
             for listener in self._listeners:
                 await listener.accept()
-        except BaseException:
+        except BaseException as error:
             self._started = False
             for listener in self._listeners:
                 listener.close()
-            await stop_application(self._lifespan, self._forced, 0.0)
+            seconds = 0.0 if isinstance(error, LifespanError) else self._config.drain_timeout
+            await stop_application(self._lifespan, self._forced, seconds)
             raise
         self._sweep()
 
