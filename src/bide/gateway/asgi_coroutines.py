@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from bide.errors import DisconnectedError
+from bide.errors import DisconnectedError, Stopped
 from bide.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def run(app: Application, cycle: AsgiExchange, scope: Scope, running: set[
     exchange = cycle.exchange
     try:
         await app(scope, cycle.receive, cycle.send)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, Stopped):
         if not _given_up(exchange):
             _log.warning("%s %s: cancelled before its response was complete", scope["method"], _target(scope))
     except BaseException as error:

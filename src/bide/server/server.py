@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, final
+from typing import Any, Self, final
 
 from bide.config import configured
 from bide.errors import ApplicationError, Stopped
 from bide.gateway.asgi import Application
 from bide.observe import log_setup
 from bide.server.loading import load, require_asgi
+from bide.worker.drain import STARTUP_GRACE
 from bide.worker.settings import WorkerSettings, program_settings
+from bide.worker.signals import LEAVE, Signals, leave_within
 from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")
-
-#: The signals that stop a server. A terminal sends SIGHUP when it closes; nginx, too, drains at SIGQUIT.
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
-
-#: What is left of an application behind the drain gets that long to end, seconds.
-LEAVE: Final = 1.0
 
 
 @final
@@ -98,10 +93,12 @@ async def _end_of(
 
 
 def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
-    """Serve until a signal of SIGNALS, then drain; a second one stops at once. Keyword arguments as those of Config.
+    """Serve until a signal of SIGNALS, then drain; a second one stops at once, a third one ends the process.
+
+    Keyword arguments as those of Config.
 
     app: the application, or "module:attribute" to import it from. Raises ApplicationError, ListenError, LifespanError, ConfigError.
-    Sets up logging. If threads of the application do not end behind the drain, the process ends without them. In another thread than
+    Sets up logging. If threads of the application do not end after the drain, the process ends without them. In another thread than
     the main one no signal can be heard.
     """
     config = configured(options)
@@ -109,60 +106,31 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     program = program_settings(config)
     log_setup.configure(program.log_level, program.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(program.loop))
-    with _handlers_kept():
+    stopped = "stopped before the application was loaded"
+    with Signals() as signals:  # at once: the kernel keeps from process 1 of a container what nobody handles
         try:
-            for (
-                number
-            ) in _heard():  # until `serve` does: the kernel keeps from process 1 of a container what nobody handles
-                signal.signal(number, _stop)
             if isinstance(app, str):
                 app = load(app, program.factory, program.app_dir)
             else:
                 require_asgi(app, repr(app))
-            serving = serve(settings, app)
+            stopped = "stopped"
+            serving = serve(settings, app, signals)
             try:
                 runner.run(serving)
             finally:
-                serving.close()  # it is not begun where another event loop runs
-                closed = leave_within(LEAVE, sys.exception())
+                signals.leaving()
+                if inspect.getcoroutinestate(serving) == inspect.CORO_CREATED:  # another event loop runs
+                    serving.close()
+                error = sys.exception()
+                closed = leave_within(LEAVE, None if isinstance(error, Stopped) else error)
                 runner.close()
                 closed.set()
         except Stopped:
-            _log.info("stopped before the application was loaded")
+            signals.leaving()  # one more signal has nothing left to end
+            _log.info(stopped)
 
 
-def _is_main_thread() -> bool:
-    """Whether this is the thread that may handle signals."""
-    return threading.current_thread() is threading.main_thread()
-
-
-@contextlib.contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Put the program's signal handlers back at the end."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        if _is_main_thread():
-            for number, handler in before.items():
-                if handler is not None:  # None: set by something other than Python
-                    signal.signal(number, handler)
-
-
-def _stop(_number: int, _frame: object) -> None:
-    raise Stopped
-
-
-def _heard() -> list[signal.Signals]:
-    """Return the signals to be handled: none but in the main thread. One who starts a program by nohup has it ignore SIGHUP."""
-    if not _is_main_thread():
-        return []
-    return [
-        number for number in SIGNALS if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-    ]
-
-
-async def serve(settings: WorkerSettings, app: Application) -> None:
+async def serve(settings: WorkerSettings, app: Application, signals: Signals) -> None:
     """Serve until a signal; see `run`."""
     worker = Worker(settings, app)
     stop = asyncio.Event()
@@ -172,47 +140,28 @@ async def serve(settings: WorkerSettings, app: Application) -> None:
             worker.force_stop()
         stop.set()
 
-    loop = asyncio.get_running_loop()
-    for number in _heard():
-        loop.add_signal_handler(number, signalled)
+    signals.starting(signalled)
     starting = asyncio.ensure_future(worker.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
-        _log.info("stopped before the application had started")
         starting.cancel()
         await asyncio.wait((starting,))
-        return
     stopping.cancel()
+    if starting.cancelled() or (signals.interrupted and starting.exception() is not None):
+        if signals.interrupted:
+            _log.warning("startup interrupted: it had blocked the event loop for %g s after a signal", STARTUP_GRACE)
+        _log.info("stopped before serving")
+        return
     await starting
+    signals.serving()
     _log.info("serving on %s (process %d)", ", ".join(worker.urls), os.getpid())
     await stop.wait()
     _log.info("stopping: every response now says close; a second signal stops at once")
     await worker.stop()
+    if signals.interrupted:
+        _log.warning("application interrupted: it had blocked the event loop for %g s after a signal", STARTUP_GRACE)
     _log.info("stopped")
-
-
-def leave_within(seconds: float, error: BaseException | None = None) -> threading.Event:
-    """End the process after that time, unless the event that is returned is set before: with status 1, and that in the log, if there
-    was an error.
-
-    Threads that an application has started cannot be ended from outside, and tasks that swallow their cancellation neither: the
-    interpreter would wait for them without bound.
-    """
-    done = threading.Event()
-
-    def watch() -> None:
-        if not done.wait(seconds):
-            _log.warning("threads, tasks or exit handlers of the application do not end: the process ends without them")
-            if error is not None:
-                _log.error("%s", error)
-            for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(OSError, ValueError):
-                    stream.flush()
-            os._exit(0 if error is None else 1)
-
-    threading.Thread(target=watch, name="bide-leave", daemon=True).start()
-    return done
 
 
 def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

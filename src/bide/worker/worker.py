@@ -123,7 +123,7 @@ class Worker:
             self._started = False
             for listener in self._listeners:
                 listener.close()
-            seconds = 0.0 if isinstance(error, LifespanError) else self._config.drain_timeout
+            seconds = 0.0 if isinstance(error, LifespanError) else self._settings.draining.timeout
             await stop_application(self._lifespan, self._forced, seconds)
             raise
         self._sweep()
