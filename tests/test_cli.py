@@ -114,7 +114,7 @@ def test_flags_that_only_uvicorn_has(arguments: list[str], message: str) -> None
 
 
 @pytest.mark.parametrize(
-    "flag", ["--limit-concurrency", "--h11-max-incomplete-event-size", "--header-map", "--bind", "-b"]
+    "flag", ["--limit-concurrency", "--h11-max-incomplete-event-size", "--header-map", "--bind", "-b", "--umask"]
 )
 def test_flags_that_another_stands_for(flag: str) -> None:
     result = bide("serve", "x:y", flag, "1")
@@ -167,6 +167,12 @@ def test_wrong_usage(arguments: list[str], message: str) -> None:
             "bide: --timeout-idle is 0, but at least 0.001 is needed; --no-keep-alive closes after",
         ),
         (["--uds", "/x", "--fd", "3"], "bide: --uds and --fd exclude each other"),
+        (["--uds-mode", "660"], "bide: --uds-mode must be given with --uds, got '660' without; "),
+        (["--uds", "/x", "--uds-mode", "888"], "bide: --uds-mode must be three octal digits, got '888'; "),
+        (
+            ["--uds", "/no/x", "--uds-owner", "no-such-user"],
+            "bide: --uds-owner must be a user of this machine, got 'no-such-user'; ",
+        ),
         (["--limit-head", "1000", "--limit-target", "2000"], "--limit-head is smaller than --limit-target"),
         (["--root-path", "port"], "bide: --root-path is 'port', "),
         (["--health-path", "health"], "bide: --health-path is 'health', "),

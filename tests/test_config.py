@@ -57,6 +57,9 @@ def test_durations_have_the_form_of_their_names() -> None:
         ("health_path", "/health?probe=1"),
         ("health_path", "/h h"),
         ("uds", ""),
+        ("uds_mode", "660"),
+        ("uds_owner", "www-data"),
+        ("uds_group", "33"),
         ("port", "8000"),
         ("port", 8000.0),
         ("port", True),
@@ -121,6 +124,23 @@ def test_impossible_together() -> None:
         Config(limit_head=1000, limit_target=2000)
     with pytest.raises(ConfigError, match="uds and fd"):
         Config(uds="/x", fd=3)
+
+
+@pytest.mark.parametrize("mode", ["", "66", "888", "1660", "0o1660", "rw-rw----", "-660", "6 0", "٦٦٠"])
+def test_modes_that_chmod_would_not_take_are_refused(mode: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^uds_mode must be three octal digits, got {mode!r}; .*660"):
+        Config(uds="/x", uds_mode=mode)
+
+
+@pytest.mark.parametrize("name", ["uds_mode", "uds_owner", "uds_group"])
+def test_access_without_a_unix_socket_is_refused(name: str) -> None:
+    options: dict[str, Any] = {name: "660"}
+    with pytest.raises(ConfigError, match=f"^{name} must be given with uds, got '660' without; "):
+        Config(**options)
+    assert Config(uds="/x", **options) != Config(uds="/x")
+    options[name] = ""
+    with pytest.raises(ConfigError, match=f"^{name} must be "):
+        Config(uds="/x", **options)
 
 
 def test_errors_are_value_errors() -> None:

@@ -40,6 +40,7 @@ _INSTEAD: Final = {
     "--header-map": "--underscore-fields",
     "--bind": "--host and --port, or --uds",
     "-b": "--host and --port, or --uds",
+    "--umask": "--uds-mode",
 }
 _NOT_HERE: Final = (
     "--http",

@@ -75,6 +75,24 @@ class Config:
     host: str = _option("127.0.0.1", SERVING, "Address to listen on; empty for all interfaces.", "as uvicorn")
     port: int = _option(8000, SERVING, "Port to listen on; 0 for any free one.", "as uvicorn", least=0, most=65535)
     uds: str | None = _option(None, SERVING, "Path of a Unix socket to listen on, instead of host and port.")
+    uds_mode: str | None = _option(
+        None,
+        SERVING,
+        "Permissions of the Unix socket, octal; without, those of a dead server's socket that it replaces, or 666.",
+        "as HAProxy's mode; compare Caddy's |0222",
+    )
+    uds_owner: str | None = _option(
+        None,
+        SERVING,
+        "Owner of the Unix socket, by name or number; without, as that of a socket that it replaces.",
+        "as HAProxy's user and uid",
+    )
+    uds_group: str | None = _option(
+        None,
+        SERVING,
+        "Group of the Unix socket, by name or number; without, as that of a socket that it replaces.",
+        "as HAProxy's group and gid",
+    )
     fd: int | None = _option(None, SERVING, "File descriptor of a listening socket to take over.", least=0)
     backlog: int = _option(
         2048, SERVING, "Connections that the kernel holds until they are accepted.", "as uvicorn", least=1, most=65535
@@ -280,8 +298,22 @@ class Config:
             )
         if self.uds == "":
             raise ConfigError("uds is empty, but a path is needed")
+        self._check_access()
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise ConfigError(f"root_path is {self.root_path!r}, but has to start with / and not to end with it")
+
+    def _check_access(self) -> None:
+        """Check who may connect to the Unix socket."""
+        if self.uds_mode is not None and not re.fullmatch(r"(0o?)?[0-7]{3}", self.uds_mode):
+            raise ConfigError(
+                f"uds_mode must be three octal digits, got {self.uds_mode!r}; for owner and group alone, give 660"
+            )
+        for name in ("uds_mode", "uds_owner", "uds_group"):
+            value = getattr(self, name)
+            if value == "":
+                raise ConfigError(f"{name} must be a name or a number, got {value!r}; leave it out for the default")
+            if value is not None and self.uds is None:
+                raise ConfigError(f"{name} must be given with uds, got {value!r} without; give uds, or leave it out")
 
     def _check(self, option: dataclasses.Field[Any]) -> None:
         """Check a value by itself. Choices may be given in any case."""

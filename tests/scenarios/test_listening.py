@@ -7,6 +7,7 @@
 """
 
 import os
+import signal
 import socket
 import stat
 from pathlib import Path
@@ -127,6 +128,29 @@ def test_program_on_a_unix_socket(launch: Launch, loop: str, tmp_path: Path) -> 
     assert program.wait() == 0
     assert not path.exists()
     assert '"GET / HTTP/1.1" 200' in program.output[0]
+
+
+def test_program_on_a_unix_socket_with_a_mode_and_a_group(launch: Launch, loop: str, tmp_path: Path) -> None:
+    path = tmp_path / "bide.sock"
+    program = launch(*serving(loop), "--uds", str(path), "--uds-group", str(os.getegid()), env={"BIDE_UDS_MODE": "660"})
+    with program.client() as client:
+        assert client.get().content == b"hello\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    program.signal()
+    assert program.wait() == 0
+    assert not path.exists()
+
+
+def test_dead_unix_socket_that_is_replaced_keeps_its_mode(launch: Launch, loop: str, tmp_path: Path) -> None:
+    """After a crash it is the next server's."""
+    path = tmp_path / "bide.sock"
+    for mode in (["--uds-mode", "600"], []):
+        program = launch(*serving(loop), "--uds", str(path), *mode)
+        with program.client() as client:
+            assert client.get().content == b"hello\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        program.signal(signal.SIGKILL)
+        assert program.wait() == -signal.SIGKILL
 
 
 def test_inherited_socket(launch: Launch, loop: str) -> None:

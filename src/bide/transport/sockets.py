@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import pwd
 import socket
 import stat
+from collections.abc import Callable
+from typing import Final
+
+# To the kernel, this user or group means that it stays the same: chown(2).
+_NO_ID: Final = 0xFFFFFFFF
 
 from bide.errors import ListenError
 
@@ -35,17 +42,80 @@ def tcp(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def unix(path: str) -> socket.socket:
-    """Return a bound Unix socket. A socket that a dead server left at `path` is replaced; anything else there is not."""
+def unix(path: str, mode: str | None = None, owner: str | None = None, group: str | None = None) -> socket.socket:
+    """Return a bound Unix socket. A socket that a dead server left at `path` is replaced; anything else there is not.
+
+    mode: permissions, octal. owner, group: names or numbers. What is None is as it was on the socket that is replaced; on a new one, 666,
+    and the owner and group of the process. Nobody can connect before that is set: the socket does not listen yet.
+    """
+    uid = _id("--uds-owner", "user", owner, lambda name: pwd.getpwnam(name).pw_uid)
+    gid = _id("--uds-group", "group", group, lambda name: grp.getgrnam(name).gr_gid)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    aside = f"{path}.stale-{os.getpid()}"
+    bound = False
     try:
-        _remove_stale(path)
-        sock.bind(path)
-        os.chmod(path, 0o666)  # noqa: PTH101, S103  # as uvicorn: front ends run as other users; the folder guards it
+        stale = _stale(path)
+        if stale is not None:
+            os.rename(path, aside)  # noqa: PTH104
+        try:
+            sock.bind(path)
+            bound = True
+            _set_access(path, stale, mode, uid, gid)
+        except (OSError, ListenError):
+            if bound:
+                os.unlink(path)  # noqa: PTH108
+            if stale is not None and not os.path.lexists(path):
+                os.rename(aside, path)  # noqa: PTH104  # or the next try would find nothing whose access it is to keep
+                stale = None
+            raise
+        finally:
+            if stale is not None:
+                os.unlink(aside)  # noqa: PTH108
     except OSError as error:
         sock.close()
         raise ListenError(cannot_listen(path, error)) from error
+    except ListenError:
+        sock.close()
+        raise
     return sock
+
+
+def _set_access(path: str, stale: os.stat_result | None, mode: str | None, uid: int | None, gid: int | None) -> None:
+    """Set who may connect to the socket that was made in the place of `stale`."""
+    if mode is not None:
+        permissions = int(mode, 8)
+    elif stale is not None:
+        permissions = stat.S_IMODE(stale.st_mode) & 0o777
+    else:
+        permissions = 0o666  # as uvicorn: front ends run as other users; the folder guards it
+    os.chmod(path, permissions)  # noqa: PTH101
+    if stale is not None and not permissions & stat.S_IWOTH:  # otherwise everybody may connect, whoever owns it
+        uid = stale.st_uid if uid is None else uid
+        gid = stale.st_gid if gid is None else gid
+    made = os.lstat(path)
+    uid = made.st_uid if uid is None else uid
+    gid = made.st_gid if gid is None else gid
+    if (uid, gid) != (made.st_uid, made.st_gid):
+        try:
+            os.chown(path, uid, gid, follow_symlinks=False)
+        except OSError as error:
+            raise ListenError(
+                f"cannot listen on {path}: owner {uid} and group {gid} cannot be set or kept: {error.strerror}; "
+                "give others (--uds-owner, --uds-group), or remove the old socket"
+            ) from error
+
+
+def _id(option: str, kind: str, given: str | None, find: Callable[[str], int]) -> int | None:
+    """Return the number of a user or group that is given by name or number."""
+    if given is None:
+        return None
+    try:
+        number = int(given) if given.isdecimal() else find(given)
+    except KeyError:
+        number = _NO_ID
+    if number >= _NO_ID:
+        raise ListenError(f"{option} must be a {kind} of this machine, got {given!r}; give another name, or a number")
+    return number
 
 
 def inherited(fd: int) -> socket.socket:
@@ -73,15 +143,19 @@ def cannot_listen(where: str, error: OSError) -> str:
     return f"cannot listen on {where}: {error.strerror or error}; {remedy}"
 
 
-def _remove_stale(path: str) -> None:
+def _stale(path: str) -> os.stat_result | None:
+    """Return the status of the socket that a dead server left at `path`; None if nothing is there. Raises OSError for anything else."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116
+        status = os.lstat(path)
     except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
+        return None
+    if not stat.S_ISSOCK(status.st_mode):
         raise OSError(errno.EEXIST, "it exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # a living server's queue may be full
-        if probe.connect_ex(path) != errno.ECONNREFUSED:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    os.unlink(path)  # noqa: PTH108
+        code = probe.connect_ex(path)
+    if code == errno.EACCES:  # another user's: nobody but that one can tell whether a server uses it
+        raise PermissionError(code, os.strerror(code))
+    if code != errno.ECONNREFUSED:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    return status

@@ -34,6 +34,9 @@ class Listening(NamedTuple):
     host: str
     port: int
     uds: str | None
+    uds_mode: str
+    uds_owner: str
+    uds_group: str
     fd: int | None
     backlog: int
 
@@ -71,7 +74,16 @@ class WorkerSettings:
 
     def __init__(self, config: Config) -> None:
         """Read the configuration. Raises ConfigError for an invalid rule in `close_for`."""
-        self.listening = Listening(config.host, config.port, config.uds, config.fd, config.backlog)
+        self.listening = Listening(
+            config.host,
+            config.port,
+            config.uds,
+            config.uds_mode,
+            config.uds_owner,
+            config.uds_group,
+            config.fd,
+            config.backlog,
+        )
         self.draining = Draining(config.drain_delay, config.drain_idle, config.drain_timeout)
         self.lifespan: Mode = config.lifespan
         self.root_path = config.root_path

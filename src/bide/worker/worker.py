@@ -193,7 +193,7 @@ class Worker:
         if listening.fd is not None:
             return [sockets.inherited(listening.fd)]
         if listening.uds is not None:
-            return [sockets.unix(listening.uds)]
+            return [sockets.unix(listening.uds, listening.uds_mode, listening.uds_owner, listening.uds_group)]
         return sockets.tcp(listening.host, listening.port)
 
     def _furnish(self, loop: asyncio.AbstractEventLoop) -> None:
