@@ -202,6 +202,14 @@ def test_third_signal_ends_a_startup_that_blocks(launch: Launch, loop: str) -> N
     assert lines(program) == ["ERROR third signal: the process ends, and nothing more is cleaned up"]
 
 
+def test_third_signal_ends_a_process_whose_log_is_held(launch: Launch, loop: str) -> None:
+    """Then without its line. The interruption that the first signal brings comes in the middle of it."""
+    program = starting(launch, loop, "holds_the_log")
+    assert program.wait(LONG_BEFORE) == 128 + signal.SIGTERM
+    assert program.output == ["starting"]
+    assert program.errors == []
+
+
 def test_third_signal_ends_an_import_that_swallows_every_exception(launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "swallowing.py").write_text(
         "import os, signal\n"

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from multiprocessing.connection import Connection
@@ -109,6 +111,23 @@ async def _is_impatient() -> None:
     await asyncio.sleep(LONG)
 
 
+def _signalled_three_times_while_the_log_is_held() -> None:
+    held = threading.Event()
+
+    def hold() -> None:
+        for handler in logging.getLogger("bide").handlers:
+            handler.acquire()
+        held.set()
+        time.sleep(LONG)
+
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait()
+    signal_self(2)
+    time.sleep(0.5)  # so that the interruption, a second after the first signal, meets the third one
+    signal_self()
+    block()
+
+
 def _signalled_twice_then_blocks() -> None:
     signal_self(2)
     block()
@@ -123,6 +142,7 @@ swallows = starting(swallow)
 awaits_then_blocks = starting(_awaits_then_blocks)
 is_signalled_twice = starting(_is_impatient)
 is_signalled_twice_and_blocks = starting(_signalled_twice_then_blocks)
+holds_the_log = starting(_signalled_three_times_while_the_log_is_held)
 is_signalled_three_times = starting(lambda: signal_self(3))
 
 

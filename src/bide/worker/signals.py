@@ -125,6 +125,7 @@ class Signals:
             return
         self._count += 1
         if self._count >= _LAST:
+            self._phase = _Phase.LEAVING  # nothing is interrupted any more
             _end(_KILLED + number, (logging.ERROR, "third signal: the process ends, and nothing more is cleaned up"))
         if self._phase is _Phase.LOADING:
             raise Stopped
@@ -209,8 +210,9 @@ def _end(status: int, *lines: tuple[int, str]) -> NoReturn:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
 
-    with contextlib.suppress(RuntimeError):  # no thread can be started
+    try:
         saying = threading.Thread(target=say, name="bide-end", daemon=True)
         saying.start()
         saying.join(LEAVE)
-    os._exit(status)
+    finally:  # no thread can be started, or a signal interrupts the wait
+        os._exit(status)
