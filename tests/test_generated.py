@@ -20,7 +20,7 @@ PAGES = [
 README = (generate.ROOT / "README.md").read_text(encoding="utf-8")
 
 # Options that the pages describe before their rows are in the table. A name leaves this set as soon as it has a row.
-ANNOUNCED = frozenset({"drain_streams", "uds_mode", "uds_owner", "uds_group"})
+ANNOUNCED = frozenset({"drain_streams"})
 
 
 def page(name: str) -> str:

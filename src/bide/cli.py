@@ -19,7 +19,7 @@ from bide.config import about, kind_of, nearest, options
 from bide.errors import ConfigError, StartError
 from bide.http1 import connection
 from bide.server.server import run
-from bide.worker.signals import LEAVE, SIGNALS, leave_within
+from bide.server.signals import LEAVE, SIGNALS, leave_within
 
 # Flags of uvicorn's and gunicorn's that there are not: those that may come, those that something else stands for, and the others.
 _NOT_YET: Final = (

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from bide.errors import Stopped
-from bide.gateway.lifespan import Lifespan, LifespanError
+from bide.errors import LifespanError, Stopped
+from bide.gateway.lifespan import Lifespan
 from tests.support.apps import Message, Receive, Send
 from tests.support.server import Log, logged
 

@@ -18,9 +18,9 @@ from bide.errors import ApplicationError, Stopped
 from bide.gateway.asgi import Application
 from bide.observe import log_setup
 from bide.server.loading import load, require_asgi
+from bide.server.signals import LEAVE, Signals, leave_within
 from bide.worker.drain import STARTUP_GRACE
 from bide.worker.settings import WorkerSettings, program_settings
-from bide.worker.signals import LEAVE, Signals, leave_within
 from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")

@@ -11,10 +11,10 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
+from bide.errors import ListenError
+
 # To the kernel, this user or group means that it stays the same: chown(2).
 _NO_ID: Final = 0xFFFFFFFF
-
-from bide.errors import ListenError
 
 
 def tcp(host: str, port: int) -> list[socket.socket]:

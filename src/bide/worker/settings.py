@@ -34,9 +34,9 @@ class Listening(NamedTuple):
     host: str
     port: int
     uds: str | None
-    uds_mode: str
-    uds_owner: str
-    uds_group: str
+    uds_mode: str | None
+    uds_owner: str | None
+    uds_group: str | None
     fd: int | None
     backlog: int
 

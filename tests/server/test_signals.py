@@ -10,7 +10,7 @@ import pytest
 
 from bide.errors import Stopped
 from bide.server.server import loop_factory
-from bide.worker.signals import SIGNALS, Signals
+from bide.server.signals import SIGNALS, Signals
 from tests.support.server import loop
 
 __all__ = ["loop"]  # a fixture
