@@ -44,6 +44,7 @@ _COMPILED: Final = (
     "session/context.py",
     "session/durations.py",
     "session/exchange.py",
+    "session/heads.py",
     "session/idle.py",
     "session/peers.py",
     "session/pool.py",

@@ -267,6 +267,13 @@ class Config:
     drain_idle: float = _option(
         2.0, STOPPING, "Idle connections may send one more request.", "as gunicorn's gthread worker", least=0
     )
+    drain_streams: float = _option(
+        2.0,
+        STOPPING,
+        "Before event streams (text/event-stream) are told to end: their clients reconnect by themselves.",
+        "as drain_idle",
+        least=0,
+    )
     drain_timeout: float = _option(
         25.0,
         STOPPING,

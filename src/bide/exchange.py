@@ -108,8 +108,9 @@ class Exchange(ABC):
     scheme: "http".
     over: whether the response is complete or can no longer be.
     complete: whether the response is complete.
-    client_left: whether the client has sent its EOF and then waited so long that it is more likely gone than half-closed, or the rest of
-        its request's body can never be had. An answer can still be sent.
+    client_left: whether the application is to be told that the client has left. The client has sent its EOF some time ago, the rest of
+        its request's body can never be had, or it will reconnect by itself to an event stream that a stopping server ends. An answer can
+        still be sent.
     """
 
     __slots__ = ("client_left", "complete", "local", "over", "peer", "request", "scheme")
@@ -141,6 +142,10 @@ class Exchange(ABC):
         """Wait until content arrives, the body completes, the client leaves, or the exchange is over."""
 
     @abstractmethod
+    def disconnect_delivered(self) -> None:
+        """Take the news that the application was told that the client has left."""
+
+    @abstractmethod
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         """Send an interim response (RFC 9110, 15.2)."""
 
@@ -152,7 +157,8 @@ class Exchange(ABC):
     def send(self, content: bytes, more: bool) -> Awaitable[None]:
         """Send content. The result is done when the client's side has taken enough for more.
 
-        Raises DisconnectedError, at once or when awaited, where the client is gone.
+        Raises DisconnectedError, at once or when awaited, if nobody takes it: the client is gone, or the response has no content and
+        is complete (`complete` is then true).
         """
 
     @abstractmethod

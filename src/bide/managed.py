@@ -80,6 +80,10 @@ class ManagedConnection(Receiver):
         """Announce close on every response from now on."""
 
     @abstractmethod
+    def end_stream(self) -> None:
+        """Have an event stream ended by its application: its client will reconnect by itself, elsewhere."""
+
+    @abstractmethod
     def shorten_wait(self, seconds: float) -> None:
         """Wait at most `seconds` for another request."""
 

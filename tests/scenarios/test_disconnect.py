@@ -59,7 +59,8 @@ def test_send_by_one_that_was_told(serve: Serve, monkeypatch: pytest.MonkeyPatch
         await send({"type": "http.response.start", "status": 200, "headers": []})
         others: list[int] = []
         asyncio.get_running_loop().call_soon(others.append, 1)
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        for _ in range(32):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
         assert others
         late = 10.0
         with pytest.raises(OSError, match="gone"):

@@ -295,13 +295,13 @@ def run_out(session: Session, wire: StubWire) -> None:
 @pytest.mark.parametrize(
     ("rouse", "state", "orders", "reason"),
     [
-        (half_a_head, State.HEAD, [], CloseReason.CLIENT_RESET),
+        (half_a_head, State.HEAD, [], CloseReason.CLIENT_INCOMPLETE),
         (lambda session, _: session.eof_received(), State.CLOSING, ["release"], CloseReason.CLIENT_EOF_IDLE),
         (shed, State.CLOSING, ["half_close", "release"], CloseReason.SHED),
         (lambda session, _: session.stop(), State.CLOSING, ["half_close"], CloseReason.DRAIN),
         (run_out, State.LINGER, ["half_close"], CloseReason.IDLE_TIMEOUT),
         (lambda session, _: session.fail_internal(), State.CLOSING, ["abort"], CloseReason.INTERNAL_ERROR),
-        (lambda session, _: None, State.IDLE, [], CloseReason.CLIENT_RESET),
+        (lambda session, _: None, State.IDLE, [], CloseReason.CLIENT_EOF_IDLE),
     ],
 )
 def test_roused(

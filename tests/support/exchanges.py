@@ -42,6 +42,7 @@ class StubExchange(Exchange):
         self.informed: list[int] = []
         self.trailers: list[tuple[bytes, ...]] = []
         self.has_finished = False
+        self.has_delivered_disconnect = False
         self.incoming = body or b""
         self._is_refused = is_refused
         self._body_complete = body is not None
@@ -65,6 +66,9 @@ class StubExchange(Exchange):
 
     def changed(self) -> Awaitable[None]:
         return self._wait()
+
+    def disconnect_delivered(self) -> None:
+        self.has_delivered_disconnect = True
 
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         self.informed.append(status)

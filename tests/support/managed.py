@@ -104,6 +104,9 @@ class StubConnection(ManagedConnection):
     def announce_drain(self) -> None:
         self._called("announce_drain")
 
+    def end_stream(self) -> None:
+        self._called("end_stream")
+
     def shorten_wait(self, seconds: float) -> None:
         self.wait = seconds
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange, Gateway
-from bide.gateway.asgi_coroutines import flowing, in_vain, receive, run, send
+from bide.gateway.asgi_coroutines import flowing, may_send_in_vain, receive, run, send, turn
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,6 +26,9 @@ Application = Callable[..., Awaitable[None]]
 # waits for something to send is never told.
 _VERSION: Final = {"version": "3.0", "spec_version": "2.3"}
 _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.early_hint": {}}
+
+# Sends in vain before others get their turn: a loop that awaits nothing else would keep its listener from running.
+_SENDS_PER_TURN: Final = 32
 
 #: Whether tasks start eagerly, which spares a request that never waits a pass of the event loop.
 EAGER: Final = sys.version_info >= (3, 12)
@@ -146,24 +149,34 @@ class AsgiGateway(Gateway):
 class AsgiExchange:
     """What the application holds of one exchange: `receive` and `send`."""
 
-    __slots__ = ("_loop_thread", "body_given", "exchange", "listeners", "patience", "task", "told")
+    __slots__ = (
+        "_loop_thread",
+        "_sent_in_vain",
+        "body_delivered",
+        "disconnect_delivered",
+        "exchange",
+        "grace_until",
+        "receivers_waiting",
+        "task",
+    )
 
     def __init__(self, exchange: Exchange, thread: int) -> None:
         """`thread`: the event loop's."""
         self._loop_thread = thread
         self.exchange = exchange
         self.task: asyncio.Task[None] | None = None
-        self.body_given = False
-        self.listeners = 0  # calls of `receive` that wait
-        self.told = False  # by `receive`, of the end
-        self.patience = 0.0  # the instant until which the application may send in vain, once it does
+        self.body_delivered = False
+        self.receivers_waiting = 0  # calls of `receive`
+        self.disconnect_delivered = False
+        self.grace_until = 0.0  # until when sends that nobody takes are ignored, once there is one
+        self._sent_in_vain = 0
 
     def receive(self) -> Awaitable[Message]:
         """Return the next `http.request`, or `http.disconnect` once the client has left or the exchange is over."""
         return receive(self)
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Take an `http.response.*` event. Where the client is gone, see `in_vain`.
+        """Take an `http.response.*` event. If nobody takes what it holds, see `may_send_in_vain`.
 
         This is no coroutine function, which would cost each request 3 % more: it acts before it is awaited.
         """
@@ -189,6 +202,20 @@ class AsgiExchange:
                 exchange.inform(103, [(b"link", link) for link in event.get("links", ())])
             else:
                 raise ValueError(f"{kind!r} is not an event of an HTTP response")
-        except DisconnectedError as error:
-            return in_vain(self, error)
+        except DisconnectedError:
+            # The error has no name here: a frame that holds the error whose traceback holds the frame would keep, until the
+            # garbage collector comes by, everything that the application holds.
+            if not may_send_in_vain(self):
+                raise
+            if self.is_others_turn():
+                return turn()
         return DONE
+
+    def is_others_turn(self) -> bool:
+        """Whether others are to run before the application goes on to send in vain.
+
+        Not each time: its listener cancels it as a rule, and that must find it at an `await` of its own. A cancellation that falls
+        into a `send` leaves the generator whose content is sent suspended, and unclosed.
+        """
+        self._sent_in_vain += 1
+        return self._sent_in_vain % _SENDS_PER_TURN == 0

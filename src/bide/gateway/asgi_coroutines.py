@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bide.error")
 
-# For so long an application that hears of it by `receive` may go on sending to a client that is gone, seconds. nginx reads as long for a
+
+# Seconds for which an application that hears of it by `receive` may go on sending to a client that is gone. nginx reads as long for a
 # client that may be gone (lingering_timeout).
-_PATIENCE: Final = 5.0
+_SEND_GRACE: Final = 5.0
 
 
 async def run(app: Application, cycle: AsgiExchange, scope: Scope, running: set[AsgiExchange]) -> None:
@@ -34,8 +35,8 @@ async def run(app: Application, cycle: AsgiExchange, scope: Scope, running: set[
             _log.warning("%s %s: cancelled before its response was complete", scope["method"], _target(scope))
     except BaseException as error:
         if _given_up(exchange) and not exchange.complete:
-            # What an application raises when its client has left is its way to end.
-            _log.info("%s %s: ended by %r after its client had left", scope["method"], _target(scope), error)
+            # What an application raises when its client has left is its way to end. The access log has the reason.
+            _log.debug("%s %s: ended by %r after its client had left", scope["method"], _target(scope), error)
         else:
             _log.exception("%s %s: the application failed", scope["method"], _target(scope))
     else:
@@ -53,20 +54,21 @@ async def receive(cycle: AsgiExchange) -> Message:
     """Return the next `http.request`, or `http.disconnect` once the client has left or the exchange is over."""
     exchange = cycle.exchange
     while not exchange.over:
-        if not cycle.body_given:
+        if not cycle.body_delivered:
             body = exchange.take()
             complete = exchange.body_complete
             if body or complete:
-                cycle.body_given = complete
+                cycle.body_delivered = complete
                 return {"type": "http.request", "body": body, "more_body": not complete}
         if exchange.client_left:
             break
-        cycle.listeners += 1
+        cycle.receivers_waiting += 1
         try:
             await exchange.changed()
         finally:
-            cycle.listeners -= 1
-    cycle.told = True
+            cycle.receivers_waiting -= 1
+    cycle.disconnect_delivered = True
+    exchange.disconnect_delivered()
     return {"type": "http.disconnect"}
 
 
@@ -79,22 +81,28 @@ async def flowing(cycle: AsgiExchange, flows: Awaitable[None]) -> None:
     """Wait until the client's side has taken enough for more, or is gone."""
     try:
         await flows
-    except DisconnectedError as error:
-        await in_vain(cycle, error)
+    except DisconnectedError:
+        if not may_send_in_vain(cycle):
+            raise
 
 
-async def in_vain(cycle: AsgiExchange, error: DisconnectedError) -> None:
-    """The application sent something to a client that is gone.
+def may_send_in_vain(cycle: AsgiExchange) -> bool:
+    """Return whether a send that nobody takes does nothing, as ASGI 2.3 has it; otherwise it raises, as 2.4 has it.
 
-    If it listens for `http.disconnect`, that is how it ends, and for a while nothing else happens, as 2.3 has it: what it does behind the
-    response is still done. Otherwise raises `error`, as 2.4 has it: it would not hear of it in any other way.
+    An application that listens for `http.disconnect` ends by that event, and what it does after the response is still done. One that
+    does not would not hear of the end in any other way. A response that is complete with its head (to HEAD, say) is no end at all.
+    But a loop that sends for ever must end some day.
     """
     now = monotonic()
-    if not cycle.patience:
-        cycle.patience = now + _PATIENCE
-    if not (cycle.told or cycle.listeners) or now >= cycle.patience:
-        raise error
-    await asyncio.sleep(0)  # its listener's turn
+    if not cycle.grace_until:
+        cycle.grace_until = now + _SEND_GRACE
+    is_listening = cycle.disconnect_delivered or cycle.receivers_waiting > 0
+    return (is_listening or cycle.exchange.complete) and now < cycle.grace_until
+
+
+async def turn() -> None:
+    """Let others run."""
+    await asyncio.sleep(0)
 
 
 def _target(scope: Scope) -> str:

@@ -16,10 +16,20 @@ from bide.http1.fields import members
 from bide.http1.head import read_head, rejected_early
 from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, TUNNEL, step, steps
 from bide.http1.limits import Limits
-from bide.http1.response import SAYS_CLOSE, STATUS_LINES, UNDECLARED, CommonFields, field_lines, trailer_lines
+from bide.http1.response import (
+    SAYS_CLOSE,
+    SAYS_EVENT_STREAM,
+    STATUS_LINES,
+    UNDECLARED,
+    CommonFields,
+    field_lines,
+    trailer_lines,
+)
 from bide.http1.writer import (
+    BODILESS,
     BY_CHUNKS,
     BY_CLOSE,
+    BY_LENGTH,
     COMPLETE,
     CUT,
     HELD,
@@ -69,7 +79,7 @@ _BEGUN: Final = steps(Input.HEAD_COMPLETE)
 _PERSISTED: Final = steps(Input.PERSISTS)
 _SWITCHED: Final = Input.SWITCHED
 
-# Why a connection ends at the client's EOF, by the state that it was in. In EXCHANGE an answer is owed.
+# Why a connection ends when the client closes or resets it, by the state that it was in. In EXCHANGE an answer is owed.
 _LEFT: Final[dict[State, CloseReason]] = {
     NEW: CloseReason.CLIENT_EOF_UNUSED,
     HEAD: CloseReason.CLIENT_INCOMPLETE,
@@ -115,6 +125,7 @@ class Connection(ResponseWriter):
         "_discarded",
         "_facts",
         "_held",
+        "_is_abandoned",
         "_left",
         "_limits",
         "_looks_complete",
@@ -155,6 +166,9 @@ class Connection(ResponseWriter):
         # The current exchange.
         self._request: Request | None = None
         self._facts = 0
+        self._is_abandoned = (
+            False  # the application was told that the client left, and is not to complete its response in form
+        )
         self.body_complete = True
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # octets of a body with a length that have not arrived
@@ -216,11 +230,14 @@ class Connection(ResponseWriter):
         elif not (self.body_complete or self.body_failed):  # 8: the message is incomplete for good
             self._fail_body(_PEER_EOF, CLIENT_INCOMPLETE, 400, "request body cut short")
 
-    def lost(self) -> None:
-        """Take the news that the wire is no more."""
+    def lost(self, is_unsent: bool = False) -> None:
+        """Take the news that the wire is no more; is_unsent: octets written had not been taken by the peer."""
+        reason = CloseReason.CLIENT_RESET
         if self.state is EXCHANGE:
             self._cut()
-        self._end(_LOST, CloseReason.CLIENT_RESET)
+        elif not is_unsent and not self._has_unread_requests():
+            reason = _LEFT.get(self.state, reason)
+        self._end(_LOST, reason)
         self._drop_input()
 
     # -- What the worker decides ----------------------------------------------------------------------------------------
@@ -354,20 +371,42 @@ class Connection(ResponseWriter):
         """Take the news that the application closed the tunnel."""
         self._end(_CLOSES, persist(self._connection_facts & DRAIN) or CloseReason.TUNNEL_CLOSED)
 
+    def release_head(self) -> None:
+        """Write the head that is held without waiting for content any longer."""
+        if self.progress == HELD:
+            self.send(b"", True)
+
+    def client_left(self) -> None:
+        """Take the news that the application was told of the client's EOF, as the client's end.
+
+        An application that was told so stops. What it has begun without a declared length would then look whole, and is not (8).
+        """
+        if self.progress == STARTED or self.progress == TRAILERS:
+            self._is_abandoned = self._framing == BY_CHUNKS or self._framing == BY_CLOSE
+        else:
+            self._is_abandoned = self.progress == HELD and self._remaining == UNDECLARED
+
     def send(self, content: bytes, more: bool) -> None:
         """Take content of the response, which must be bytes; `more` says whether further content follows.
 
-        Raises Misuse where the content breaks the framing that the head declared; nothing of it is then written.
+        A response that has no content is complete with its head, whatever follows. Raises Misuse if the content breaks the framing
+        that the head declared. Of content that is too short nothing is written then; of content that is too long the declared
+        octets are, and the response is complete.
         """
+        if self._is_abandoned and not more:
+            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
+            return
+        excess = 0
         if self.progress == HELD:
             # Only now can it be known how the response is framed, and whether the connection persists.
             request = self._request
             assert request is not None
             facts = self._facts | self._frame(request, content, more)
+            if self._framing == BODILESS:
+                more = False
             if self.input_ended or not self.body_complete:
                 facts |= self._facts_at_head(more)
-            common_fields = self._common_fields
-            line = common_fields.persists
+            line = self._common_fields.persists
             if facts:
                 self._facts = facts
                 self.announced = persist(facts)
@@ -375,22 +414,27 @@ class Connection(ResponseWriter):
                     line = b"Connection: close\r\n"
                 elif facts & CLIENT_KEEP_ALIVE and not request.minor and not line:
                     line = b"Connection: keep-alive\r\n"
-            self._write_head(line, content, more)
+            excess = self._write_head(line, content, more)
         elif self.progress == STARTED:
-            self._write_content(content, more)
+            excess = self._write_content(content, more)
         elif self.progress == OWED:
             raise Misuse("content before the head of the response")
         else:
             raise Misuse("content after the end of the response")
-        if not more:
-            if self._trailers:
+        if not more or excess:
+            if self._trailers and self._framing != BODILESS and not excess:
                 self.progress = TRAILERS
             else:
                 self.progress = COMPLETE
                 self._settle()
+                if excess:
+                    raise Misuse(f"content is {excess} octets longer than its Content-Length: these were not sent")
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
-        """Take trailer fields (7.1.2). They are written where the response is chunked, and dropped elsewhere."""
+        """Take trailer fields (7.1.2). They are written if the response is chunked, and dropped otherwise."""
+        if self._is_abandoned and not more:
+            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
+            return
         if self.progress != TRAILERS:
             raise Misuse("trailers before the end of the content, or unannounced")
         try:
@@ -402,6 +446,17 @@ class Connection(ResponseWriter):
         if not more:
             self.progress = COMPLETE
             self._settle()
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether a response is under way whose client reconnects by itself, and can lose nothing by its end."""
+        return self.progress == STARTED and self._said & SAYS_EVENT_STREAM != 0 and self._framing != BY_LENGTH
+
+    def finish_stream(self) -> None:
+        """End an event stream in form, since its application was told to end it, and has."""
+        if self.is_event_stream:
+            self._trailers = False
+            self.send(b"", False)
 
     def fail(self, client_left: bool = False) -> None:
         """Take the news that the application ended before its response was complete; `client_left`: as it should."""
@@ -482,6 +537,10 @@ class Connection(ResponseWriter):
         return self._content_size > 0
 
     # -- Reading --------------------------------------------------------------------------------------------------------
+
+    def _has_unread_requests(self) -> bool:
+        """Whether requests that were received wait for their turn."""
+        return self.state is IDLE and self._buffer != b""
 
     def _has_unread(self) -> bool:
         return bool(self._buffer) or bool(self._held)
@@ -717,6 +776,7 @@ class Connection(ResponseWriter):
         else:
             self.state = step(self.state, _UNREAD)
         self._request = None
+        self._is_abandoned = False
         if self._content is not None:
             self._content = None
             self._content_size = 0

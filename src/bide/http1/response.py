@@ -19,6 +19,11 @@ UNDECLARED: Final = -1
 # What the fields of a response say, one bit each: the fact for `persist`, and a bit above all facts.
 SAYS_CLOSE: Final = RESPONSE_CLOSE_OPTION
 SAYS_DATE: Final = 1 << 30
+SAYS_EVENT_STREAM: Final = 1 << 29
+
+# The media type of event streams (HTML, 9.2.5).
+_EVENT_STREAM: Final = b"text/event-stream"
+_EVENT_STREAM_LENGTH: Final = len(_EVENT_STREAM)
 
 LAST_CHUNK: Final = b"0\r\n"
 
@@ -54,6 +59,7 @@ _CODING: Final = 3
 _DATE: Final = 4
 _HOP: Final = 5
 _REPEATED: Final = 6  # likely to come again as it is, and no secret
+_CONTENT_TYPE: Final = 7  # the same, but for event streams
 _KINDS: Final[dict[bytes, int]] = {
     b"content-length": _LENGTH,
     b"connection": _CONNECTION,
@@ -67,7 +73,7 @@ _KINDS: Final[dict[bytes, int]] = {
     b"cache-control": _REPEATED,
     b"content-encoding": _REPEATED,
     b"content-language": _REPEATED,
-    b"content-type": _REPEATED,
+    b"content-type": _CONTENT_TYPE,
     b"referrer-policy": _REPEATED,
     b"server": _REPEATED,
     b"strict-transport-security": _REPEATED,
@@ -171,7 +177,9 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
             if said & SAYS_DATE:  # a response has one (RFC 9110, 6.6.1)
                 continue
             said |= SAYS_DATE
-        elif kind == _REPEATED and len(name) + len(value) <= _LONGEST_REMEMBERED:
+        elif kind == _CONTENT_TYPE and value[:_EVENT_STREAM_LENGTH].lower() == _EVENT_STREAM:
+            said |= SAYS_EVENT_STREAM
+        elif kind >= _REPEATED and len(name) + len(value) <= _LONGEST_REMEMBERED:
             _remember(field)
         lines += (name, b": ", value, b"\r\n")
     return b"".join(lines), length, said
@@ -201,7 +209,7 @@ def trailer_lines(fields: Iterable[Iterable[bytes]]) -> bytes:
     """
     trailers = list(fields)
     for name, _ in trailers:
-        if _kind(name) not in (_ORDINARY, _REPEATED):
+        if _kind(name) not in (_ORDINARY, _REPEATED, _CONTENT_TYPE):
             raise Misuse(f"{name!r} cannot be a trailer field")
     return field_lines(b"", trailers)[0]
 

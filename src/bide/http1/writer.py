@@ -57,6 +57,7 @@ class ResponseWriter:
     output: octets to write, for `take_output`.
     bulk: pieces to write before `output`, which is then not empty; None if there are none, as nearly always.
     bulk_size: octets in `bulk`.
+    has_dropped: whether content was dropped, since a response with this status has none.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class ResponseWriter:
         "_trailers",
         "bulk",
         "bulk_size",
+        "has_dropped",
         "output",
         "progress",
         "sent",
@@ -82,6 +84,7 @@ class ResponseWriter:
         self.progress = COMPLETE
         self.status = 0
         self.sent = 0
+        self.has_dropped = False
         self._head = b""  # status line and field lines, while the head is held
         self._said = 0  # what the field lines say: bits of `bide.http1.response`
         self._framing = BODILESS
@@ -106,6 +109,7 @@ class ResponseWriter:
         except WRONG_TYPES as error:
             raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
         self.status = status
+        self.has_dropped = False
         self._trailers = trailers
         self.progress = HELD
 
@@ -130,7 +134,7 @@ class ResponseWriter:
     # -- The head -------------------------------------------------------------------------------------------------------
 
     def _frame(self, request: Request, content: bytes, more: bool) -> int:
-        """Decide the framing of the response whose head is held, and add the length to its head. Raises Misuse.
+        """Decide the framing of the response whose head is held, and add the length to its head. Raises Misuse if it is too short.
 
         content: the first content, or all of it unless `more` follows.
         Returns what the response says about persistence, as fact bits.
@@ -138,7 +142,8 @@ class ResponseWriter:
         length = self._remaining
         if self.status in _NO_CONTENT:
             self._framing = BODILESS
-            self._require_no_content(content, length)
+            self.has_dropped = content != b""
+            self._declare_no_content(length)
         elif request.method == "HEAD":  # RFC 9110, 9.3.2: the fields are those of the answer to a GET
             self._framing = BODILESS
             if length < 0 and content and not more:
@@ -147,11 +152,12 @@ class ResponseWriter:
                 self._head += _CHUNKED_FIELD
         elif length >= 0:
             self._framing = BY_LENGTH
-            if more or length != len(content):
-                self._count(content, more)
+            if not more and len(content) < length:
+                raise Misuse(f"content is {length - len(content)} octets shorter than its Content-Length")
         elif not more and not self._trailers:  # RFC 9110, 8.6: the size is known
             self._framing = BY_LENGTH
             self._head += b"Content-Length: %d\r\n" % len(content)
+            self._remaining = len(content)
         elif request.minor:
             self._framing = BY_CHUNKS
             self._head += _CHUNKED_FIELD
@@ -160,8 +166,11 @@ class ResponseWriter:
             return self._said & RESPONSE_CLOSE_OPTION | CLOSE_DELIMITED
         return self._said & RESPONSE_CLOSE_OPTION
 
-    def _write_head(self, persistence: bytes, content: bytes, more: bool) -> None:
-        """Write the head that is held, with `persistence` among its field lines, and the first content."""
+    def _write_head(self, persistence: bytes, content: bytes, more: bool) -> int:
+        """Write the head that is held, with `persistence` among its field lines, and the first content.
+
+        Returns octets of content beyond the declared length, which are not written.
+        """
         common_fields = self._common_fields
         head = self._head + persistence
         head += _CRLF if self._said & SAYS_DATE else common_fields.date_end  # RFC 9110, 6.6.1
@@ -170,49 +179,63 @@ class ResponseWriter:
         self._head = b""
         self.progress = STARTED
         framing = self._framing
-        if framing == BY_LENGTH or framing == BY_CLOSE:  # noqa: SIM109  # no tuple is made
+        if framing == BY_LENGTH:
+            remaining = self._remaining - len(content)
+            if remaining < 0:
+                content = content[:remaining]
+            self._remaining = max(0, remaining)
             self.sent = len(content)
             if len(content) < _LARGE_CONTENT:
                 self.output = head + content
             else:
                 self.output = head
                 self._add(content)
-        else:
-            self.sent = 0
-            self.output = head
-            if framing == BY_CHUNKS:
-                self._write_chunk(content, more)
+            return max(0, -remaining)
+        self.sent = 0
+        self.output = head
+        if framing == BY_CHUNKS:
+            self._write_chunk(content, more)
+        elif framing == BY_CLOSE:
+            self.sent = len(content)
+            self._add(content)
+        return 0
 
-    def _require_no_content(self, content: bytes, length: int) -> None:
-        """Raise Misuse if a response that has no content was given some (RFC 9110, 15.3.5, 15.3.6, 15.4.5).
+    def _declare_no_content(self, length: int) -> None:
+        """Make the declared length fit a status that has no content (RFC 9110, 8.6, 15.3.5, 15.3.6, 15.4.5).
 
-        A declared length of zero is not sent with 204, which must not have one (8.6), but is with 205, which should.
+        204 must not have one, 205 says that it is zero, and that of 304 is the length of the answer to a GET.
         """
         status = self.status
-        if content or (length > 0 and status != 304):
-            raise Misuse(f"a {status} response has no content")
-        if status == 204 and length == 0:
+        if length >= 0 and status != 304:
             lines = self._head.split(_CRLF)
             self._head = _CRLF.join(line for line in lines if not line.lower().startswith(b"content-length:"))
-        elif status == 205 and length < 0:
+        if status == 205:
             self._head += b"Content-Length: 0\r\n"
 
     # -- The content ----------------------------------------------------------------------------------------------------
 
-    def _write_content(self, content: bytes, more: bool) -> None:
-        """Write content after the head. Raises Misuse before an octet of a broken message is written."""
+    def _write_content(self, content: bytes, more: bool) -> int:
+        """Write content after the head; return octets of it beyond the declared length, which are not written.
+
+        Raises Misuse if it is too short; nothing of it is then written.
+        """
         framing = self._framing
         if framing == BY_CHUNKS:
             self._write_chunk(content, more)
-            return
-        if framing == BODILESS:
-            if content and self.status in _NO_CONTENT:
-                raise Misuse(f"a {self.status} response has no content")
-            return  # the content of a GET, for a HEAD: counted by nobody
+            return 0
+        excess = 0
         if framing == BY_LENGTH:
-            self._count(content, more)
+            remaining = self._remaining - len(content)
+            if remaining > 0 and not more:
+                raise Misuse(f"content is {remaining} octets shorter than its Content-Length")
+            if remaining < 0:
+                content = content[:remaining]
+                excess = -remaining
+                remaining = 0
+            self._remaining = remaining
         self.sent += len(content)
         self._add(content)
+        return excess
 
     def _write_chunk(self, content: bytes, more: bool) -> None:
         if content:
@@ -225,15 +248,6 @@ class ResponseWriter:
                 self._add(_CRLF)
         if not more:
             self.output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
-
-    def _count(self, content: bytes, more: bool) -> None:
-        """Hold the content against the declared length. Raises Misuse before an octet of a broken message is written."""
-        remaining = self._remaining - len(content)
-        if remaining < 0:
-            raise Misuse(f"content is {-remaining} octets longer than its Content-Length")
-        if remaining and not more:
-            raise Misuse(f"content is {remaining} octets shorter than its Content-Length")
-        self._remaining = remaining
 
     def _add(self, content: bytes) -> None:
         """Put content after the octets to write."""

@@ -39,6 +39,10 @@ class Carrier(ManagedConnection):
         """Octets of the response are ready to be written; it may be complete."""
 
     @abstractmethod
+    def release_head(self) -> None:
+        """Write a head that is held without waiting for content any longer: the pass of the event loop is over."""
+
+    @abstractmethod
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         """101 is ready to be written, and `tunnel` takes the octets from now on, `received` first."""
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import final
+from typing import Final, final
 
 from bide.exchange import Gateway
 from bide.http1.limits import Limits
 from bide.http1.response import CommonFields
 from bide.managed import ConnectionManager
+from bide.message import Request
 from bide.observe.access_log import AccessLog
 from bide.observe.counters import Counters
 from bide.policy.clocks import FOREVER
 from bide.session.clients import ClientFacts
 from bide.session.durations import Durations
+from bide.session.heads import HeldHeads
 from bide.session.idle import IdleTimeout
 from bide.session.pool import ConnectionPool
+
+_log = logging.getLogger("bide.error")
+
+# Seconds between warnings about dropped content.
+_WARN_EVERY: Final = 60.0
 
 #: Draws the age in seconds and the number of requests at which a new connection is to close; None for no limit.
 DrawLimits = Callable[[], tuple[float, float] | None]
@@ -34,6 +42,7 @@ class SessionContext:
     """
 
     __slots__ = (
+        "_content_warned_at",
         "access_log",
         "clients",
         "clock",
@@ -43,6 +52,7 @@ class SessionContext:
         "durations",
         "facts",
         "gateway",
+        "heads",
         "idle",
         "limits",
         "loop",
@@ -80,12 +90,27 @@ class SessionContext:
         self.facts = facts
         self.clock = clock
         self.unread_since = FOREVER
+        self.heads = HeldHeads(loop)
+        self._content_warned_at = -_WARN_EVERY
         self.common_fields = CommonFields()
         self.pool = ConnectionPool(limits, self.common_fields)
 
     def add_facts(self, facts: int) -> None:
         """Take facts that hold for every connection from now on; those that are at work are to be told."""
         self.facts |= facts
+
+    def content_dropped(self, request: Request, status: int) -> None:
+        """Warn, now and then, that an application gave content with a status that has none."""
+        now = self.clock()
+        if now - self._content_warned_at >= _WARN_EVERY:
+            self._content_warned_at = now
+            _log.warning(
+                "%s %s: content given with status %d was dropped; a %d response has none (RFC 9110, 15)",
+                request.method,
+                request.path.decode("ascii"),
+                status,
+                status,
+            )
 
     def loop_looked_at(self, unread_since: float) -> None:
         """Take the news since when octets may have waited to be read; see `unread_since`."""

@@ -42,6 +42,10 @@ class ServedExchange(Exchange):
         "_awaiting",
         "_context",
         "_gone_at",
+        "_has_trailers",
+        "_is_drained",
+        "_is_unheard",
+        "_senders",
         "_sent",
         "_waiters",
         "begun",
@@ -57,6 +61,7 @@ class ServedExchange(Exchange):
         self.connection = connection
         self._context = context
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._senders: list[asyncio.Future[bool]] | None = None
         self._sent = 0  # octets sent since others had their turn
         self._awaiting = 0  # calls that wait for more of the body
         self.body: BodyProgress | None = None
@@ -66,6 +71,9 @@ class ServedExchange(Exchange):
         self.scheme = carrier.scheme
         self.begun = begun
         self._gone_at = FOREVER  # the instant at which a client that has sent its EOF is taken for gone
+        self._is_unheard = False  # complete with its head, and the application has more to send
+        self._has_trailers = False
+        self._is_drained = False  # told to end, since its client reconnects by itself
         self.client_left = False
         self.over = False
         self.complete = False
@@ -98,27 +106,43 @@ class ServedExchange(Exchange):
         if self.over:
             self.require_open()
         self.connection.respond(status, fields, trailers)
+        self._has_trailers = trailers
+        if not self.carrier.is_serving:
+            self._context.heads.hold(self.carrier)
 
     def send(self, content: bytes, more: bool) -> Awaitable[None]:
         if self.over:
-            self.require_open()
+            self._require_listener(more)
         carrier = self.carrier
         connection = self.connection
-        connection.send(content, more)
-        if more:
-            self._sent += len(content)
-            if carrier.is_gathering and connection.bulk_size + len(connection.output) < MAX_GATHERED:
-                return DONE
+        try:
+            connection.send(content, more)
+        except Misuse:
+            if connection.progress == COMPLETE:  # the declared octets are sent
+                carrier.answered()
+            raise
+        if connection.has_dropped:
+            self._context.content_dropped(self.request, connection.status)
+        if not more and not self._has_trailers:
+            carrier.answered()
+            return DONE
+        if connection.progress == COMPLETE:  # with its head
+            self._is_unheard = True
+            carrier.answered()
+            return DONE
+        self._sent += len(content)
+        if carrier.is_gathering and connection.bulk_size + len(connection.output) < MAX_GATHERED:
+            return DONE
         carrier.answered()
-        if more:
-            carrier.content_left()
-            if carrier.is_write_paused or self._sent > _FAIR_OCTETS:
-                self._sent = 0
-                return flowing(self)
+        carrier.content_left()
+        if carrier.is_write_paused or self._sent > _FAIR_OCTETS:
+            self._sent = 0
+            return flowing(self)
         return DONE
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
-        self.require_open()
+        if self.over:
+            self._require_listener(more)
         self.connection.send_trailers(fields, more)
         self.carrier.answered()
 
@@ -126,9 +150,17 @@ class ServedExchange(Exchange):
         self.require_open()
         self.carrier.switched(tunnel, self.connection.switch(protocol, fields))
 
+    def disconnect_delivered(self) -> None:
+        # A request that broke off may have been refused early: its client reads on (9.5), and gets the whole answer.
+        if not self.over and self.client_left and not self._is_drained and not self.connection.body_failed:
+            self.connection.client_left()
+
     def finished(self) -> None:
         if not self.over:
-            self.connection.fail(self.client_left)
+            if self._is_drained and self.connection.is_event_stream:
+                self.connection.finish_stream()
+            else:
+                self.connection.fail(self.client_left)
             self.carrier.answered()
 
     # -- Facts that the session reports ---------------------------------------------------------------------------------
@@ -152,15 +184,33 @@ class ServedExchange(Exchange):
             self.client_left = True
             self.wake()
 
+    def end_stream(self) -> None:
+        """The server is stopping: let the application end an event stream, as if its client had left."""
+        if not self.client_left and self.connection.is_event_stream:
+            self._is_drained = True
+            self.client_left = True
+            self.wake()
+
     def ended(self) -> None:
         """The response is complete, or never will be."""
         self.over = True
         self.complete = self.connection.progress == COMPLETE
-        if self._waiters is not None:
+        if self._waiters is not None or self._senders is not None:
             self.wake()
 
     def wake(self) -> None:
-        """Let every call that waits look again."""
+        """Let every call that waits look again.
+
+        Calls of `send` come first. A listener that hears of the client's end cancels them as a rule, and a cancellation must find
+        the application at an `await` of its own: one that falls into an `await` of the server's leaves generators unclosed.
+        """
+        senders = self._senders
+        if senders is not None:
+            self._senders = None
+            is_let_go = self.client_left and self._waiters is not None
+            for sender in senders:
+                if not sender.done():
+                    sender.set_result(is_let_go)
         waiters = self._waiters
         if waiters is not None:
             self._waiters = None
@@ -212,6 +262,22 @@ class ServedExchange(Exchange):
         else:
             self._waiters.append(waiter)
         return waiter
+
+    def flow_news(self) -> asyncio.Future[bool]:
+        """Return a future that is done when `send` is to look again whether output flows; true: it is to wait no longer."""
+        sender: asyncio.Future[bool] = self._context.loop.create_future()
+        if self._senders is None:
+            self._senders = [sender]
+        else:
+            self._senders.append(sender)
+        return sender
+
+    def _require_listener(self, more: bool) -> None:
+        """Raise, since nobody takes what is sent; more: whether something follows."""
+        if self._is_unheard:
+            self._is_unheard = more or self._has_trailers
+            raise DisconnectedError("the response is complete with its head: it has no content")
+        self.require_open()
 
     def require_open(self) -> None:
         """Raise if nothing can be sent any more: Misuse after the whole response, DisconnectedError otherwise."""

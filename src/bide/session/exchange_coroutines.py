@@ -30,6 +30,7 @@ async def flowing(exchange: ServedExchange) -> None:
     """Give others their turn, or wait until the client takes what was written."""
     await asyncio.sleep(0)
     while exchange.carrier.is_write_paused and not exchange.over:
-        await exchange.news()
+        if await exchange.flow_news():
+            break
     if not exchange.complete:  # by another task of the application
         exchange.require_open()

@@ -12,6 +12,7 @@ from typing import Final, final
 from bide.exchange import Tunnel
 from bide.http1.connection import Connection
 from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW, TUNNEL
+from bide.http1.writer import HELD
 from bide.message import Request
 from bide.observe.access_log import peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, OnExpiry, on_expiry, running
@@ -191,7 +192,7 @@ class Session(ClockedCarrier):
 
     def lost(self) -> None:
         connection = self._active()
-        connection.lost()
+        connection.lost(self.is_write_paused or self._is_trailing)
         if self._exchange is not None:
             self._conclude(self._exchange)
         self._end_tunnel()
@@ -227,6 +228,15 @@ class Session(ClockedCarrier):
             self.settle()
         except Exception:
             self.fail_internal()
+
+    def release_head(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.connection.progress == HELD:
+            try:
+                exchange.connection.release_head()
+                self.answered()
+            except Exception:
+                self.fail_internal()
 
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         connection = self.connection
@@ -363,6 +373,10 @@ class Session(ClockedCarrier):
             if self._tunnel is not None:
                 self._tunnel.tunnel.drain()
 
+    def end_stream(self) -> None:
+        if self._exchange is not None:
+            self._exchange.end_stream()
+
     def shorten_wait(self, seconds: float) -> None:
         if self.state is IDLE or self.state is NEW:
             self.deadline = min(self.deadline, self._context.clock() + seconds)
@@ -437,6 +451,8 @@ class Session(ClockedCarrier):
             context.gateway.start(exchange)
             if not exchange.over:
                 self.is_serving = False
+                if connection.progress == HELD:
+                    context.heads.hold(self)
                 if connection.output or connection.wants_pause == self.is_reading or self._is_trailing:
                     self.settle()
                 return

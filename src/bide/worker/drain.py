@@ -23,6 +23,9 @@ _log = logging.getLogger("bide")
 # Seconds between looks whether nothing is left.
 _LOOK_EVERY: Final = 0.02
 
+# Seconds between looks whether event streams have begun that are to end.
+_STREAMS_EVERY: Final = 0.5
+
 # Passes of the event loop within which an aborted connection is reported lost; two are needed.
 _PASSES: Final = 10
 
@@ -62,11 +65,13 @@ class Drain:
     async def connections(self) -> None:
         """Let every connection end well that does so in time, and end the others."""
         self._announce()
+        streams = asyncio.ensure_future(self._end_streams())
         await self._forced_within(self._durations.delay)
         self._shorten_idle()
         await self._finish_listening()
         self._shorten_idle()  # of those who came last, too
         await self._until_empty()
+        streams.cancel()
         await self._cut()
 
     async def application(self) -> None:
@@ -101,6 +106,14 @@ class Drain:
         for listener in self._listeners:
             listener.close()
         _log.info("stopped listening: %d open connections", len(self._register))
+
+    async def _end_streams(self) -> None:
+        """Have event streams ended, those too that begin meanwhile."""
+        await asyncio.sleep(self._durations.streams)
+        while True:
+            for connection in self._register:
+                connection.end_stream()
+            await asyncio.sleep(_STREAMS_EVERY)
 
     async def _until_empty(self) -> None:
         """Wait until no connection is left and no application runs, or the time is over."""

@@ -46,6 +46,7 @@ class Draining(NamedTuple):
 
     delay: float
     idle: float
+    streams: float
     timeout: float
 
 
@@ -84,7 +85,7 @@ class WorkerSettings:
             config.fd,
             config.backlog,
         )
-        self.draining = Draining(config.drain_delay, config.drain_idle, config.drain_timeout)
+        self.draining = Draining(config.drain_delay, config.drain_idle, config.drain_streams, config.drain_timeout)
         self.lifespan: Mode = config.lifespan
         self.root_path = config.root_path
         self.health_path = config.health_path
