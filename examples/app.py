@@ -64,7 +64,7 @@ async def home(request: Request) -> Response:
 
 async def about(request: Request) -> Response:
     """Answer with the page that explains the drawing and lists the commands."""
-    return page("about", title="How it works", base=str(request.base_url).rstrip("/"))
+    return page("about", title="How connections persist", base=str(request.base_url).rstrip("/"))
 
 
 async def note_page(request: Request) -> Response:

@@ -55,7 +55,9 @@ function card(note) {
     await listNotes();
   });
   const foot = document.createElement("p");
-  foot.append(author, when, remove);
+  const signed = document.createElement("span");
+  signed.append(author, " ", when);
+  foot.append(signed, remove);
   made.append(quote, foot);
   return made;
 }

@@ -17,6 +17,15 @@ function show(id, value) {
   if (place) place.textContent = value;
 }
 
+// Show a figure, and its name in the singular if it is one.
+function count(id, value) {
+  show(id, value);
+  const name = document.getElementById(id)?.previousElementSibling;
+  if (!name) return;
+  name.dataset.many ??= name.textContent;
+  name.textContent = value === 1 ? name.dataset.one : name.dataset.many;
+}
+
 function lane(facts) {
   const known = lanes.get(facts.connection);
   if (known) return known;
@@ -62,10 +71,10 @@ export function draw(facts, name, hint) {
   drawn.stops.insertBefore(stop, later ?? null);
   drawn.last = performance.now();
   trim(drawn);
-  show("requests", counts.requests);
-  show("connections", counts.ports.size);
-  show("saved", counts.saved);
-  show("workers", counts.workers.size);
+  count("requests", counts.requests);
+  count("connections", counts.ports.size);
+  count("saved", counts.saved);
+  count("workers", counts.workers.size);
   return stop;
 }
 
@@ -85,7 +94,7 @@ function drawEntry(entry) {
     `${entry.transferSize} bytes in ${entry.duration.toFixed(1)} ms`,
     opening > 0 ? `opening the connection took ${opening.toFixed(2)} ms` : "the connection was open already",
   ];
-  draw(facts, url.pathname === "/" ? "page" : url.pathname.split("/").pop(), hint.join("\n"));
+  draw(facts, url.searchParams.get("stop") ?? (url.pathname === "/" ? "page" : url.pathname.split("/").pop()), hint.join("\n"));
 }
 
 function arrival() {
@@ -95,8 +104,8 @@ function arrival() {
     if (list) list.append(element("li", "answer", "This browser tells pages about connections only over HTTPS or on localhost."));
     return;
   }
-  const came = facts.request === 1 ? "opened the connection" : `was request ${facts.request} on the connection`;
-  show("arrival", `This page ${came} from port ${facts.connection}, ${facts.age} s old then; worker ${facts.worker} answered.`);
+  const came = facts.request === 1 ? "as the first request" : `as request ${facts.request}`;
+  show("arrival", `This page came ${came} on its connection (client port ${facts.connection}), ${facts.age} s after that was opened. Process ${facts.worker} answered.`);
   drawEntry(entry);
 }
 
@@ -110,10 +119,11 @@ function ageLanes() {
 
 async function burst(kind, button) {
   button.disabled = true;
-  const ask = () => fetch("/api/connection").then((response) => response.arrayBuffer());
+  const ask = (number) => fetch(`/api/connection?stop=${kind}-${number}`).then((response) => response.arrayBuffer());
+  const numbers = Array.from({ length: 12 }, (_, index) => index + 1);
   try {
-    if (kind === "crowd") await Promise.all(Array.from({ length: 12 }, ask));
-    else for (let count = 0; count < 12; count += 1) await ask();
+    if (kind === "crowd") await Promise.all(numbers.map(ask));
+    else for (const number of numbers) await ask(number);
   } finally {
     button.disabled = false;
   }
@@ -123,7 +133,7 @@ function sweep() {
   Object.assign(counts, { requests: 0, saved: 0, ports: new Set(), workers: new Set() });
   lanes.clear();
   list.replaceChildren();
-  for (const id of ["requests", "connections", "saved", "workers"]) show(id, 0);
+  for (const id of ["requests", "connections", "saved", "workers"]) count(id, 0);
 }
 
 arrival();
