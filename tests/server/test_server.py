@@ -1,6 +1,7 @@
 """A server within a program of its own, and `bide.run`."""
 
 import asyncio
+import logging
 import signal
 import subprocess
 import sys
@@ -442,3 +443,35 @@ def test_loops_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loop_factory("auto") is None
     with pytest.raises(ApplicationError, match="not installed"):
         loop_factory("uvloop")
+
+
+def test_server_within_a_program_logs_to_its_own_loggers_and_leaves_the_program_s_handlers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As any library: ends of connections are news for `bide.connection` at debug, and for nobody above it."""
+    root = logging.getLogger()
+    records: list[logging.LogRecord] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    keep = Keep()
+    monkeypatch.setattr(root, "handlers", [keep])
+    before = root.level, [*logging.getLogger("bide").handlers]
+
+    async def abort() -> None:
+        async with bide.Server(hello, port=0, access_log=False) as server:
+            for _ in range(5):
+                _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                writer.transport.abort()
+            while sum(server.worker.snapshot()["closed"].values()) < 5:
+                await asyncio.sleep(0.01)  # the kernel reports the resets in its own time
+
+    monkeypatch.setattr(root, "level", logging.INFO)
+    logging.getLogger("bide").setLevel(logging.NOTSET)
+    asyncio.run(abort())
+    assert [record.getMessage() for record in records if record.name != "bide"] == []
+    assert (logging.INFO, [*logging.getLogger("bide").handlers]) == (root.level, before[1])
+    assert root.handlers == [keep]

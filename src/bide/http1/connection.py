@@ -26,6 +26,7 @@ from bide.http1.response import (
     trailer_lines,
 )
 from bide.http1.writer import (
+    ABANDONED,
     BODILESS,
     BY_CHUNKS,
     BY_CLOSE,
@@ -33,6 +34,7 @@ from bide.http1.writer import (
     COMPLETE,
     CUT,
     HELD,
+    NO_CONTENT,
     OWED,
     STARTED,
     TRAILERS,
@@ -125,7 +127,6 @@ class Connection(ResponseWriter):
         "_discarded",
         "_facts",
         "_held",
-        "_is_abandoned",
         "_left",
         "_limits",
         "_looks_complete",
@@ -166,9 +167,6 @@ class Connection(ResponseWriter):
         # The current exchange.
         self._request: Request | None = None
         self._facts = 0
-        self._is_abandoned = (
-            False  # the application was told that the client left, and is not to complete its response in form
-        )
         self.body_complete = True
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # octets of a body with a length that have not arrived
@@ -184,6 +182,7 @@ class Connection(ResponseWriter):
         self.state: State = IDLE if served else NEW
         self.served = served
         self._connection_facts = facts
+        self.next_free = None
 
     # -- What the wire reports ------------------------------------------------------------------------------------------
 
@@ -381,21 +380,20 @@ class Connection(ResponseWriter):
 
         An application that was told so stops. What it has begun without a declared length would then look whole, and is not (8).
         """
-        if self.progress == STARTED or self.progress == TRAILERS:
-            self._is_abandoned = self._framing == BY_CHUNKS or self._framing == BY_CLOSE
-        else:
-            self._is_abandoned = self.progress == HELD and self._remaining == UNDECLARED
+        if self.progress == HELD and self._remaining == UNDECLARED:
+            self._framing = BODILESS
+            self.status = 0
+            self.progress = ABANDONED
+        elif (self.progress == STARTED or self.progress == TRAILERS) and self._framing != BY_LENGTH:
+            self.progress = ABANDONED
 
-    def send(self, content: bytes, more: bool) -> None:
+    def send(self, content: bytes, more: bool) -> bool:
         """Take content of the response, which must be bytes; `more` says whether further content follows.
 
-        A response that has no content is complete with its head, whatever follows. Raises Misuse if the content breaks the framing
-        that the head declared. Of content that is too short nothing is written then; of content that is too long the declared
-        octets are, and the response is complete.
+        A response that has no content is complete with its head, whatever follows; returns whether content that its status does not
+        allow was dropped. Raises Misuse if the content breaks the framing that the head declared. Of content that is too short
+        nothing is written then; of content that is too long the declared octets are, and the response is complete.
         """
-        if self._is_abandoned and not more:
-            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
-            return
         excess = 0
         if self.progress == HELD:
             # Only now can it be known how the response is framed, and whether the connection persists.
@@ -417,23 +415,36 @@ class Connection(ResponseWriter):
             excess = self._write_head(line, content, more)
         elif self.progress == STARTED:
             excess = self._write_content(content, more)
+        elif self.progress == ABANDONED:
+            self._send_abandoned(content, more)
+            return False
         elif self.progress == OWED:
             raise Misuse("content before the head of the response")
         else:
             raise Misuse("content after the end of the response")
-        if not more or excess:
-            if self._trailers and self._framing != BODILESS and not excess:
-                self.progress = TRAILERS
-            else:
-                self.progress = COMPLETE
-                self._settle()
-                if excess:
-                    raise Misuse(f"content is {excess} octets longer than its Content-Length: these were not sent")
+        if more and not excess:
+            return False
+        if self._trailers and self._framing != BODILESS and not excess:
+            self.progress = TRAILERS
+            return False
+        self.progress = COMPLETE
+        self._settle()
+        if excess:
+            raise Misuse(f"content is {excess} octets longer than its Content-Length: these were not sent")
+        return self._framing == BODILESS and content != b"" and self.status in NO_CONTENT
+
+    def _send_abandoned(self, content: bytes, more: bool) -> None:
+        """Write more of an abandoned response, whose head is written; cut it at its end."""
+        if more and self.status:
+            self._write_content(content, more)
+        else:
+            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         """Take trailer fields (7.1.2). They are written if the response is chunked, and dropped otherwise."""
-        if self._is_abandoned and not more:
-            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
+        if self.progress == ABANDONED:
+            if not more:
+                self._send_abandoned(b"", more)
             return
         if self.progress != TRAILERS:
             raise Misuse("trailers before the end of the content, or unannounced")
@@ -776,7 +787,6 @@ class Connection(ResponseWriter):
         else:
             self.state = step(self.state, _UNREAD)
         self._request = None
-        self._is_abandoned = False
         if self._content is not None:
             self._content = None
             self._content_size = 0
@@ -787,7 +797,7 @@ class Connection(ResponseWriter):
         if self.progress <= HELD:  # nothing of it was written
             self.status = 0
             self.sent = 0
-        self._looks_complete = self._framing == BY_CLOSE and self.progress == STARTED
+        self._looks_complete = self._framing == BY_CLOSE and (self.progress == STARTED or self.progress == ABANDONED)
         self.progress = CUT
 
     def _give_up(self) -> None:

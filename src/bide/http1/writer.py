@@ -28,6 +28,7 @@ STARTED: Final = 2  # the head is written; content follows
 TRAILERS: Final = 3  # the content is written; a trailer section follows
 COMPLETE: Final = 4  # the last octet is written
 CUT: Final = 5  # it will never be complete
+ABANDONED: Final = 6  # its application was told that the client has left, and is not to complete it in form
 
 # How the response body is framed (6.3).
 BODILESS: Final = 0
@@ -36,7 +37,7 @@ BY_CHUNKS: Final = 2
 BY_CLOSE: Final = 3
 
 # Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
-_NO_CONTENT: Final = frozenset({204, 205, 304})
+NO_CONTENT: Final = frozenset({204, 205, 304})
 
 #: Errors raised by reading an application's fields if they are not pairs of bytes.
 WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
@@ -51,13 +52,12 @@ _CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
 class ResponseWriter:
     """Writes the responses of one connection. Attributes to read, never to set:
 
-    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE or CUT, of the current or latest response.
+    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE, CUT or ABANDONED, of the current or latest response.
     status: status code of that response, from HELD on; 0 if none was written.
     sent: octets of its content that were written, from HELD on.
     output: octets to write, for `take_output`.
     bulk: pieces to write before `output`, which is then not empty; None if there are none, as nearly always.
     bulk_size: octets in `bulk`.
-    has_dropped: whether content was dropped, since a response with this status has none.
     """
 
     __slots__ = (
@@ -69,7 +69,6 @@ class ResponseWriter:
         "_trailers",
         "bulk",
         "bulk_size",
-        "has_dropped",
         "output",
         "progress",
         "sent",
@@ -84,7 +83,6 @@ class ResponseWriter:
         self.progress = COMPLETE
         self.status = 0
         self.sent = 0
-        self.has_dropped = False
         self._head = b""  # status line and field lines, while the head is held
         self._said = 0  # what the field lines say: bits of `bide.http1.response`
         self._framing = BODILESS
@@ -109,7 +107,6 @@ class ResponseWriter:
         except WRONG_TYPES as error:
             raise Misuse(f"the status is not a number, or the fields are not pairs of bytes: {error}") from error
         self.status = status
-        self.has_dropped = False
         self._trailers = trailers
         self.progress = HELD
 
@@ -140,9 +137,8 @@ class ResponseWriter:
         Returns what the response says about persistence, as fact bits.
         """
         length = self._remaining
-        if self.status in _NO_CONTENT:
+        if self.status in NO_CONTENT:
             self._framing = BODILESS
-            self.has_dropped = content != b""
             self._declare_no_content(length)
         elif request.method == "HEAD":  # RFC 9110, 9.3.2: the fields are those of the answer to a GET
             self._framing = BODILESS
@@ -180,17 +176,20 @@ class ResponseWriter:
         self.progress = STARTED
         framing = self._framing
         if framing == BY_LENGTH:
+            excess = 0
             remaining = self._remaining - len(content)
             if remaining < 0:
+                excess = -remaining
                 content = content[:remaining]
-            self._remaining = max(0, remaining)
+                remaining = 0
+            self._remaining = remaining
             self.sent = len(content)
             if len(content) < _LARGE_CONTENT:
                 self.output = head + content
             else:
                 self.output = head
                 self._add(content)
-            return max(0, -remaining)
+            return excess
         self.sent = 0
         self.output = head
         if framing == BY_CHUNKS:

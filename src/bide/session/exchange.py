@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Iterable
 from typing import Final, final
 
 from bide.errors import DisconnectedError, Misuse
-from bide.exchange import DONE, Exchange, Tunnel
+from bide.exchange import DONE, Tunnel
 from bide.http1.connection import Connection
-from bide.http1.writer import COMPLETE
+from bide.http1.writer import COMPLETE, HELD
 from bide.message import Request
 from bide.policy.clocks import FOREVER
 from bide.session.carrier import Carrier
 from bide.session.context import SessionContext
 from bide.session.exchange_coroutines import changed, flowing
+from bide.session.heads import HeadHolder
 from bide.session.progress import BodyProgress
 from bide.terms import Clock
 
@@ -29,7 +30,7 @@ _BODY: Final = Clock.BODY  # found slowly through its class, and at once by a na
 
 
 @final
-class ServedExchange(Exchange):
+class ServedExchange(HeadHolder):
     """One exchange of a session; see `bide.exchange.Exchange`.
 
     carrier: the session.
@@ -42,7 +43,6 @@ class ServedExchange(Exchange):
         "_awaiting",
         "_context",
         "_gone_at",
-        "_has_trailers",
         "_is_drained",
         "_is_unheard",
         "_senders",
@@ -72,7 +72,6 @@ class ServedExchange(Exchange):
         self.begun = begun
         self._gone_at = FOREVER  # the instant at which a client that has sent its EOF is taken for gone
         self._is_unheard = False  # complete with its head, and the application has more to send
-        self._has_trailers = False
         self._is_drained = False  # told to end, since its client reconnects by itself
         self.client_left = False
         self.over = False
@@ -106,9 +105,11 @@ class ServedExchange(Exchange):
         if self.over:
             self.require_open()
         self.connection.respond(status, fields, trailers)
-        self._has_trailers = trailers
-        if not self.carrier.is_serving:
-            self._context.heads.hold(self.carrier)
+        if not self.carrier.is_serving:  # as `hold_head`, which would be one call more for each request
+            heads = self._context.heads
+            if not heads.given:
+                heads.schedule()
+            heads.given.append(self)
 
     def send(self, content: bytes, more: bool) -> Awaitable[None]:
         if self.over:
@@ -116,14 +117,13 @@ class ServedExchange(Exchange):
         carrier = self.carrier
         connection = self.connection
         try:
-            connection.send(content, more)
+            if connection.send(content, more):
+                self._context.content_dropped(self.request, connection.status)
         except Misuse:
             if connection.progress == COMPLETE:  # the declared octets are sent
                 carrier.answered()
             raise
-        if connection.has_dropped:
-            self._context.content_dropped(self.request, connection.status)
-        if not more and not self._has_trailers:
+        if not more:
             carrier.answered()
             return DONE
         if connection.progress == COMPLETE:  # with its head
@@ -142,7 +142,9 @@ class ServedExchange(Exchange):
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         if self.over:
-            self._require_listener(more)
+            if self.complete and self.request.method == "HEAD":
+                return  # it was complete with its head
+            self.require_open()
         self.connection.send_trailers(fields, more)
         self.carrier.answered()
 
@@ -183,6 +185,17 @@ class ServedExchange(Exchange):
         if now >= self._gone_at and not self.client_left:
             self.client_left = True
             self.wake()
+
+    def hold_head(self) -> None:
+        """Hold the head until the pass of the event loop is over, at most."""
+        heads = self._context.heads
+        if not heads.given:
+            heads.schedule()
+        heads.given.append(self)
+
+    def release_head(self) -> None:
+        if self.connection.progress == HELD:
+            self.carrier.release_head()
 
     def end_stream(self) -> None:
         """The server is stopping: let the application end an event stream, as if its client had left."""
@@ -275,7 +288,7 @@ class ServedExchange(Exchange):
     def _require_listener(self, more: bool) -> None:
         """Raise, since nobody takes what is sent; more: whether something follows."""
         if self._is_unheard:
-            self._is_unheard = more or self._has_trailers
+            self._is_unheard = more
             raise DisconnectedError("the response is complete with its head: it has no content")
         self.require_open()
 

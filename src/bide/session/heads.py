@@ -7,29 +7,41 @@ ready yet is news for the client all the same: an event stream opens with it.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from typing import final
 
-from bide.session.carrier import Carrier
+from bide.exchange import Exchange
+
+
+class HeadHolder(Exchange):
+    """An exchange that may hold a head."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def release_head(self) -> None:
+        """Write a head that is held without waiting for content any longer."""
 
 
 @final
 class HeldHeads:
-    """The sessions of one worker that hold a head in this pass."""
+    """The exchanges of one worker whose heads were given in this pass.
 
-    __slots__ = ("_holding", "_loop")
+    given: exchanges; `schedule` is called before the first is added.
+    """
+
+    __slots__ = ("_loop", "given")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._holding: list[Carrier] = []
+        self.given: list[HeadHolder] = []
 
-    def hold(self, carrier: Carrier) -> None:
-        """Take a session that holds a head."""
-        holding = self._holding
-        if not holding:
-            self._loop.call_soon(self._pass_over)
-        holding.append(carrier)
+    def schedule(self) -> None:
+        """Have what is held released when the pass is over."""
+        self._loop.call_soon(self._pass_over)
 
     def _pass_over(self) -> None:
-        holding, self._holding = self._holding, []
-        for carrier in holding:
-            carrier.release_head()
+        given, self.given = self.given, []
+        for exchange in given:
+            if not exchange.over:
+                exchange.release_head()

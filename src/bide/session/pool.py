@@ -35,7 +35,6 @@ class ConnectionPool:
         else:
             self._first = connection.next_free
             self.free -= 1
-            connection.next_free = None
         connection.reset(facts, served)
         return connection
 

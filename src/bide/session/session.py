@@ -230,13 +230,11 @@ class Session(ClockedCarrier):
             self.fail_internal()
 
     def release_head(self) -> None:
-        exchange = self._exchange
-        if exchange is not None and exchange.connection.progress == HELD:
-            try:
-                exchange.connection.release_head()
-                self.answered()
-            except Exception:
-                self.fail_internal()
+        try:
+            self._active().release_head()
+            self.answered()
+        except Exception:
+            self.fail_internal()
 
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         connection = self.connection
@@ -452,7 +450,7 @@ class Session(ClockedCarrier):
             if not exchange.over:
                 self.is_serving = False
                 if connection.progress == HELD:
-                    context.heads.hold(self)
+                    exchange.hold_head()
                 if connection.output or connection.wants_pause == self.is_reading or self._is_trailing:
                     self.settle()
                 return
