@@ -5,9 +5,9 @@ import re
 import pytest
 
 from bide import terms
-from bide.terms import REASONS, Clock, CloseMode, CloseReason, Initiator, Input, State
+from bide.terms import FACTS, REASONS, Clock, CloseMode, CloseReason, Initiator, Input, State
 
-FACTS = {
+BITS = {
     name: value
     for name, value in vars(terms).items()
     if isinstance(value, int) and name.isupper() and not name.startswith("_")
@@ -56,7 +56,14 @@ def test_words_are_keys_by_identity(words: type[State]) -> None:
 
 
 def test_every_fact_is_one_bit_of_its_own() -> None:
-    assert FACTS
-    for name, fact in FACTS.items():
+    assert BITS
+    for name, fact in BITS.items():
         assert fact.bit_count() == 1, name
-    assert len(set(FACTS.values())) == len(FACTS)
+    assert len(set(BITS.values())) == len(BITS)
+
+
+def test_every_fact_with_the_name_of_a_reason_gives_that_reason() -> None:
+    """HTTP_1_0 and CLIENT_KEEP_ALIVE have no reason of their name: `persist` reads them together (9.3)."""
+    assert {reason.name: fact for reason, fact in FACTS.items()} == {
+        name: fact for name, fact in BITS.items() if name not in {"HTTP_1_0", "CLIENT_KEEP_ALIVE"}
+    }

@@ -196,3 +196,23 @@ HTTP_1_0: Final = 1 << 14  # the request's version is HTTP/1.0
 CLIENT_KEEP_ALIVE: Final = 1 << 15  # the Connection field of an HTTP/1.0 request holds `keep-alive`
 CLIENT_INCOMPLETE: Final = 1 << 16  # the client's EOF came within the request's body
 BODY_REJECTED: Final = 1 << 17  # the rest of the request's body cannot be read
+
+#: The facts that speak against persistence: the reason that each gives -> its bit.
+FACTS: Final[dict[CloseReason, int]] = {
+    CloseReason.CLIENT_CLOSE_OPTION: CLIENT_CLOSE_OPTION,
+    CloseReason.RESPONSE_CLOSE_OPTION: RESPONSE_CLOSE_OPTION,
+    CloseReason.RESPONSE_INCOMPLETE: RESPONSE_INCOMPLETE,
+    CloseReason.CLOSE_DELIMITED: CLOSE_DELIMITED,
+    CloseReason.EXPECTATION_UNMET: EXPECTATION_UNMET,
+    CloseReason.REQUEST_UNREAD: REQUEST_UNREAD,
+    CloseReason.CLIENT_HALF_CLOSED: CLIENT_HALF_CLOSED,
+    CloseReason.KEEP_ALIVE_OFF: KEEP_ALIVE_OFF,
+    CloseReason.CLIENT_POLICY: CLIENT_POLICY,
+    CloseReason.DRAIN: DRAIN,
+    CloseReason.REQUEST_LIMIT: REQUEST_LIMIT,
+    CloseReason.AGE_LIMIT: AGE_LIMIT,
+    CloseReason.REFUSED: REFUSED,
+    CloseReason.PRESSURE: PRESSURE,
+    CloseReason.CLIENT_INCOMPLETE: CLIENT_INCOMPLETE,
+    CloseReason.BODY_REJECTED: BODY_REJECTED,
+}
