@@ -1,4 +1,8 @@
-"""Every error that bide raises: those of a start, of which a program hears, and those of an exchange, of which an application does."""
+"""Defines every error that bide raises.
+
+Errors of a start reach the program that runs the server. Errors of an exchange reach the
+application; `Rejected` stays inside the protocol core.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ from typing import final
 
 @final
 class Rejected(Exception):
-    """The client's octets are not a message that may be served. Stays inside the protocol core.
+    """Raised for octets of a client that are not a valid message. Stays inside the protocol core.
 
-    status: what the client is answered, if an answer is still possible.
-    detail: one sentence for the log and the body of that answer.
+    status: status of the answer, if an answer is still possible.
+    detail: one sentence for the log, and for the body of that answer.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -21,41 +25,41 @@ class Rejected(Exception):
 
 @final
 class Misuse(RuntimeError):
-    """The application asked for something that HTTP does not allow; nothing of it was put on the wire."""
+    """Raised for a call of the application that HTTP does not allow. Nothing of it was sent."""
 
 
 @final
 class DisconnectedError(OSError):
-    """The client is gone, or its connection was ended: nothing sent now can reach it."""
+    """Raised for a send after the connection to the client has ended."""
 
 
 class StartError(Exception):
-    """The server cannot start; the message says what to do."""
+    """Raised if the server cannot start. The message says what to do."""
 
 
 @final
 class ConfigError(StartError, ValueError):
-    """Invalid option values.
+    """Raised for invalid option values.
 
-    Options are named as Python has them; `bide.cli` puts in the command line's names. Values that are text stand in quotes.
+    Messages name options as in Python; `bide.cli` replaces them by flags. Text values are quoted.
     """
 
 
 @final
 class ApplicationError(StartError):
-    """The application cannot be found, imported or called."""
+    """Raised if the application cannot be found, imported or called."""
 
 
 @final
 class ListenError(StartError):
-    """A socket cannot be listened on."""
+    """Raised if a socket cannot be opened to listen on."""
 
 
 @final
 class LifespanError(StartError):
-    """The application could not start: it said so, or failed."""
+    """Raised if the application's startup failed, or reported a failure."""
 
 
 @final
 class Stopped(BaseException):
-    """A signal ends the code that runs in the main thread."""
+    """Raised by a signal, to end the code that runs in the main thread."""

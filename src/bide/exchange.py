@@ -1,7 +1,7 @@
-"""The contract between a gateway and the worker: one request and its response.
+"""Defines the contract between a gateway and a session: one request and its response.
 
-A gateway sees exchanges and nothing below them: no connection, no socket, no clock. (Base classes, not protocols: compiled,
-calls through a base class cost a tenth of calls by name.)
+A gateway sees exchanges and nothing below them: no connection, no socket, no clock. These are base
+classes, not protocols: compiled, a call through a base class costs a tenth of a call by name.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final, final
 from bide.message import Request
 from bide.terms import Address
 
-# All that `await` asks of what it waits for is to be exhausted; this is, for ever and for everybody.
+# `await` ends as soon as its iterator is exhausted. This one always is, so all awaits can share it.
 _EXHAUSTED: Final[Generator[None, None, None]] = iter(())  # type: ignore[assignment]
 
 
 @final
 class Done:
-    """An awaitable that is done: what a `send` that need not wait returns. It costs nothing to make.
+    """Serves as the result of a `send` that need not wait. It costs nothing to make.
 
-    It has a coroutine's methods, so that `asyncio.create_task(send(...))` works as `await send(...)` does.
+    It has a coroutine's methods, so that `asyncio.create_task(send(...))` works, too.
     """
 
     __slots__ = ()
@@ -43,7 +43,7 @@ DONE: Final = Done()
 
 
 class TunnelEnd(ABC):
-    """The server's end of a tunnel: takes orders, and raises nothing."""
+    """Takes the orders of a tunnel to its connection. None of them raises."""
 
     __slots__ = ()
 
@@ -71,46 +71,48 @@ class Tunnel(ABC):
 
     @abstractmethod
     def opened(self, end: TunnelEnd) -> None:
-        """101 is written. Comes first."""
+        """Take `end`, after 101 was written. Comes first."""
 
     @abstractmethod
     def octets_received(self, data: bytes) -> None:
-        """Octets came from the client."""
+        """Take octets from the client."""
 
     @abstractmethod
     def eof_received(self) -> None:
-        """The client sends no more: what is written now is flushed, then the connection ends."""
+        """Take the client's EOF. Octets written now are flushed, then the connection ends."""
 
     @abstractmethod
     def write_paused(self) -> None:
-        """The client does not take what was written: wait for `write_resumed` before writing on."""
+        """Stop writing until `write_resumed`, since the client does not take the output."""
 
     @abstractmethod
     def write_resumed(self) -> None:
-        """The client takes octets again."""
+        """Write again."""
 
     @abstractmethod
     def drain(self) -> None:
-        """The server is stopping: close soon. What is open at the drain timeout is cut."""
+        """Close soon, since the server is stopping. At the drain timeout an open tunnel is cut."""
 
     @abstractmethod
     def closed(self) -> None:
-        """The tunnel is no more. Comes last, and exactly once."""
+        """Take the end of the connection. Comes last, and exactly once."""
 
 
 class Exchange(ABC):
-    """One request and its response. Calls that HTTP does not allow raise `bide.errors.Misuse`, a RuntimeError.
+    """Carries one request and its response.
+
+    Calls that HTTP does not allow raise `bide.errors.Misuse`.
 
     Attributes to read:
 
     request: the request's head.
-    peer, local: the addresses of the connection that it came on; None where the socket has no name.
+    peer, local: addresses of the connection's two ends; None if the socket has no name.
     scheme: "http".
-    over: whether the response is complete or can no longer be.
+    over: whether the response is complete, or can no longer become complete.
     complete: whether the response is complete.
-    client_left: whether the application is to be told that the client has left. The client has sent its EOF some time ago, the rest of
-        its request's body can never be had, or it will reconnect by itself to an event stream that a stopping server ends. An answer can
-        still be sent.
+    client_left: whether the application is told that the client has left. `timeout_half_closed` has
+        passed since its EOF, the rest of the request's body cannot arrive any more, or a stopping
+        server ends an event stream, whose client reconnects. An answer can still be sent.
     """
 
     __slots__ = ("client_left", "complete", "local", "over", "peer", "request", "scheme")
@@ -126,7 +128,7 @@ class Exchange(ABC):
     @property
     @abstractmethod
     def is_refused(self) -> bool:
-        """Whether there is no room for the client's connection: the server itself answers 503 (RFC 9110, 15.6.4)."""
+        """Whether a limit refuses the connection: bide itself answers 503 (RFC 9110, 15.6.4)."""
 
     @property
     @abstractmethod
@@ -135,11 +137,11 @@ class Exchange(ABC):
 
     @abstractmethod
     def take(self) -> bytes:
-        """Return the request content that has arrived and was not taken yet; b"" where there is none."""
+        """Return the request content that arrived since the last call; b"" if none did."""
 
     @abstractmethod
     def changed(self) -> Awaitable[None]:
-        """Wait until content arrives, the body completes, the client leaves, or the exchange is over."""
+        """Wait until content arrives, the body or the exchange ends, or the client leaves."""
 
     @abstractmethod
     def disconnect_delivered(self) -> None:
@@ -155,48 +157,53 @@ class Exchange(ABC):
 
     @abstractmethod
     def send(self, content: bytes, more: bool) -> Awaitable[None]:
-        """Send content. The result is done when the client's side has taken enough for more.
+        """Send content. The result is done once the output buffer has space for more.
 
-        Raises DisconnectedError, at once or when awaited, if nobody takes it: the client is gone, or the response has no content and
-        is complete (`complete` is then true).
+        content: octets of the response's content; b"" is allowed.
+        more: whether more content follows.
+
+        Raises DisconnectedError, at once or when awaited, if no client takes the content: it is
+        gone, or the response has no content and is complete (`complete` is then true).
         """
 
     @abstractmethod
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
-        """Send trailer fields; `more`: others follow."""
+        """Send trailer fields. more: whether further trailer fields follow."""
 
     @abstractmethod
     def upgrade(self, protocol: bytes, fields: Iterable[Iterable[bytes]], tunnel: Tunnel) -> None:
         """Switch to `protocol`, which must be among those of `request.upgrade` (RFC 9110, 7.8).
 
-        101 is written with `fields`, the exchange is complete, and `tunnel` takes the octets from then on.
+        101 is sent with `fields`, and the exchange is complete. From then on `tunnel` takes the
+        octets.
         """
 
     @abstractmethod
     def finished(self) -> None:
-        """Say that the application has ended: an incomplete response is then a broken one, or, once the client has left,
-        one that nobody wants.
+        """Take the fact that the application has returned.
+
+        An incomplete response is then cut: as broken, or, if `client_left`, as no longer wanted.
         """
 
 
 class Gateway(ABC):
-    """Brings exchanges to an application."""
+    """Passes exchanges to an application."""
 
     __slots__ = ()
 
     @abstractmethod
     def start(self, exchange: Exchange) -> None:
-        """Begin to serve `exchange`. Returns soon; never raises."""
+        """Begin to serve `exchange`. Returns soon, and never raises."""
 
     @property
     @abstractmethod
     def running(self) -> int:
-        """Exchanges whose application has not ended, complete or not."""
+        """Number of exchanges whose application has not returned, complete or not."""
 
     @abstractmethod
     def cancel(self) -> None:
-        """Cancel the applications that run; `running` tells how many have not ended yet."""
+        """Cancel the applications that run. `running` is the number that have not ended yet."""
 
     @abstractmethod
     def drain(self) -> None:
-        """Take the news that the server is stopping; exchanges begun are completed, and others may come."""
+        """Prepare for the server's stop. Exchanges begun are completed, and others may start."""

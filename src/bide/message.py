@@ -1,19 +1,20 @@
-"""The one object made per request."""
+"""Holds the one object that is made per request."""
 
 from __future__ import annotations
 
 from typing import Final, final
 
-#: (name in lower case, value). mypyc takes a tuple of a given length apart and makes it anew at each step; this form it hands on.
+#: (name in lower case, value). mypyc unpacks a tuple of a given length and makes it anew at each
+#: step; a tuple of this form is passed on.
 Field = tuple[bytes, ...]
 
-#: Value of `Request.length` where the body is chunked: its length is known at its end only.
+#: Value of `Request.length` if the body is chunked: its length is known only at its end.
 CHUNKED: Final = -1
 
 
 @final
 class Request:
-    """A request head, validated (RFC 9112, sections 3 to 6).
+    """Holds a request head, validated (RFC 9112, sections 3 to 6).
 
     method: as sent, a token.
     target: the request target as sent; origin-form, absolute-form or `*`.
@@ -23,9 +24,11 @@ class Request:
     length: octets of the body, or CHUNKED.
     facts: what the head says about persistence: fact bits of `bide.terms`.
     accepts_trailers: the client said `TE: trailers` (RFC 9110, 10.1.4).
-    upgrade: the protocols that the client would switch to, as its Upgrade field has them (RFC 9110, 7.8); b"" if none. That field,
-        and the connection option of its name, are not among `fields`: an application that cannot switch must not see them.
-    dropped: names in lower case of the field lines that are not in `fields`, for their underscores; None where all are in it.
+    upgrade: protocols that the client would switch to, as in its Upgrade field (RFC 9110, 7.8); b""
+        if none. That field, and the connection option of its name, are not in `fields`: an
+        application that cannot switch must not see them.
+    dropped: names in lower case of the field lines that were dropped for their underscores; None
+        if there are none.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
-"""Every word once: states, inputs, close reasons, close modes, facts.
+"""Defines every word once: states, inputs, close reasons, close modes, clocks, facts.
 
-Nothing here decides anything. The rest of bide, its log, its metrics and its documentation take their words from these tables.
-Sections without a document name are of RFC 9112.
+Nothing here decides anything. The rest of bide, its log, its metrics and its documentation take
+their words from these tables. Sections without a document name are of RFC 9112.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Address = tuple[str, int | None]
 
 
 class _Word(Enum):
-    """An enumeration whose members hash by identity: they are dictionary keys on the hot path."""
+    """Makes members hash by identity, since they are dictionary keys on the hot path."""
 
     __hash__ = object.__hash__
 
 
 class State(_Word):
-    """Where a connection is in its life."""
+    """Names the states of a connection."""
 
     NEW = "new"  # accepted, no octet of a request yet
     HEAD = "head"  # a request head is arriving
@@ -29,12 +29,12 @@ class State(_Word):
     IDLE = "idle"  # persistent, between exchanges
     TUNNEL = "tunnel"  # another protocol is spoken, after 101 (RFC 9110, 7.8)
     CLOSING = "closing"  # the end is decided; the last octets are being flushed
-    LINGER = "linger"  # half-closed; what still arrives is read and dropped (9.6)
+    LINGER = "linger"  # half-closed; octets that still arrive are read and dropped (9.6)
     CLOSED = "closed"  # over
 
 
 class Input(_Word):
-    """What can happen to a connection, as the transition table sees it."""
+    """Names the events in the life of a connection, as the transition table sees them."""
 
     FIRST_OCTET = "first_octet"
     HEAD_COMPLETE = "head_complete"
@@ -54,7 +54,7 @@ class Input(_Word):
 
 
 class Initiator(_Word):
-    """Who brought the end about."""
+    """Names the side that ends a connection."""
 
     CLIENT = "client"
     APPLICATION = "application"
@@ -62,7 +62,10 @@ class Initiator(_Word):
 
 
 class CloseReason(_Word):
-    """Why a connection ends. Exactly one per connection; the names are public (log, metrics, API)."""
+    """Names the reasons why a connection ends.
+
+    Each connection has exactly one. The names are public (log, metrics, API).
+    """
 
     CLIENT_CLOSE_OPTION = "client_close_option"
     CLIENT_HTTP10 = "client_http10"
@@ -100,10 +103,15 @@ class CloseReason(_Word):
 
 
 class Reason(NamedTuple):
-    """One row of REASONS: what a close reason means to a reader of the log."""
+    """Explains a close reason to a reader of the log.
+
+    initiator: the side that ends the connection.
+    section: of RFC 9112, unless another document is named.
+    sentence: what happened.
+    """
 
     initiator: Initiator
-    section: str  # of RFC 9112 unless another document is named
+    section: str
     sentence: str
 
 
@@ -112,22 +120,26 @@ _CLIENT, _APPLICATION, _SERVER = Initiator.CLIENT, Initiator.APPLICATION, Initia
 REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.CLIENT_CLOSE_OPTION: Reason(_CLIENT, "9.6", "The client's request said `Connection: close`."),
     CloseReason.CLIENT_HTTP10: Reason(_CLIENT, "9.3", "An HTTP/1.0 client did not ask for `keep-alive`."),
-    CloseReason.CLIENT_EOF_UNUSED: Reason(_CLIENT, "9.5", "The client closed before it sent a request."),
-    CloseReason.CLIENT_EOF_IDLE: Reason(_CLIENT, "9.5", "The client closed the idle connection."),
-    CloseReason.CLIENT_EOF_TUNNEL: Reason(_CLIENT, "RFC 9110 7.8", "The client closed or reset the tunnel."),
-    CloseReason.CLIENT_HALF_CLOSED: Reason(_CLIENT, "9.6", "The client sent its last octet and got its answer."),
-    CloseReason.CLIENT_INCOMPLETE: Reason(_CLIENT, "8", "The client closed in the middle of a request."),
-    CloseReason.CLIENT_LEFT: Reason(
-        _CLIENT, "9.5", "The client closed before its answer was complete, and the application, told so, stopped."
+    CloseReason.CLIENT_EOF_UNUSED: Reason(
+        _CLIENT, "9.5", "The client closed or reset the connection before it sent a request."
     ),
-    CloseReason.CLIENT_RESET: Reason(_CLIENT, "9.5", "The client reset the connection."),
+    CloseReason.CLIENT_EOF_IDLE: Reason(_CLIENT, "9.5", "The client closed or reset the idle connection."),
+    CloseReason.CLIENT_EOF_TUNNEL: Reason(_CLIENT, "RFC 9110 7.8", "The client closed or reset the tunnel."),
+    CloseReason.CLIENT_HALF_CLOSED: Reason(_CLIENT, "9.6", "The client half-closed, and got its last answer."),
+    CloseReason.CLIENT_INCOMPLETE: Reason(
+        _CLIENT, "8", "The client closed or reset the connection in the middle of a request."
+    ),
+    CloseReason.CLIENT_LEFT: Reason(
+        _CLIENT, "9.5", "The client closed before its response was complete, and the response was cut."
+    ),
+    CloseReason.CLIENT_RESET: Reason(_CLIENT, "9.5", "The client reset the connection before its answer was complete."),
     CloseReason.HEAD_REJECTED: Reason(_CLIENT, "3", "A request head was malformed, ambiguous or too large."),
-    CloseReason.BODY_REJECTED: Reason(_CLIENT, "7.1", "A chunked request body was malformed or over its bounds."),
+    CloseReason.BODY_REJECTED: Reason(_CLIENT, "7.1", "A chunked request body was malformed or exceeded its limits."),
     CloseReason.EXPECTATION_UNMET: Reason(
-        _CLIENT, "RFC 9110 10.1.1", "The final answer came before 100 (Continue): whether the body follows is unknown."
+        _CLIENT, "RFC 9110 10.1.1", "The answer came before 100 (Continue): whether the body follows is unknown."
     ),
     CloseReason.REQUEST_UNREAD: Reason(
-        _APPLICATION, "9.3", "More of the request body was left unread than is worth discarding."
+        _APPLICATION, "9.3", "More of the request body was unread than the discard limits allow."
     ),
     CloseReason.CLOSE_DELIMITED: Reason(_APPLICATION, "6.3", "Only the close could mark the end of the response."),
     CloseReason.RESPONSE_CLOSE_OPTION: Reason(
@@ -144,28 +156,28 @@ REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.IDLE_TIMEOUT: Reason(_SERVER, "9.5", "No request came within the idle timeout."),
     CloseReason.TUNNEL_TIMEOUT: Reason(_SERVER, "RFC 9110 7.8", "No octet passed through the tunnel in time."),
     CloseReason.KEEP_ALIVE_OFF: Reason(_SERVER, "9.3", "The server is set to close after each response."),
-    CloseReason.CLIENT_POLICY: Reason(_SERVER, "9.3", "A rule says that this client needs no persistence."),
-    CloseReason.REQUEST_LIMIT: Reason(_SERVER, "9.3", "The connection has served as many requests as it may."),
-    CloseReason.AGE_LIMIT: Reason(_SERVER, "9.3", "The connection has become as old as it may."),
-    CloseReason.PRESSURE: Reason(_SERVER, "9.3", "Short of resources, the server announced close to this client."),
-    CloseReason.SHED: Reason(_SERVER, "9.5", "The longest idle connections made room for newcomers."),
+    CloseReason.CLIENT_POLICY: Reason(_SERVER, "9.3", "A `--close-for` rule matches this client."),
+    CloseReason.REQUEST_LIMIT: Reason(_SERVER, "9.3", "The connection reached its request limit."),
+    CloseReason.AGE_LIMIT: Reason(_SERVER, "9.3", "The connection reached its maximum age."),
+    CloseReason.PRESSURE: Reason(_SERVER, "9.3", "Resources were short, so the server announced close to this client."),
+    CloseReason.SHED: Reason(_SERVER, "9.5", "The server closed the idle connection to make room for new ones."),
     CloseReason.REFUSED: Reason(_SERVER, "RFC 9110 15.6.4", "A limit on connections was reached."),
-    CloseReason.DRAIN: Reason(_SERVER, "9.3", "The server is stopping and takes no new work."),
-    CloseReason.DRAIN_DEADLINE: Reason(_SERVER, "9.5", "The time to stop had run out with the exchange unfinished."),
+    CloseReason.DRAIN: Reason(_SERVER, "9.3", "The server is stopping."),
+    CloseReason.DRAIN_DEADLINE: Reason(_SERVER, "9.5", "The drain timeout passed before the exchange was complete."),
     CloseReason.INTERNAL_ERROR: Reason(_SERVER, "RFC 9110 15.6.1", "bide itself failed: please report it."),
 }
 
 
 class CloseMode(_Word):
-    """How a connection is ended (9.6)."""
+    """Names the ways to end a connection (9.6)."""
 
     LINGER = "linger"  # half-close, read and drop within bounds, then close
     RELEASE = "release"  # flush, then close with FIN
-    ABORT = "abort"  # close with RST, so that nobody takes what was sent for whole
+    ABORT = "abort"  # close with RST, so that no client takes a cut response for whole
 
 
 class Clock(_Word):
-    """The clocks of a connection; each has a duration in the configuration."""
+    """Names the clocks of a connection. Each has a duration in the configuration."""
 
     FIRST_OCTET = "first_octet"
     HEAD = "head"
@@ -177,21 +189,22 @@ class Clock(_Word):
     LINGER = "linger"
 
 
-# Facts that bear on persistence, one bit each, so that "nothing speaks against it" is one comparison with zero.
+# Facts about persistence, one bit each, so that "nothing speaks against it" is one comparison with
+# zero.
 CLIENT_CLOSE_OPTION: Final = 1 << 0  # the request's Connection field holds `close`
 RESPONSE_CLOSE_OPTION: Final = 1 << 1  # the response's Connection field holds `close`
 RESPONSE_INCOMPLETE: Final = 1 << 2  # the response's framing can no longer be kept
 CLOSE_DELIMITED: Final = 1 << 3  # only the close ends the response (6.3)
-EXPECTATION_UNMET: Final = 1 << 4  # 100-continue was neither sent nor made moot by the body's arrival
-REQUEST_UNREAD: Final = 1 << 5  # more request body outstanding than is worth discarding
-CLIENT_HALF_CLOSED: Final = 1 << 6  # the client's EOF is in and nothing received is left to serve
+EXPECTATION_UNMET: Final = 1 << 4  # 100 (Continue) is awaited; neither it nor the body was sent
+REQUEST_UNREAD: Final = 1 << 5  # more of the request body is unread than the discard limits allow
+CLIENT_HALF_CLOSED: Final = 1 << 6  # the client's EOF is in, and every request received is served
 KEEP_ALIVE_OFF: Final = 1 << 7  # persistence is switched off
-CLIENT_POLICY: Final = 1 << 8  # a rule says that this client needs no persistence
+CLIENT_POLICY: Final = 1 << 8  # a `--close-for` rule matches this client
 DRAIN: Final = 1 << 9  # the server is stopping
-REQUEST_LIMIT: Final = 1 << 10  # the connection has served its number of requests
-AGE_LIMIT: Final = 1 << 11  # the connection has reached its age
-REFUSED: Final = 1 << 12  # there is no room for this connection
-PRESSURE: Final = 1 << 13  # the server is short of resources and this client gains little from persistence
+REQUEST_LIMIT: Final = 1 << 10  # the connection has reached its request limit
+AGE_LIMIT: Final = 1 << 11  # the connection has reached its maximum age
+REFUSED: Final = 1 << 12  # a limit on connections is reached
+PRESSURE: Final = 1 << 13  # resources are short, and this client gains little from persistence
 HTTP_1_0: Final = 1 << 14  # the request's version is HTTP/1.0
 CLIENT_KEEP_ALIVE: Final = 1 << 15  # the Connection field of an HTTP/1.0 request holds `keep-alive`
 CLIENT_INCOMPLETE: Final = 1 << 16  # the client's EOF came within the request's body

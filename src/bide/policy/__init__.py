@@ -1,1 +1,1 @@
-"""Decides. Pure functions over facts: no message, no socket, no clock, no task is known here."""
+"""Decides, by pure functions over facts. No message, socket, clock or task is known here."""

@@ -1,6 +1,7 @@
-"""Says which clock runs in which state, and what its expiry means: RFC 9112, section 9.5.
+"""Decides which clock runs in which state, and what follows when it expires: RFC 9112, section 9.5.
 
-Durations are configuration; instants are arguments. A deadline is a number, and FOREVER where no clock runs.
+Durations are configuration; instants are arguments. A deadline is a number; without a clock it is
+FOREVER.
 """
 
 from __future__ import annotations
@@ -14,28 +15,32 @@ FOREVER: Final = float("inf")
 
 
 class Expiry(NamedTuple):
-    """What the end of a clock brings: the reason, and the status owed to the client if a response is still possible."""
+    """Says how the expiry of a clock ends a connection.
+
+    reason: why the connection ends.
+    status: of the answer, if one is still possible; None if no answer is owed.
+    """
 
     reason: CloseReason
     status: int | None
 
 
 EXPIRIES: Final[dict[Clock, Expiry]] = {
-    Clock.FIRST_OCTET: Expiry(CloseReason.FIRST_OCTET_TIMEOUT, None),  # nothing was asked: nothing is answered
+    Clock.FIRST_OCTET: Expiry(CloseReason.FIRST_OCTET_TIMEOUT, None),  # no request, so no answer
     Clock.HEAD: Expiry(CloseReason.HEAD_TIMEOUT, 408),
     Clock.BODY: Expiry(CloseReason.BODY_TIMEOUT, 408),
     Clock.SEND: Expiry(CloseReason.SEND_TIMEOUT, None),
     Clock.IDLE: Expiry(CloseReason.IDLE_TIMEOUT, None),
     Clock.DISCARD: Expiry(CloseReason.REQUEST_UNREAD, None),
-    Clock.TUNNEL: Expiry(CloseReason.TUNNEL_TIMEOUT, None),  # no HTTP any more
-    Clock.LINGER: Expiry(CloseReason.IDLE_TIMEOUT, None),  # never given: a lingering connection has its reason
+    Clock.TUNNEL: Expiry(CloseReason.TUNNEL_TIMEOUT, None),  # the connection no longer speaks HTTP
+    Clock.LINGER: Expiry(CloseReason.IDLE_TIMEOUT, None),  # unused: the reason is set before
 }
 
-#: Which clock runs where nobody waits for a body and the client takes what is written.
+#: The clock that runs if the application awaits no body and the client takes the output.
 CLOCKS: Final[dict[State, Clock | None]] = {
     State.NEW: Clock.FIRST_OCTET,
     State.HEAD: Clock.HEAD,
-    State.EXCHANGE: None,  # the application thinks: its time is its own
+    State.EXCHANGE: None,  # the application works: bide sets it no deadline
     State.DISCARD: Clock.DISCARD,
     State.IDLE: Clock.IDLE,
     State.TUNNEL: Clock.TUNNEL,
@@ -48,8 +53,8 @@ CLOCKS: Final[dict[State, Clock | None]] = {
 def running(state: State, body_awaited: bool, write_paused: bool) -> Clock | None:
     """Return the clock that runs, or None.
 
-    body_awaited: the application waits for request content that has not arrived; only ever true in EXCHANGE.
-    write_paused: octets written have not been taken by the client's side.
+    body_awaited: whether the application waits for request content; true in EXCHANGE only.
+    write_paused: whether output waits because the client does not take it.
     """
     if write_paused and state is not State.LINGER and state is not State.CLOSED:
         return Clock.SEND
@@ -59,22 +64,22 @@ def running(state: State, body_awaited: bool, write_paused: bool) -> Clock | Non
 
 
 class OnExpiry(Enum):
-    """What follows when a clock expires."""
+    """Names what follows when a clock expires."""
 
-    EXPIRE = "expire"  # its consequence
-    WAIT = "wait"  # octets that have arrived count: they get until the next sweep to be read
-    SEND = "send"  # the SEND clock runs instead: the connection is not idle yet
+    EXPIRE = "expire"  # the consequence of the clock
+    WAIT = "wait"  # another sweep, so that octets that have arrived can be read
+    SEND = "send"  # the SEND clock, since the connection is not idle yet
 
 
 def on_expiry(clock: Clock, unsent: bool, unread: bool, reprieved: bool) -> OnExpiry:
     """Return what follows when `clock` expires.
 
-    unsent: octets written have not been taken by the peer; looked at for IDLE and LINGER only.
-    unread: octets have arrived and wait to be read.
-    reprieved: the clock has expired before while octets waited, and none was read since.
+    unsent: whether the peer has not taken all output; used for IDLE and LINGER only.
+    unread: whether octets have arrived and wait to be read.
+    reprieved: whether the clock has expired before while octets waited, and none was read since.
 
-    A lingering connection waits for both, up to its own bound: closed before they are read, octets that have arrived would bring
-    about a reset, and that could destroy the answer on its way.
+    A lingering connection waits for both, up to its own bound. A close before all octets are read
+    causes a reset, which could destroy the answer on its way.
     """
     if clock is Clock.LINGER:
         return OnExpiry.WAIT if unsent or unread else OnExpiry.EXPIRE
@@ -88,14 +93,18 @@ def on_expiry(clock: Clock, unsent: bool, unread: bool, reprieved: bool) -> OnEx
 def progress_deadline(
     since: float, came: float, last: float, octets: int, timeout: float, grace: float, rate: float
 ) -> float:
-    """Return the instant by which more octets must have come.
+    """Return the instant by which more octets must have moved. Instants and durations in seconds.
 
-    since, last: when waiting began, and when octets were last read (seconds). came: the earliest instant at which those may have
-        come; an event loop that was blocked reads late.
-    octets: how many came since. timeout: the longest pause allowed (seconds).
-    grace: seconds before the minimum rate counts. rate: minimum octets per second over the whole wait; 0 for none.
+    since: when the wait began.
+    came: the earliest instant at which the last octets can have moved; a blocked loop reads late.
+    last: when octets were last seen to move.
+    octets: number of octets moved since the wait began.
+    timeout: the longest pause allowed.
+    grace: time before the minimum rate counts.
+    rate: minimum octets per second over the whole wait; 0 for none.
 
-    The rate is judged where octets came: who drips has no more time. Who stops has that of a pause.
+    The rate is judged when octets move, so it ends a transfer that trickles. A transfer that stops
+    has the time of a pause.
     """
     if rate and came - since > max(grace, octets / rate):
         return last

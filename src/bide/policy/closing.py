@@ -11,14 +11,15 @@ def close_mode(
     """Return the way to end a connection.
 
     reason: why it ends.
-    looks_complete: a clean end would make a broken response look whole (it is close-delimited, and incomplete).
-    input_ended: the client's EOF is in.
-    can_half_close: the wire can stop sending and go on reading.
+    looks_complete: whether a clean end would make a cut response look complete, since only the
+        close marks its end.
+    input_ended: whether the client's EOF is in.
+    can_half_close: whether the wire can stop sending and go on reading.
     """
     if looks_complete or reason is CloseReason.SEND_TIMEOUT:
-        return CloseMode.ABORT  # what is left to flush is not worth flushing, or would mislead
+        return CloseMode.ABORT  # a flush would mislead the client, or has failed already
     if input_ended or reason is CloseReason.SHED or not can_half_close:
-        return CloseMode.RELEASE  # shed: nothing was owed, and the room is needed now
-    # 9.6: to a client that still sends, a reset may destroy the answer. That holds for the last request of a client, too: old ones
-    # end a body with an empty line that belongs to nothing.
+        return CloseMode.RELEASE  # shed: no answer is owed, and the slot is needed now
+    # 9.6: while the client sends, a reset may destroy the answer. This holds after a client's last
+    # request, too: old clients end a body with an empty line that belongs to no message.
     return CloseMode.LINGER
