@@ -89,11 +89,11 @@ def test_impossible_values(name: str, value: object) -> None:
         Config(**options)
 
 
-def test_options_that_there_are_not() -> None:
+def test_unknown_option_is_refused_with_the_nearest_name() -> None:
     assert configured({"port": 5}).port == 5
-    with pytest.raises(ConfigError, match=r"no option 'prot'; did you mean port\?"):
+    with pytest.raises(ConfigError, match=r"^unknown option 'prot'; did you mean 'port'\?$"):
         configured({"prot": 5})
-    with pytest.raises(ConfigError, match=r"no option 'workers'$"):
+    with pytest.raises(ConfigError, match=r"^unknown option 'workers'$"):
         configured({"workers": 5})
 
 
@@ -105,9 +105,50 @@ def test_possible_values() -> None:
     assert Config(close_for=rules) != Config()
 
 
-def test_persistence_is_switched_off_otherwise() -> None:
-    with pytest.raises(ConfigError, match=r"timeout_idle is 0, but .*; keep_alive=False closes after each response"):
-        Config(timeout_idle=0)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"timeout_idle": 0},
+            "timeout_idle must be at least 0.001, got 0; use keep_alive=False to close after each response",
+        ),
+        ({"port": -1}, "port must be at least 0, got -1"),
+        ({"port": 70_000}, "port must be at most 65535, got 70000"),
+        ({"limit_head": 10}, "limit_head must be at least 256, got 10"),
+        ({"limit_memory": -3_000_000_000}, "limit_memory must be at least 0, got -3000000000"),
+        ({"timeout_head": float("inf")}, "timeout_head must be a finite number, got inf"),
+        ({"timeout_head": float("nan")}, "timeout_head must be at least 0.001, got nan"),
+        ({"port": "8000"}, "port must be a whole number, got '8000'"),
+        ({"timeout_idle": True}, "timeout_idle must be a number, got True"),
+        ({"factory": 1}, "factory must be True or False, got 1"),
+        ({"host": b"x"}, "host must be a str, got b'x'"),
+        ({"close_for": "path:/x"}, "close_for must be a tuple of str, got 'path:/x'"),
+        ({"loop": "trio"}, "loop must be one of auto, uvloop, asyncio, got 'trio'"),
+        ({"uds": ""}, "uds must be a path, got ''; leave it out to listen on host and port"),
+        ({"uds": "/x", "fd": 3}, "uds and fd are mutually exclusive"),
+        ({"health_path": "health"}, "health_path must be a path that starts with /, got 'health'"),
+        (
+            {"health_path": "/h?x"},
+            "health_path must be a percent-encoded path without a query, got '/h?x'; write it as it stands in a request",
+        ),
+        (
+            {"root_path": "/api/"},
+            "root_path must be a path that starts with / and does not end with /, got '/api/'",
+        ),
+        (
+            {"limit_head": 1000, "limit_target": 2000},
+            "limit_head must be at least limit_target, 2000, got 1000; raise limit_head or lower limit_target",
+        ),
+        (
+            {"drain_delay": 5.0, "drain_timeout": 5.0},
+            "drain_delay must be less than drain_timeout, 5, got 5; both count from the signal",
+        ),
+    ],
+)
+def test_invalid_value_is_refused_with_constraint_value_and_remedy(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        Config(**given)
+    assert str(failure.value) == message
 
 
 def test_what_zero_means_is_said_where_it_is_the_default() -> None:
@@ -117,13 +158,6 @@ def test_what_zero_means_is_said_where_it_is_the_default() -> None:
             assert option.default == 0, option.name
         if option.name.startswith("limit_"):
             assert known.zero or option.default, option.name
-
-
-def test_impossible_together() -> None:
-    with pytest.raises(ConfigError, match="limit_target"):
-        Config(limit_head=1000, limit_target=2000)
-    with pytest.raises(ConfigError, match="uds and fd"):
-        Config(uds="/x", fd=3)
 
 
 @pytest.mark.parametrize("mode", ["", "66", "888", "1660", "0o1660", "rw-rw----", "-660", "6 0", "٦٦٠"])

@@ -1,4 +1,4 @@
-"""The command line, made from the table of options in `bide.config`."""
+"""Makes the command line from the table of options in `bide.config`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bide.http1 import connection
 from bide.server.server import run
 from bide.server.signals import LEAVE, SIGNALS, leave_within
 
-# Flags of uvicorn's and gunicorn's that there are not: those that may come, those that something else stands for, and the others.
+# Flags of uvicorn and gunicorn that bide lacks: planned, replaced by another option, not planned.
 _NOT_YET: Final = (
     "--workers",
     "--reload",
@@ -57,20 +57,22 @@ _NOT_HERE: Final = (
     "--reset-contextvars",
 )
 
-# Variables that are no options, but the application, the build's and the examples'.
+# Variables that set no option: the application's name, the build's wish, the examples' database.
 _OTHER_VARIABLES: Final = frozenset({"BIDE_APP", "BIDE_COMPILED", "BIDE_EXAMPLE_DB"})
 
-# Width of the help's column of flags, in characters: most fit, and 80 characters leave room for the text.
-_FLAGS: Final = 32
+# Width of the help's column of flags, in characters. Most flags fit, and in a terminal of 80
+# characters the text has space, too.
+_FLAGS_WIDTH: Final = 32
 
-# In a message: what is quoted, and the options that it names. `name=False` is how Python says --no-name.
+# Matches quoted text, and names of options, in a message. `name=False` is Python's form of
+# --no-name.
 _NAMED: Final = re.compile(
     r"""'[^']*'|"[^"]*"|\b(""" + "|".join(sorted((o.name for o in options()), key=len, reverse=True)) + r")\b(=False)?"
 )
 
 
 class _Missing(click.ClickException):
-    """Wrong usage for which one line says what to do."""
+    """Reports wrong usage on one line that says what to do."""
 
     exit_code = 2
 
@@ -80,20 +82,23 @@ class _Missing(click.ClickException):
 
 
 def octets(value: str | int) -> int:
-    """Return a number of octets; K, M or G may follow. (The help has the function's name for a type.)"""
+    """Return a number of octets. `value` may end in K, M or G.
+
+    The help shows the function's name as the type of the option.
+    """
     match = re.fullmatch(r"(-?\d+)([KMG]?)", str(value).upper())
     if match is None:
-        raise click.BadParameter(f"{value!r} is no number of octets, as 65536, 64K or 512M")
+        raise click.BadParameter(f"must be a number of octets, as 65536, 64K or 512M, got {value!r}")
     return int(match[1]) << 10 * " KMG".find(match[2] or " ")
 
 
 class _Commands(click.Group):
-    """Commands, and a hint where the application stands in the place of one."""
+    """Finds commands, and gives a hint if an application is named in the place of one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is meant."""
+        """Return the command that `args` names."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -104,23 +109,23 @@ class _Commands(click.Group):
 
 
 class _Grouped(click.Command):
-    """Help with the options in the groups of the table."""
+    """Shows the options in the groups of the table."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; of others' flags that there are not, say so."""
+        """Parse the arguments. A flag of another server gets an error that says what to do."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             name = error.option_name
             if name in _INSTEAD:
-                raise _Missing(f"bide has no {name}: use {_INSTEAD[name]}") from None
+                raise _Missing(f"bide has no {name}; use {_INSTEAD[name]}") from None
             yet = " yet" if name.startswith(_NOT_YET) else ""
             if yet or name in _NOT_HERE:
-                raise _Missing(f"bide has no {name}{yet}: see README, Coming from uvicorn") from None
+                raise _Missing(f"bide has no {name}{yet}; see README, Coming from uvicorn") from None
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the groups; what belongs to none comes last."""
+        """Write the groups. Parameters without a group come last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         other: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
@@ -134,11 +139,11 @@ class _Grouped(click.Command):
                 other.append(row)
         for group, rows in (*groups.items(), ("Other", other)):
             with formatter.section(group):
-                formatter.write_dl(rows, col_max=_FLAGS)
+                formatter.write_dl(rows, col_max=_FLAGS_WIDTH)
 
 
 class _Option(click.Option):
-    """An option that knows its group."""
+    """Holds an option and its group."""
 
     group: str = "Other"
 
@@ -176,7 +181,7 @@ def _variable(name: str) -> str:
 
 
 def _default(option: dataclasses.Field[Any]) -> str:
-    """Return the default for the help; "" where there is none to speak of."""
+    """Return the default for the help; "" if it says nothing, as for a flag."""
     default = option.default
     if isinstance(default, bool) or default in (None, "", ()):
         return ""
@@ -186,11 +191,11 @@ def _default(option: dataclasses.Field[Any]) -> str:
 
 def _one_worker(_ctx: click.Context, _parameter: click.Parameter, count: int) -> None:
     if count != 1:
-        raise _Missing("bide has no --workers yet: see README, Coming from uvicorn")
+        raise _Missing("bide has no --workers yet; see README, Coming from uvicorn")
 
 
 def _spoken(error: Exception) -> str:
-    """Return what an error says, on one line; a ConfigError in the command line's words."""
+    """Return the text of an error on one line. A ConfigError names flags in place of options."""
 
     def flag(found: re.Match[str]) -> str:
         if found[1] is None:
@@ -221,20 +226,23 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Put nothing in the place of standard streams that are closed: a socket would get their descriptors, and what is printed there."""
+    """Open /dev/null for closed standard streams.
+
+    Otherwise a socket would get descriptor 0, 1 or 2, and the output printed to it.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # for good
 
 
 def _name_unknown_variables() -> None:
-    """Say which variables look like options, and are none."""
+    """Warn of environment variables that begin with BIDE_ and set no option."""
     known = {_variable(name) for option in options() for name in (option.name, about(option).also) if name}
     for variable in sorted(os.environ):
         if variable.startswith("BIDE_") and variable not in known | _OTHER_VARIABLES:
             near = nearest(variable.removeprefix("BIDE_").lower())
             hint = f"; did you mean {_variable(near)}?" if near else ""
-            click.echo(f"bide: {variable} in the environment is no option{hint}", err=True)
+            click.echo(f"bide: unknown option {variable} in the environment{hint}", err=True)
 
 
 def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
@@ -250,7 +258,7 @@ def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
     except StartError as error:
         click.echo(f"bide: {_spoken(error)}", err=True)
         failure = error
-    for number in SIGNALS:  # one more has nothing left to stop
+    for number in SIGNALS:  # from here on there is nothing left to stop
         signal.signal(number, signal.SIG_IGN)
     leave_within(LEAVE, failure)
     sys.exit(0 if failure is None else 1)
@@ -264,7 +272,7 @@ main.add_command(
         params=[
             click.Argument(["app"], envvar="BIDE_APP"),
             *map(_parameter, options()),
-            # One is what there is: so uvicorn's most common command line works.
+            # bide has one worker. With this, uvicorn's most common command line works.
             click.Option(["--workers"], type=int, default=1, hidden=True, expose_value=False, callback=_one_worker),
         ],
     )

@@ -1,4 +1,4 @@
-"""Every option with its unit, its default, and the precedent for it. The command line is made from this table."""
+"""Defines every option with its unit, default and precedent. The command line follows from it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LIMITS: Final = "Limits (octets, unless counted)"
 STOPPING: Final = "Stopping (seconds)"
 LOGS: Final = "Logs"
 
-# What a value of each type may be, and how to say so.
-_NEEDED: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
+# Type of an option -> the types that its value may have, and how an error names them.
+_TYPES: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
     bool: ((bool,), "True or False"),
     int: ((int,), "a whole number"),
     float: ((int, float), "a number"),
@@ -35,8 +35,15 @@ _NEEDED: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
 
 @dataclass(frozen=True)
 class About:
-    """What is known of an option. least, most: the bounds of its values. also: a second name for the command line. zero: what 0
-    means, where that is the default. octets: whether it counts octets.
+    """Describes an option.
+
+    group: heading in the help and on the page of options.
+    help: one sentence.
+    precedent: software whose default, or whose way, the default follows; "" if there is none.
+    least, most: bounds of the value; None for no bound.
+    also: second name, for command line and environment.
+    zero: meaning of 0, if that is the default.
+    octets: whether it counts octets.
     """
 
     group: str
@@ -61,7 +68,7 @@ def _option(
     zero: str = "",
     octets: bool = False,
 ) -> T:
-    """Declare an option; returns a dataclass field that passes for its default."""
+    """Declare an option. Returns a dataclass field, typed as its default."""
     value: T = field(
         default=default, metadata={"about": About(group, help, precedent, least, most, also, zero, octets)}
     )
@@ -70,7 +77,10 @@ def _option(
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How a server is to behave. Raises ConfigError where values are impossible, alone or together."""
+    """Holds the options of a server.
+
+    Raises ConfigError for values that are invalid, alone or together.
+    """
 
     host: str = _option("127.0.0.1", SERVING, "Address to listen on; empty for all interfaces.", "as uvicorn")
     port: int = _option(8000, SERVING, "Port to listen on; 0 for any free one.", "as uvicorn", least=0, most=65535)
@@ -78,49 +88,47 @@ class Config:
     uds_mode: str | None = _option(
         None,
         SERVING,
-        "Permissions of the Unix socket, octal; without, those of a dead server's socket that it replaces, or 666.",
+        "Permissions of the Unix socket, octal; by default those of a stale socket that it replaces, or 666.",
         "as HAProxy's mode; compare Caddy's |0222",
     )
     uds_owner: str | None = _option(
         None,
         SERVING,
-        "Owner of the Unix socket, by name or number; without, as that of a socket that it replaces.",
+        "Owner of the Unix socket, by name or number; by default that of a stale socket that it replaces.",
         "as HAProxy's user and uid",
     )
     uds_group: str | None = _option(
         None,
         SERVING,
-        "Group of the Unix socket, by name or number; without, as that of a socket that it replaces.",
+        "Group of the Unix socket, by name or number; by default that of a stale socket that it replaces.",
         "as HAProxy's group and gid",
     )
-    fd: int | None = _option(None, SERVING, "File descriptor of a listening socket to take over.", least=0)
+    fd: int | None = _option(None, SERVING, "File descriptor of an inherited listening socket.", least=0)
     backlog: int = _option(
-        2048, SERVING, "Connections that the kernel holds until they are accepted.", "as uvicorn", least=1, most=65535
+        2048, SERVING, "Connections that the kernel queues until they are accepted.", "as uvicorn", least=1, most=65535
     )
-    factory: bool = _option(False, SERVING, "APP is a function that makes the application.", "as uvicorn")
-    app_dir: str = _option("", SERVING, "Folder to look for APP in, besides the current one.", "as uvicorn")
+    factory: bool = _option(False, SERVING, "APP is a function that returns the application.", "as uvicorn")
+    app_dir: str = _option("", SERVING, "Folder to look for APP in, before the current one.", "as uvicorn")
     root_path: str = _option("", SERVING, "Path under which a front end mounts the application.", "as ASGI says")
     loop: Literal["auto", "uvloop", "asyncio"] = _option(
-        "auto", SERVING, "Event loop; auto is uvloop where it installs."
+        "auto", SERVING, "Event loop; auto is uvloop if it is installed."
     )
-    lifespan: Literal["auto", "on", "off"] = _option(
-        "auto", SERVING, "Whether the application is told of start and stop."
-    )
+    lifespan: Literal["auto", "on", "off"] = _option("auto", SERVING, "Whether to run the application's lifespan.")
     underscore_fields: Literal["drop", "refuse", "pass"] = _option(
         "drop",
         SERVING,
-        "Request fields whose names have an underscore, which CGI and WSGI cannot tell from a hyphen: left out, answered 400, "
-        "or handed to the application.",
+        "Request fields with an underscore in their name: drop the field, refuse the request with 400, or pass the "
+        "field to the application. CGI and WSGI cannot tell an underscore from a hyphen.",
         "as nginx's underscores_in_headers and gunicorn's header_map",
     )
 
     timeout_first_octet: float = _option(
-        30.0, CLOCKS, "A new connection's first octet.", "as Puma's first_data_timeout", least=0.001
+        30.0, CLOCKS, "From a connection's start to its first octet.", "as Puma's first_data_timeout", least=0.001
     )
     timeout_head: float = _option(
         20.0,
         CLOCKS,
-        "A request head in all, from its first octet.",
+        "From a request head's first octet to its last.",
         "Apache's RequestReadTimeout: 20 to 40",
         least=0.001,
     )
@@ -128,7 +136,7 @@ class Config:
         30.0, CLOCKS, "Between octets of a body that the application waits for.", "Apache: 20, nginx: 60", least=0.001
     )
     timeout_send: float = _option(
-        60.0, CLOCKS, "Output that the client does not take.", "as nginx's send_timeout", least=0.001
+        60.0, CLOCKS, "Longest pause in which the client takes no output.", "as nginx's send_timeout", least=0.001
     )
     timeout_idle: float = _option(
         75.0,
@@ -139,48 +147,50 @@ class Config:
         also="timeout_keep_alive",
     )
     timeout_idle_least: float = _option(
-        5.0, CLOCKS, "The idle timeout under pressure.", "as uvicorn's and Apache's idle timeout", least=0.001
+        5.0, CLOCKS, "The idle timeout under high pressure.", "as uvicorn's and Apache's idle timeout", least=0.001
     )
     timeout_half_closed: float = _option(
         1.0,
         CLOCKS,
-        "A client that has sent its EOF may only have half-closed: before the application is told that it has left.",
+        "From a client's EOF until the application is told that it left.",
         "uvicorn: 0",
         least=0,
     )
     timeout_tunnel: float = _option(
         3600.0,
         CLOCKS,
-        "A connection that has switched to another protocol, without an octet either way.",
+        "Between octets, in either direction, after a switch to another protocol.",
         "as HAProxy's manual suggests for its timeout tunnel",
         least=0.001,
     )
     timeout_discard: float = _option(
-        5.0, CLOCKS, "Reading off a body that nobody wants, to persist.", "as gunicorn's gthread worker", least=0.001
+        5.0, CLOCKS, "Reading off an unread request body.", "as gunicorn's gthread worker", least=0.001
     )
     timeout_linger: float = _option(
-        2.0, CLOCKS, "Between octets that are dropped after the end.", "as Apache; nginx: 5", least=0.001
+        2.0, CLOCKS, "Between octets dropped after the end.", "as Apache; nginx: 5", least=0.001
     )
-    timeout_linger_total: float = _option(30.0, CLOCKS, "Dropping them in all.", "as Apache and nginx", least=0.001)
-    body_rate: float = _option(240.0, CLOCKS, "Least rate of a request body; 0 for none.", "as Kestrel", least=0)
-    send_rate: float = _option(240.0, CLOCKS, "Least rate at which output is taken; 0 for none.", "as Kestrel", least=0)
-    rate_grace: float = _option(
-        5.0, CLOCKS, "How long a body or output may be slow before its rate counts.", "as Kestrel", least=0
+    timeout_linger_total: float = _option(30.0, CLOCKS, "Lingering in all.", "as Apache and nginx", least=0.001)
+    body_rate: float = _option(240.0, CLOCKS, "Minimum rate of a request body; 0 for none.", "as Kestrel", least=0)
+    send_rate: float = _option(
+        240.0, CLOCKS, "Minimum rate at which the client takes output; 0 for none.", "as Kestrel", least=0
     )
+    rate_grace: float = _option(5.0, CLOCKS, "Seconds before a minimum rate counts.", "as Kestrel", least=0)
     limit_age: float = _option(
         0.0,
         CLOCKS,
-        "Age at which a connection retires; 0 for none.",
+        "Age at which close is announced; 0 for none.",
         "nginx's keepalive_time: 3600",
         least=0,
         zero="none",
     )
 
-    keep_alive: bool = _option(True, PERSISTENCE, "Connections persist; without, each response closes, and says so.")
+    keep_alive: bool = _option(
+        True, PERSISTENCE, "Whether connections persist; without it, each response announces close."
+    )
     advertise_keep_alive: bool = _option(
         False,
         PERSISTENCE,
-        "Tell clients how long idle connections are held; they are held longer.",
+        "Tell clients how long idle connections are held, less one second.",
         "as Node and nginx",
     )
     close_for: tuple[str, ...] = _option(
@@ -190,16 +200,16 @@ class Config:
         "compare nginx's keepalive_disable",
     )
     health_path: str = _option(
-        "", PERSISTENCE, "Path of a health check that the server answers itself; 503 when stopping."
+        "", PERSISTENCE, "Path of a health check that the server answers itself; 503 during a stop."
     )
 
     limit_connections: int = _option(
         0,
         CONNECTIONS,
-        "Connections in all; 0 for what the descriptor limit allows.",
+        "Connections in all; 0 derives it from the descriptor limit.",
         "compare nginx's worker_connections",
         least=0,
-        zero="what the descriptor limit allows",
+        zero="from the descriptor limit",
     )
     limit_connections_per_peer: int = _option(
         0,
@@ -212,7 +222,7 @@ class Config:
     limit_overflow: int = _option(
         0,
         CONNECTIONS,
-        "Connections beyond the limit that are answered 503; the others wait.",
+        "Connections beyond the limit that are answered 503; further ones wait.",
         "compare Envoy",
         least=0,
         zero="none",
@@ -227,7 +237,11 @@ class Config:
         octets=True,
     )
     lag_target: float = _option(
-        0.1, CONNECTIONS, "Seconds that the event loop may lag behind.", "Node's toobusy: 0.07", least=0.001
+        0.1,
+        CONNECTIONS,
+        "Event loop lag that counts as full pressure, seconds.",
+        "Node's toobusy: 0.07",
+        least=0.001,
     )
 
     limit_head: int = _option(
@@ -248,9 +262,11 @@ class Config:
     limit_trailer: int = _option(
         16384, LIMITS, "A trailer section.", "compare nginx's large_client_header_buffers", least=64, octets=True
     )
-    limit_discard: int = _option(262144, LIMITS, "A body that is read off to persist.", "as Go", least=0, octets=True)
+    limit_discard: int = _option(
+        262144, LIMITS, "Request body that is read off so that the connection persists.", "as Go", least=0, octets=True
+    )
     limit_buffer: int = _option(
-        65536, LIMITS, "What is held of a request before reading pauses.", "as asyncio", least=1024, octets=True
+        65536, LIMITS, "Octets of a request held before reading pauses.", "as asyncio", least=1024, octets=True
     )
     limit_requests: int = _option(
         0,
@@ -262,120 +278,132 @@ class Config:
     )
 
     drain_delay: float = _option(
-        0.0, STOPPING, "Go on accepting after the signal.", "as Caddy's shutdown_delay", least=0
+        0.0, STOPPING, "Seconds to go on accepting after the signal.", "as Caddy's shutdown_delay", least=0
     )
     drain_idle: float = _option(
-        2.0, STOPPING, "Idle connections may send one more request.", "as gunicorn's gthread worker", least=0
+        2.0, STOPPING, "For idle connections to send one more request.", "as gunicorn's gthread worker", least=0
     )
     drain_streams: float = _option(
         2.0,
         STOPPING,
-        "Before event streams (text/event-stream) are told to end: their clients reconnect by themselves.",
+        "For event streams (text/event-stream) to go on; then their applications are told http.disconnect.",
         "as drain_idle",
         least=0,
     )
     drain_timeout: float = _option(
         25.0,
         STOPPING,
-        "In all; then what is left is cut.",
+        "The whole stop; unfinished exchanges are then cut.",
         "below Kubernetes' 30",
         least=0,
         also="timeout_graceful_shutdown",
     )
 
     access_log: bool = _option(True, LOGS, "Write a line for each request.", "as uvicorn")
-    log_format: Literal["text", "json"] = _option("text", LOGS, "For people or for machines.")
-    log_level: Literal["critical", "error", "warning", "info", "debug"] = _option("info", LOGS, "Least level to write.")
+    log_format: Literal["text", "json"] = _option("text", LOGS, "Form of the log and of the access log.")
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = _option(
+        "info", LOGS, "Lowest level that is written."
+    )
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Check the values, each by itself and together."""
         for option in options():
             self._check(option)
         if self.limit_head < self.limit_target:
-            raise ConfigError("limit_head is smaller than limit_target, which is a part of it")
+            raise ConfigError(
+                f"limit_head must be at least limit_target, {self.limit_target}, got {self.limit_head}; "
+                "raise limit_head or lower limit_target"
+            )
         if 0 < self.drain_delay >= self.drain_timeout:
-            raise ConfigError("drain_delay is not smaller than drain_timeout, which counts from the signal, too")
+            raise ConfigError(
+                f"drain_delay must be less than drain_timeout, {self.drain_timeout:g}, got {self.drain_delay:g}; "
+                "both count from the signal"
+            )
         if self.uds is not None and self.fd is not None:
-            raise ConfigError("uds and fd exclude each other")
+            raise ConfigError("uds and fd are mutually exclusive")
         if self.health_path and not self.health_path.startswith("/"):
-            raise ConfigError(f"health_path is {self.health_path!r}, but has to start with /")
+            raise ConfigError(f"health_path must be a path that starts with /, got {self.health_path!r}")
         if re.search(r"[^!-~]|[?#]", self.health_path):
             raise ConfigError(
-                f"health_path is {self.health_path!r}, but a path is needed, without a query, as it stands in a request"
+                f"health_path must be a percent-encoded path without a query, got {self.health_path!r}; "
+                "write it as it stands in a request"
             )
         if self.uds == "":
-            raise ConfigError("uds is empty, but a path is needed")
+            raise ConfigError("uds must be a path, got ''; leave it out to listen on host and port")
         self._check_access()
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
-            raise ConfigError(f"root_path is {self.root_path!r}, but has to start with / and not to end with it")
+            raise ConfigError(
+                f"root_path must be a path that starts with / and does not end with /, got {self.root_path!r}"
+            )
 
     def _check_access(self) -> None:
-        """Check who may connect to the Unix socket."""
+        """Check the options for access to the Unix socket."""
         if self.uds_mode is not None and not re.fullmatch(r"(0o?)?[0-7]{3}", self.uds_mode):
             raise ConfigError(
-                f"uds_mode must be three octal digits, got {self.uds_mode!r}; for owner and group alone, give 660"
+                f"uds_mode must be three octal digits, got {self.uds_mode!r}; use 660 for owner and group only"
             )
         for name in ("uds_mode", "uds_owner", "uds_group"):
             value = getattr(self, name)
             if value == "":
                 raise ConfigError(f"{name} must be a name or a number, got {value!r}; leave it out for the default")
             if value is not None and self.uds is None:
-                raise ConfigError(f"{name} must be given with uds, got {value!r} without; give uds, or leave it out")
+                raise ConfigError(f"{name} must be given with uds, got {value!r} without; set uds, or leave it out")
 
     def _check(self, option: dataclasses.Field[Any]) -> None:
-        """Check a value by itself. Choices may be given in any case."""
+        """Check one value by itself. A choice is accepted in any case, and stored in lower case."""
         name = option.name
         value = getattr(self, name)
         kind = kind_of(option)
         choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
         if choices:
             if not isinstance(value, str) or value.lower() not in choices:
-                raise ConfigError(f"{name} is {value!r}, but one of {', '.join(choices)} is needed")
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
             object.__setattr__(self, name, value.lower())
             return
         if value is None and option.default is None:
             return
-        if kind in _NEEDED:
-            accepted, needed = _NEEDED[kind]
+        if kind in _TYPES:
+            accepted, constraint = _TYPES[kind]
             # To Python a bool is a number; here it is a mistake.
             if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-                raise ConfigError(f"{name} is {value!r}, but {needed} is needed")
-        elif not isinstance(value, tuple | list) or not all(isinstance(one, str) for one in value):
-            raise ConfigError(f"{name} is {value!r}, but a tuple of str is needed")
+                raise ConfigError(f"{name} must be {constraint}, got {value!r}")
+        elif not isinstance(value, tuple | list) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{name} must be a tuple of str, got {value!r}")
         known = about(option)
         if known.least is None:
             return
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
         if value == math.inf:
-            raise ConfigError(f"{name} is {value:g}, but a number is needed")
-        if not value >= known.least:  # NaN is not, either
-            remedy = "; keep_alive=False closes after each response" if name == "timeout_idle" else ""
-            raise ConfigError(f"{name} is {value:g}, but at least {known.least:g} is needed{remedy}")
+            raise ConfigError(f"{name} must be a finite number, got {shown}")
+        if not value >= known.least:  # true of NaN, too
+            remedy = "; use keep_alive=False to close after each response" if name == "timeout_idle" else ""
+            raise ConfigError(f"{name} must be at least {known.least:g}, got {shown}{remedy}")
         if known.most is not None and value > known.most:
-            raise ConfigError(f"{name} is {value}, but at most {known.most:g} is possible")
+            raise ConfigError(f"{name} must be at most {known.most:g}, got {shown}")
 
 
 def configured(given: dict[str, Any]) -> Config:
-    """Return what was given. Raises ConfigError, also for an option that there is not."""
+    """Build a Config from keyword arguments. Raises ConfigError, also for unknown options."""
     known = {option.name for option in options()}
     for name in given:
         if name not in known:
             near = nearest(name)
-            raise ConfigError(f"there is no option {name!r}" + (f"; did you mean {near}?" if near else ""))
+            raise ConfigError(f"unknown option {name!r}" + (f"; did you mean {near!r}?" if near else ""))
     return Config(**given)
 
 
 def nearest(name: str) -> str:
-    """Return the option whose name is most like this one; "" where none is."""
+    """Return the option whose name is closest to `name`; "" if none is close."""
     return next(iter(difflib.get_close_matches(name, [option.name for option in options()], n=1)), "")
 
 
 def options() -> tuple[dataclasses.Field[Any], ...]:
-    """All options in order."""
+    """Return all options in order."""
     return dataclasses.fields(Config)
 
 
 def kind_of(option: dataclasses.Field[Any]) -> Any:  # noqa: ANN401  # a type or a special form
-    """The type of an option's values, None left out."""
+    """Return the type of an option's values, without None."""
     kind = _kinds()[option.name]
     return kind.__args__[0] if isinstance(kind, types.UnionType) else kind
 
@@ -386,6 +414,6 @@ def _kinds() -> dict[str, Any]:
 
 
 def about(option: dataclasses.Field[Any]) -> About:
-    """What is known of an option."""
+    """Return the description of an option."""
     known: About = option.metadata["about"]
     return known

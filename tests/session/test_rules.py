@@ -24,10 +24,16 @@ def test_none() -> None:
     assert not CloseRules([]).match(PEER, asked())
 
 
-@pytest.mark.parametrize("rule", ["path:", "path:health", "path: /health"])
-def test_paths_that_there_are_none_of(rule: str) -> None:
-    with pytest.raises(ConfigError, match=f"{rule!r} matches no path"):
+@pytest.mark.parametrize(
+    ("rule", "remedy"),
+    [("path:", "path:/"), ("path:health", "path:/health"), ("path: /health", "path:/health")],
+)
+def test_path_that_can_match_no_request_is_refused_with_a_remedy(rule: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as failure:
         CloseRules([rule])
+    assert str(failure.value) == (
+        f"close_for must be path:PATTERN with a pattern that starts with / or a wildcard, got {rule!r}; write {remedy!r}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,9 +69,17 @@ def test_peers() -> None:
     assert not concerns("peer:0.0.0.0/0", asked(), ("/run/x.sock", None))
 
 
-@pytest.mark.parametrize(
-    "rule", ["", "nonsense", "nonsense:x", "agent", "agent=x", "user-agent:x", "peer:nonsense", "peer:300.0.0.1", ":x"]
-)
-def test_no_rule(rule: str) -> None:
-    with pytest.raises(ConfigError, match="close_for"):
+@pytest.mark.parametrize("rule", ["", "nonsense", "nonsense:x", "agent", "agent=x", "user-agent:x", ":x"])
+def test_rule_of_no_kind_is_refused_with_the_kinds(rule: str) -> None:
+    with pytest.raises(ConfigError) as failure:
         CloseRules(["path:/x", rule])
+    assert str(failure.value) == f"close_for must be agent:PATTERN, path:PATTERN or peer:NETWORK, got {rule!r}"
+
+
+@pytest.mark.parametrize("rule", ["peer:", "peer:nonsense", "peer:300.0.0.1"])
+def test_peer_that_is_no_network_is_refused_with_an_example(rule: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        CloseRules(["path:/x", rule])
+    assert str(failure.value) == (
+        f"close_for must be peer:NETWORK with an IP address or network, as peer:192.0.2.0/24, got {rule!r}"
+    )

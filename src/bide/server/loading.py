@@ -1,4 +1,4 @@
-"""Finds the application that is to be served, by the name that it was given."""
+"""Finds the application to serve by its name."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from bide.errors import ApplicationError
 from bide.gateway.asgi import Application
 
-# Below such a folder, code is not the user's own.
-_INSTALLED = f"{os.sep}site-packages{os.sep}"
+# Code below a folder of this name is installed, not the user's own.
+_PACKAGES_FOLDER: Final = f"{os.sep}site-packages{os.sep}"
 
 
 def load(name: str, factory: bool, app_dir: str) -> Application:
-    """Import the application `name`, "module:attribute"; the attribute is "app" if not given. Raises ApplicationError."""
+    """Import the application. Raises ApplicationError.
+
+    name: "module:attribute"; without the attribute, it is "app".
+    factory: whether to call the attribute, which returns the application.
+    app_dir: folder to look in before the current one; "" for none.
+    """
     module_name, _, attributes = name.partition(":")
     if not module_name:
-        raise ApplicationError(f"{name!r} names no module; name the application as module:attribute")
+        raise ApplicationError(f"the application's name must be module:attribute, got {name!r}")
     if os.sep in module_name or module_name.endswith(".py"):
         path = os.path.normpath(module_name).removesuffix(".py")
         within = not path.startswith((os.sep, os.pardir))
         module = (path if within else os.path.basename(path)).replace(os.sep, ".")  # noqa: PTH119
-        raise ApplicationError(f"{module_name!r} is a path; name the module, as {module}:{attributes or 'app'}")
+        remedy = f"{module}:{attributes or 'app'}"
+        raise ApplicationError(f"the application's name must be module:attribute, got {name!r}; use {remedy!r}")
     if module_name.startswith("."):
-        name = f"{module_name.lstrip('.') or 'module'}:{attributes or 'app'}"
-        raise ApplicationError(f"{module_name!r} is a relative name; name the module from its top, as {name}")
+        remedy = f"{module_name.lstrip('.') or 'module'}:{attributes or 'app'}"
+        raise ApplicationError(f"the application's module must be an absolute name, got {name!r}; use {remedy!r}")
     if app_dir and not os.path.isdir(app_dir):  # noqa: PTH112
-        raise ApplicationError(f"there is no folder {app_dir!r}; check --app-dir")
+        raise ApplicationError(f"--app-dir must be an existing folder, got {app_dir!r}")
     folders = [os.path.abspath(folder) for folder in (app_dir, ".") if folder]  # noqa: PTH100
     for folder in reversed(folders):
         if folder not in sys.path:
@@ -53,7 +59,9 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
             raise ApplicationError(f"the factory {name!r} failed: {_said(error, folders)}") from error
         if inspect.iscoroutine(found):
             found.close()
-            raise ApplicationError(f"the factory {name!r} is asynchronous; it has to return the application itself")
+            raise ApplicationError(
+                f"the factory {name!r} must return the application, got a coroutine; define it without async"
+            )
     require_asgi(found, repr(name))
     application: Application = found
     return application
@@ -65,37 +73,42 @@ def _imported(module_name: str, folders: Sequence[str]) -> object:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise ApplicationError(
-                f"importing {module_name!r} failed: {_said(error, folders)}; install what it needs"
+                f"importing {module_name!r} failed: {_said(error, folders)}; install the missing package"
             ) from error
         raise ApplicationError(
-            f"there is no module {module_name!r}; check its name, or give its folder as --app-dir"
+            f"no module named {module_name!r}; check the name, or set --app-dir to its folder"
         ) from error
     except (Exception, SystemExit) as error:
         raise ApplicationError(f"importing {module_name!r} failed: {_said(error, folders)}") from error
 
 
 def require_asgi(found: object, name: str) -> None:
-    """Raise ApplicationError unless `found` takes scope, receive and send."""
+    """Raise ApplicationError unless `found` takes scope, receive and send.
+
+    name: how the message names it.
+    """
     if not callable(found):
-        raise ApplicationError(f"{name} is not an ASGI application: it cannot be called")
+        raise ApplicationError(
+            f"{name} must be an ASGI application, got an object of type {type(found).__name__}, which cannot be called"
+        )
     try:
-        # What is wrapped may take other arguments than what is called.
+        # The outer function is called. A function that it wraps may take other arguments.
         inspect.signature(found, follow_wrapped=False).bind(None, None, None)
     except TypeError as error:
         raise ApplicationError(
-            f"{name} does not take the three arguments of an ASGI application (scope, receive, send); "
-            "a function that makes the application needs --factory, and a WSGI application an adapter"
+            f"{name} must take the three arguments of an ASGI application (scope, receive, send); "
+            "use --factory for a function that returns one, or an adapter for a WSGI application"
         ) from error
-    except ValueError:  # it has no signature that could be read
+    except ValueError:  # some builtins have no signature
         pass
 
 
 def _said(error: BaseException, folders: Sequence[str]) -> str:
-    """Return an error on one line, with the line of the application's code that brought it about."""
+    """Return an error on one line, with the line of the application's code that caused it."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    if isinstance(error, SyntaxError):  # names its line itself
+    if isinstance(error, SyntaxError):  # its text has the line
         return text
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _INSTALLED not in frame.filename and any(frame.filename.startswith(folder) for folder in folders):
+        if _PACKAGES_FOLDER not in frame.filename and any(frame.filename.startswith(folder) for folder in folders):
             return f"{text} ({frame.filename}, line {frame.lineno})"
     return text

@@ -1,4 +1,7 @@
-"""Which clients need no persistence, by rules that the operator gives: `agent:PATTERN`, `path:PATTERN`, `peer:NETWORK`."""
+"""Finds clients that need no persistence, by the operator's rules (`--close-for`).
+
+A rule is `agent:PATTERN`, `path:PATTERN` or `peer:NETWORK`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,13 @@ if TYPE_CHECKING:
 
 @final
 class CloseRules:
-    """The rules, made ready. Patterns are those of a shell (`*`, `?`, `[...]`), in any case for user agents."""
+    """Matches requests against the rules.
+
+    Patterns are those of a shell (`*`, `?`, `[...]`). User agents match in any case.
+    """
 
     def __init__(self, rules: Iterable[str]) -> None:
-        """Raises ConfigError for a rule that is none."""
+        """Compile the rules. Raises ConfigError for an invalid rule."""
         self._agents: list[re.Pattern[str]] = []
         self._paths: list[re.Pattern[str]] = []
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
@@ -32,7 +38,11 @@ class CloseRules:
                 self._agents.append(re.compile(fnmatch.translate(pattern), re.IGNORECASE))
             elif kind == "path":
                 if pattern[:1] not in ("/", "*", "?", "["):
-                    raise ConfigError(f"close_for: {rule!r} matches no path; write path:/{pattern}")
+                    remedy = f"path:/{pattern.strip().lstrip('/')}"
+                    raise ConfigError(
+                        "close_for must be path:PATTERN with a pattern that starts with / or a wildcard, "
+                        f"got {rule!r}; write {remedy!r}"
+                    )
                 self._paths.append(re.compile(fnmatch.translate(pattern)))
             elif kind == "peer":
                 import ipaddress  # slow to import, and seldom needed
@@ -40,15 +50,18 @@ class CloseRules:
                 try:
                     self._networks.append(ipaddress.ip_network(pattern, strict=False))
                 except ValueError as error:
-                    raise ConfigError(f"close_for: {rule!r}: {error}") from error
+                    raise ConfigError(
+                        "close_for must be peer:NETWORK with an IP address or network, as peer:192.0.2.0/24, "
+                        f"got {rule!r}"
+                    ) from error
             else:
-                raise ConfigError(f"close_for: {rule!r} is no rule; write agent:PATTERN, path:PATTERN or peer:NETWORK")
+                raise ConfigError(f"close_for must be agent:PATTERN, path:PATTERN or peer:NETWORK, got {rule!r}")
 
     def __bool__(self) -> bool:
         return bool(self._agents or self._paths or self._networks)
 
     def match(self, peer: Address | None, request: Request) -> bool:
-        """Whether a rule says that this client needs no persistence."""
+        """Return whether a rule matches this client or its request. peer: the client's address."""
         if self._paths:
             path = request.path.decode("latin-1")
             if any(pattern.match(path) for pattern in self._paths):
