@@ -109,7 +109,7 @@ class Config:
     )
     factory: bool = _option(False, SERVING, "APP is a function that returns the application.", "as uvicorn")
     app_dir: str = _option("", SERVING, "Folder to look for APP in, before the current one.", "as uvicorn")
-    root_path: str = _option("", SERVING, "Path under which a front end mounts the application.", "as ASGI says")
+    root_path: str = _option("", SERVING, "Path under which a front end mounts the application.", "as ASGI's root_path")
     loop: Literal["auto", "uvloop", "asyncio"] = _option(
         "auto", SERVING, "Event loop; auto is uvloop if it is installed."
     )

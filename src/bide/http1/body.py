@@ -10,27 +10,30 @@ from bide.http1.fields import TOKEN_OCTETS, field_line, only
 from bide.http1.limits import Limits
 
 _HEX: Final = only(b"0123456789ABCDEFabcdef")
-_MOST_SIZE_DIGITS: Final = 16  # 2**64 octets: more than any body
+_MAX_SIZE_DIGITS: Final = 16  # hexadecimal: up to 2**64 octets, more than any body
 _CR: Final = 0x0D
 
-# chunk-ext of 7.1.1, not empty, with the quoted-string of RFC 9110, 5.6.4. An octet belongs to one part only, whatever comes after it, and
-# white space to one of two: so a line is matched, or not, in time that grows with its length.
+# chunk-ext of 7.1.1, not empty, with the quoted-string of RFC 9110, 5.6.4. Every octet belongs to
+# one part only, and white space to one of two, so the time to match grows linearly with the line.
 _TOKEN: Final = b"[" + re.escape(TOKEN_OCTETS) + b"]+"
 _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSIONS: Final = re.compile(
     rb"(?:[\t ]*;[\t ]*%(token)b(?:[\t ]*=[\t ]*(?:%(token)b|%(quoted)b))?)+" % {b"token": _TOKEN, b"quoted": _QUOTED}
 )
 
-# What comes next.
+# The part of the coding that is expected next.
 _SIZE: Final = 0  # a chunk-size line
 _DATA: Final = 1  # octets of chunk-data
-_DATA_END: Final = 2  # the CRLF behind chunk-data
-_TRAILER: Final = 3  # a line of the trailer section, or the empty one that ends it
+_DATA_END: Final = 2  # the CRLF after chunk-data
+_TRAILER: Final = 3  # a line of the trailer section, or the empty line that ends it
 
 
 @final
 class ChunkedDecoder:
-    """Takes a chunked body in pieces of any size. `complete` turns true behind the trailer section, which is checked and dropped."""
+    """Takes a chunked body in pieces of any size. The trailer section is checked and dropped.
+
+    complete: whether the whole body, with its trailer section, was decoded.
+    """
 
     __slots__ = ("_extensions", "_left", "_limits", "_line", "_next", "_trailer", "_trailer_lines", "complete")
 
@@ -39,15 +42,19 @@ class ChunkedDecoder:
         self._next = _SIZE
         self._left = 0  # octets of the current chunk still to come
         self._line = b""  # the beginning of a line whose end has not come
-        self._extensions = 0
-        self._trailer = 0
-        self._trailer_lines = 0
+        self._extensions = 0  # octets of chunk extensions
+        self._trailer = 0  # octets of the trailer section
+        self._trailer_lines = 0  # field lines of the trailer section
         self.complete = False
 
     def feed(self, data: bytes, position: int, content: list[bytes]) -> int:
-        """Decode `data` from `position`, append what it holds to `content`, and return the position behind what was used.
+        """Decode octets, and return the position after the last one used: at most the body's end.
 
-        Stops at the end of the body. Raises Rejected (400, 413 or 431) where the coding is malformed or over its bounds.
+        data: octets received.
+        position: of the first octet in `data` to decode.
+        content: takes the decoded pieces.
+
+        Raises Rejected (400, 413 or 431) if the coding is malformed or exceeds its limits.
         """
         end = len(data)
         while position < end:
@@ -84,11 +91,11 @@ class ChunkedDecoder:
         return position
 
     def _keep(self, beginning: bytes) -> None:
-        """Keep the beginning of a line until its end comes; it stays short, so that joining it costs nothing that grows."""
+        """Keep the beginning of a line until its end comes. It is short, so joining it is cheap."""
         self._line += beginning
         if self._next == _DATA_END and (self._line[0] != _CR or len(self._line) > 1):
             raise Rejected(400, "chunk data does not end where its size says")
-        if self._line.find(b"\r", 0, len(self._line) - 1) >= 0:  # behind the last octet, an LF may still come
+        if self._line.find(b"\r", 0, len(self._line) - 1) >= 0:  # a final CR may get its LF
             raise Rejected(400, "bare CR in a chunked body")
         if len(self._line) >= self._limits.chunk_line:  # its LF is still to come
             raise Rejected(413 if self._next == _SIZE else 431, "line too long in a chunked body")
@@ -98,19 +105,19 @@ class ChunkedDecoder:
         if len(line) + 2 > self._limits.chunk_line:
             raise Rejected(413, "line too long in a chunked body")
         if semicolon:
-            size = size.rstrip(b" \t")  # 7.1.1 allows, and RFC 9110, 5.6.3 has us drop, white space before it
+            size = size.rstrip(b" \t")  # 7.1.1 allows white space here; RFC 9110, 5.6.3: ignore it
             self._extensions += len(extensions)
             if self._extensions > self._limits.chunk_line:
                 raise Rejected(413, "chunk extensions too long")
             if _EXTENSIONS.fullmatch(line, len(size)) is None:
                 raise Rejected(400, "malformed chunk extension")
-        if not size or len(size) > _MOST_SIZE_DIGITS or size.translate(_HEX) != size:
+        if not size or len(size) > _MAX_SIZE_DIGITS or size.translate(_HEX) != size:
             raise Rejected(400, "malformed chunk size")
         self._left = int(size, 16)
         self._next = _DATA if self._left else _TRAILER
 
     def _trailer_line(self, line: bytes) -> bool:
-        """Check a line of the trailer section; return whether it was the empty one that ends the body."""
+        """Check a line of the trailer section. Return whether it is empty, and so ends the body."""
         self._trailer += len(line)
         if self._trailer > self._limits.trailer or len(line) > self._limits.chunk_line:
             raise Rejected(431, "trailer section too large")

@@ -1,7 +1,8 @@
 """Reads field lines: RFC 9112, section 5, and RFC 9110, section 5.
 
-Most field lines of a request repeat those of an earlier one, so lines of well-known, harmless names are remembered whole.
-Lines that decide on framing, persistence or routing are not among them, nor lines that may hold secrets.
+Most field lines of a request repeat lines of an earlier one, so lines of well-known, harmless names
+are remembered whole. Lines that decide on framing, persistence or routing are never remembered, nor
+lines that may hold secrets.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ _DIGIT: Final = b"0123456789"
 
 #: tchar of RFC 9110, 5.6.2.
 TOKEN_OCTETS: Final = b"!#$%&'*+-.^_`|~" + _DIGIT + _UPPER + _LOWER
-# field-content of RFC 9110, 5.5: HTAB, SP, VCHAR, obs-text. CR, LF, NUL and the other controls are not in it.
+# field-content of RFC 9110, 5.5: HTAB, SP, VCHAR, obs-text; no CR, LF, NUL or other control.
 _VALUE_OCTETS: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 
 def only(octets: bytes) -> bytes:
-    """Return a table for bytes.translate that changes whatever does not belong to `octets`.
+    """Return a table for bytes.translate that changes every octet that is not in `octets`.
 
-    `x.translate(table) == x` is then the quickest test that only these are in x: where nothing changes, it is x itself.
+    `x.translate(table) == x` is the fastest test that x holds only these: `translate` returns an
+    unchanged x itself.
     """
     return bytes(octet if octet in octets else (octet == 0) for octet in range(256))
 
@@ -33,14 +35,14 @@ def only(octets: bytes) -> bytes:
 _TOKEN: Final = only(TOKEN_OCTETS)
 _VALUE: Final = only(_VALUE_OCTETS)
 
-# Bounds of what is remembered, for the whole process. HPACK's default table has 4,096 octets for one connection;
-# here about a thousand lines of at most 512 octets serve all of them.
-_MOST_NAMES: Final = 1024
-_LONGEST_NAME: Final = 64
-_MOST_LINES: Final = 1024
-_LONGEST_LINE: Final = 512
+# Bounds of the tables, for the whole process. HPACK's default table has 4,096 octets for one
+# connection; here about a thousand lines of at most 512 octets serve all connections.
+_MAX_NAMES: Final = 1024
+_MAX_NAME_OCTETS: Final = 64
+_MAX_LINES: Final = 1024
+_MAX_LINE_OCTETS: Final = 512
 
-# Names whose lines repeat and tell no secret. Whatever is not listed is parsed anew each time.
+# Names whose lines repeat and hold no secret. Other lines are parsed anew each time.
 _REPEATING: Final = frozenset(
     {
         b"accept",
@@ -88,17 +90,17 @@ _REPEATING: Final = frozenset(
 )
 
 _names: Final[dict[bytes, bytes]] = {}
-#: Whole field lines that were read before, as octets without CRLF -> (name, value).
+#: Field lines that were read before, without CRLF -> (name, value).
 known_lines: Final[dict[bytes, Field]] = {}
 
 
 def is_token(octets: bytes) -> bool:
-    """Whether `octets` is a token: one or more tchar (RFC 9110, 5.6.2)."""
+    """Return whether `octets` is a token: one or more tchar (RFC 9110, 5.6.2)."""
     return octets != b"" and octets.translate(_TOKEN) == octets
 
 
 def is_value(octets: bytes) -> bool:
-    """Whether `octets` may stand in a field value (RFC 9110, 5.5)."""
+    """Return whether `octets` may stand in a field value (RFC 9110, 5.5)."""
     return octets.translate(_VALUE) == octets
 
 
@@ -107,28 +109,30 @@ def field_name(octets: bytes) -> bytes | None:
     name = _names.get(octets)
     if name is None and is_token(octets):
         name = octets.lower()
-        # A name that is known has no underscore, and `field_line` need not look for one.
-        if len(octets) <= _LONGEST_NAME and b"_" not in octets:
-            if len(_names) >= _MOST_NAMES:
+        # No known name has an underscore, so `field_line` need not check a known one.
+        if len(octets) <= _MAX_NAME_OCTETS and b"_" not in octets:
+            if len(_names) >= _MAX_NAMES:
                 _names.clear()
             _names[octets] = name
     return name
 
 
 def field_line(line: bytes, underscores: int = PASS) -> Field:
-    """Return (name in lower case, value without the white space around it) of one field line without its CRLF.
+    """Return (name in lower case, value without surrounding white space) of a field line.
 
-    underscores: what becomes of a field whose name has one. In place of a field to DROP, (b"", its name in lower case) is returned.
+    line: the field line, without its CRLF.
+    underscores: PASS, DROP or REFUSE a field with an underscore in its name. For a field to DROP,
+        the result is (b"", its name in lower case).
 
-    Raises Rejected(400): no colon, white space before the colon, obsolete folding (5.2), an octet that does not belong, or a field
-    to REFUSE.
+    Raises Rejected(400): no colon, white space before the colon, obsolete folding (5.2), an octet
+    that is not allowed, or a field to REFUSE.
     """
     octets, colon, value = line.partition(b":")
     name = _names.get(octets)
     if name is None:
         name = field_name(octets)
         if underscores != PASS and name is not None and b"_" in name:
-            field_line(line)  # a malformed line is one whatever its name
+            field_line(line)  # a malformed line is refused even if its name is to be dropped
             if underscores == REFUSE:
                 raise Rejected(400, "underscore in a field name")
             return (b"", name)
@@ -143,13 +147,13 @@ def field_line(line: bytes, underscores: int = PASS) -> Field:
 
 
 def remember(line: bytes, field: Field) -> None:
-    """Keep a field line, so that the next one like it need not be read."""
-    if len(line) <= _LONGEST_LINE:
-        if len(known_lines) >= _MOST_LINES:
+    """Keep a field line, so that an equal one need not be parsed."""
+    if len(line) <= _MAX_LINE_OCTETS:
+        if len(known_lines) >= _MAX_LINES:
             known_lines.clear()
         known_lines[line] = field
 
 
 def members(value: bytes) -> list[bytes]:
-    """Return the members of a list-based field value in lower case, empty ones left out (RFC 9110, 5.6.1)."""
+    """Return the non-empty members of a list-based field value, in lower case (RFC 9110, 5.6.1)."""
     return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]

@@ -1,7 +1,7 @@
 """Reads a request head: RFC 9112, sections 3, 5 and 6.
 
-What is invalid or ambiguous is refused. Nothing is repaired and nothing is guessed: where two readers of the same octets could
-come to two results, somebody can smuggle a request past one of them (11.2).
+Invalid and ambiguous heads are refused. Nothing is repaired and nothing is guessed: if two readers
+of the same octets can come to two results, a request can be smuggled past one of them (11.2).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bide.http1.limits import Limits
 from bide.message import CHUNKED, Field, Request
 from bide.terms import CLIENT_CLOSE_OPTION, CLIENT_KEEP_ALIVE, EXPECTATION_UNMET, HTTP_1_0
 
-# Methods of the registry (RFC 9110, 9.3; RFC 5789) as text, so that it is made once.
+# Methods of the registry (RFC 9110, 9.3; RFC 5789), decoded once.
 _METHODS: Final[dict[bytes, str]] = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
 }
@@ -27,8 +27,8 @@ _NAME: Final = only(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 _BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")  # RFC 3986, 2.1
 _H16: Final = rb"[0-9A-Fa-f]{1,4}"
 _OCTET: Final = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-# IP-literal of RFC 3986, 3.2.2, without its brackets: the alternatives of IPv6address in its order, then IPvFuture.
-# A zone (`%25eth0`) is in neither: RFC 6874, which added it, is obsolete (RFC 9844).
+# IP-literal of RFC 3986, 3.2.2, without its brackets: the alternatives of IPv6address in its order,
+# then IPvFuture. Neither has a zone (`%25eth0`): RFC 6874, which added it, is obsolete (RFC 9844).
 _LITERAL: Final = re.compile(
     rb"""
                                           (?:%(h16)b:){6} %(ls32)b
@@ -46,36 +46,38 @@ _LITERAL: Final = re.compile(
     re.VERBOSE,
 )
 
-# A content length that needs more digits than this is no length; 2**63 - 1 has 19.
-_MOST_LENGTH_DIGITS: Final = 19
+# Digits of a content length: 2**63 - 1 has 19.
+_MAX_LENGTH_DIGITS: Final = 19
 
-# The longest method of the registry has 17 octets.
-_LONGEST_METHOD: Final = 40
-# What a request line may hold beside its target before it is taken for too long.
-_LINE_ROOM: Final = _LONGEST_METHOD + len(b"  HTTP/1.1\r\n")
+# Octets of a method; the longest one of the registry has 17.
+_MAX_METHOD_OCTETS: Final = 40
+# Octets that a request line may have besides its target before it counts as too long.
+_LINE_OVERHEAD_OCTETS: Final = _MAX_METHOD_OCTETS + len(b"  HTTP/1.1\r\n")
 
 _SLASH: Final = 0x2F
 
-_MOST_HOSTS: Final = 256
-_LONGEST_HOST_LINE: Final = 255 + len(b"host: :65535")  # a domain name has at most 255 octets (RFC 1035, 2.3.4)
-_hosts: Final[dict[bytes, Field]] = {}  # field lines of Host that were found valid before
+_MAX_HOSTS: Final = 256
+# RFC 1035, 2.3.4: a domain name has at most 255 octets.
+_MAX_HOST_LINE_OCTETS: Final = 255 + len(b"host: :65535")
+_hosts: Final[dict[bytes, Field]] = {}  # field lines of Host that were valid before
 
-# Request lines of HTTP/1.1 in origin-form that were found valid before. Lines with a query are likely to be new each time, and may
-# hold what should not be kept.
-_MOST_LINES: Final = 256
-_LONGEST_LINE: Final = 128
+# Request lines of HTTP/1.1 in origin-form that were valid before. Lines with a query are left out:
+# they are likely to be new each time, and may hold secrets.
+_MAX_LINES: Final = 256
+_MAX_LINE_OCTETS: Final = 128
 _request_lines: Final[dict[bytes, tuple[str, bytes]]] = {}  # line -> (method, target)
 
-# Names of fields that may decide on framing, persistence or routing; and the name in place of one that is dropped.
-_DECISIVE: Final = frozenset(
+# Names of fields that may decide on framing, persistence or routing, and the empty name that
+# `field_line` gives to a dropped field.
+_DECISIVE_NAMES: Final = frozenset(
     {b"", b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade"}
 )
 
 
 def read_head(head: bytes, limits: Limits) -> Request:
-    """Return the request that `head` holds: request line and field lines, without the empty line that ends them.
+    """Return the request in `head`: request line and field lines, without the final empty line.
 
-    Raises Rejected with the status that is exact: 400, 414, 417, 431, 501 or 505.
+    Raises Rejected with the exact status: 400, 414, 417, 431, 501 or 505.
     """
     lines = head.split(b"\r\n")
     request_line = lines[0]
@@ -111,7 +113,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
             else:
                 field = field_line(line, limits.underscores)
                 name, value = field
-                if name in _DECISIVE:
+                if name in _DECISIVE_NAMES:
                     if name == b"host":
                         hosts += 1
                         if value:
@@ -126,13 +128,13 @@ def read_head(head: bytes, limits: Limits) -> Request:
                             if not others:
                                 continue
                             field = (name, b", ".join(others))
-                        elif b"close" not in options:  # it says nothing to HTTP/1.1 (9.3)
+                        elif b"close" not in options:  # no meaning in HTTP/1.1 (9.3)
                             remember(line, field)
                     elif name == b"content-length":
-                        if length:  # even an equal one: the next reader may take the other
+                        if length:  # even an equal one: a reader may take either
                             raise Rejected(400, "more than one Content-Length field")
                         length = value
-                        if not (value.isdigit() and len(value) <= _MOST_LENGTH_DIGITS):
+                        if not (value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS):
                             raise Rejected(400, "malformed Content-Length")
                     elif name == b"transfer-encoding":
                         coding = value if coding is None else coding + b"," + value
@@ -145,7 +147,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
                     elif name == b"upgrade":
                         upgrade = value if not upgrade else upgrade + b", " + value
                         continue
-                    elif not name:  # the field is to be dropped, and its name is the value
+                    elif not name:  # a dropped field; its value is its name
                         if dropped is None:
                             dropped = []
                         dropped.append(value)
@@ -160,7 +162,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
         facts |= HTTP_1_0 | _keep_alive(fields)
     elif not hosts:
         raise Rejected(400, "no Host field")
-    if not (may_upgrade and minor):  # RFC 9110, 7.8: of HTTP/1.0, and without its option, the field is ignored
+    if not (may_upgrade and minor):  # RFC 9110, 7.8: ignored in HTTP/1.0, and without its option
         upgrade = b""
     octets = 0
     if length:
@@ -169,8 +171,8 @@ def read_head(head: bytes, limits: Limits) -> Request:
         _require_chunked(coding, minor, bool(length))
         octets = CHUNKED
     if not octets and facts:
-        facts &= ~EXPECTATION_UNMET  # there is nothing to wait with
-    if known is None and target[0] != _SLASH:  # not origin-form, by far the most common (3.2.1)
+        facts &= ~EXPECTATION_UNMET  # without a body, the client cannot wait
+    if known is None and target[0] != _SLASH:  # rare: nearly all targets are in origin-form (3.2.1)
         path = _other_form(method, target, path, fields)
     return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers, dropped, upgrade)
 
@@ -188,27 +190,27 @@ def _read_request_line(line: bytes) -> tuple[str, bytes, bytes, bytes, int]:
     if not target or target.translate(_TARGET) != target:
         raise Rejected(400, "malformed request target")
     path, _, query = target.partition(b"?")
-    if len(path) == len(target) and minor and target[0] == _SLASH and len(line) <= _LONGEST_LINE:
-        if len(_request_lines) >= _MOST_LINES:
+    if len(path) == len(target) and minor and target[0] == _SLASH and len(line) <= _MAX_LINE_OCTETS:
+        if len(_request_lines) >= _MAX_LINES:
             _request_lines.clear()
         _request_lines[line] = (method, target)
     return method, target, path, query, minor
 
 
 def _require_bounds(head: bytes, request_line: bytes, limits: Limits) -> None:
-    """Raise Rejected where a head, which is not small, is too large."""
+    """Raise Rejected if `head`, which is not below `limits.small`, is too large."""
     method, _, rest = request_line.partition(b" ")
-    if len(method) > _LONGEST_METHOD:
+    if len(method) > _MAX_METHOD_OCTETS:
         raise Rejected(501, "unknown method")
     target = rest.partition(b" ")[0]
-    if len(request_line) + 2 > limits.target + _LINE_ROOM or len(target) > limits.target:
+    if len(request_line) + 2 > limits.target + _LINE_OVERHEAD_OCTETS or len(target) > limits.target:
         raise Rejected(414, "request target too long")
     if len(head) + 4 > limits.head:
         raise Rejected(431, "request head too large")
 
 
 def _minor_version(version: bytes) -> int:
-    """Return the minor version to speak. RFC 9110, 2.5: a later minor version is served as the latest known."""
+    """Return the minor version to speak: 1 for later ones, too (RFC 9110, 2.5)."""
     if len(version) == 8 and version.startswith(b"HTTP/") and version[6:7] == b".":
         major, minor = version[5:6], version[7:8]
         if major.isdigit() and minor.isdigit():
@@ -221,15 +223,15 @@ def _minor_version(version: bytes) -> int:
 def _uncommon_method(octets: bytes) -> str:
     if not is_token(octets):
         raise Rejected(400, "malformed method")
-    if len(octets) > _LONGEST_METHOD or octets.upper() in _METHODS:
-        raise Rejected(501, "unknown method")  # 3; and methods are case-sensitive (RFC 9110, 9.1): `head` is not HEAD
+    if len(octets) > _MAX_METHOD_OCTETS or octets.upper() in _METHODS:
+        raise Rejected(501, "unknown method")  # 3; methods are case-sensitive (RFC 9110, 9.1)
     if octets.upper() == b"CONNECT":
-        raise Rejected(501, "CONNECT is not supported")  # RFC 9110, 9.3.6: this is no proxy
+        raise Rejected(501, "CONNECT is not supported")  # RFC 9110, 9.3.6: it is for proxies
     return octets.decode("ascii")
 
 
 def _keep_alive(fields: list[Field]) -> int:
-    """Return the fact that a Connection field asks to keep an HTTP/1.0 connection, or 0 (9.3)."""
+    """Return CLIENT_KEEP_ALIVE if a Connection field of an HTTP/1.0 request has it, or 0 (9.3)."""
     for name, value in fields:
         if name == b"connection" and b"keep-alive" in members(value):
             return CLIENT_KEEP_ALIVE
@@ -237,12 +239,12 @@ def _keep_alive(fields: list[Field]) -> int:
 
 
 def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
-    """Raise Rejected unless chunked, once and alone, frames the body without contradiction (6.1, 6.3)."""
+    """Raise Rejected unless chunked, once and alone, frames the body (6.1, 6.3)."""
     if has_length:
         raise Rejected(400, "both Transfer-Encoding and Content-Length")
     if not minor:
         raise Rejected(400, "Transfer-Encoding in an HTTP/1.0 request")
-    codings = coding.lower().split(b",")  # empty members stay, and are refused: not all readers drop them
+    codings = coding.lower().split(b",")  # empty members are refused: some readers keep them
     last = codings.pop().strip(b" \t")
     if last != b"chunked":
         raise Rejected(400, "the last transfer coding is not chunked")
@@ -255,17 +257,20 @@ def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
 
 
 def _remember_host(line: bytes, field: Field) -> None:
-    """Check a Host field (RFC 9110, 7.2); keep its line so that the next one like it needs no check."""
+    """Check a Host field (RFC 9110, 7.2). Keep its line, so that an equal one needs no check."""
     if not _is_authority(field[1]):
         raise Rejected(400, "malformed Host field")
-    if len(line) <= _LONGEST_HOST_LINE:
-        if len(_hosts) >= _MOST_HOSTS:
+    if len(line) <= _MAX_HOST_LINE_OCTETS:
+        if len(_hosts) >= _MAX_HOSTS:
             _hosts.clear()
         _hosts[line] = field
 
 
 def _is_authority(octets: bytes) -> bool:
-    """Whether `octets` is uri-host [ ":" port ] of RFC 9110, 4.2; userinfo is not allowed there (4.2.4)."""
+    """Return whether `octets` is uri-host [ ":" port ] of RFC 9110, 4.2.
+
+    Userinfo is not allowed there (4.2.4).
+    """
     if octets.startswith(b"["):
         literal, bracket, port = octets[1:].partition(b"]")
         if not bracket or _LITERAL.fullmatch(literal) is None:
@@ -282,7 +287,10 @@ def _is_port(octets: bytes) -> bool:
 
 
 def _other_form(method: str, target: bytes, path: bytes, fields: list[Field]) -> bytes:
-    """Return the path of a target that is not in origin-form; of an absolute one, the authority replaces Host (3.2.2)."""
+    """Return the path of a target that is not in origin-form.
+
+    The authority of an absolute target replaces Host (3.2.2).
+    """
     if target == b"*":
         if method != "OPTIONS":
             raise Rejected(400, "`*` is a target of OPTIONS only")  # 3.2.4
@@ -303,12 +311,14 @@ def _other_form(method: str, target: bytes, path: bytes, fields: list[Field]) ->
 
 
 def rejected_early(octets: bytearray, limits: Limits, scanned: int) -> Rejected | None:
-    """Return why a head that is still incomplete can already not become a valid one, or None.
+    """Return why an incomplete head can no longer become valid, or None.
 
-    `scanned` octets were looked at before: only what came since is read, so that a head in many pieces costs no more.
+    octets: the beginning of the head.
+    scanned: number of octets that an earlier call has checked. Only later ones are read, so that a
+        head in many pieces costs no more.
     """
     if not scanned and octets[0] not in TOKEN_OCTETS:
-        return Rejected(400, "not HTTP")  # a TLS greeting, say: no use to wait for its end
+        return Rejected(400, "not HTTP")  # for example a TLS greeting: waiting for more is no use
     position = octets.find(b"\n", scanned)
     while position >= 0:
         if octets[position - 1] != 0x0D:
@@ -319,9 +329,9 @@ def rejected_early(octets: bytearray, limits: Limits, scanned: int) -> Rejected 
             except Rejected as rejected:
                 return rejected
         position = octets.find(b"\n", position + 1)
-    if len(octets) > _LONGEST_METHOD and octets.find(b" ", 0, _LONGEST_METHOD + 1) < 0:
+    if len(octets) > _MAX_METHOD_OCTETS and octets.find(b" ", 0, _MAX_METHOD_OCTETS + 1) < 0:
         return Rejected(501, "unknown method")
-    line = limits.target + _LINE_ROOM
+    line = limits.target + _LINE_OVERHEAD_OCTETS
     if len(octets) > line and octets.find(b"\r\n", 0, line) < 0:
         return Rejected(414, "request target too long")
     if len(octets) > limits.head:

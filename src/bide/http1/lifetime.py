@@ -1,7 +1,8 @@
-"""The life of a connection as a table. `step` and `steps` are the only ways from one state to another.
+"""Defines the life of a connection as a table. `step` and `steps` are the only ways between states.
 
-Every end that is decided goes through CLOSING, and CLOSED is reached when the wire reports that the connection is no more: so
-connections closed and reasons given are the same number. Nothing leads back from CLOSING, LINGER or CLOSED.
+Every end that bide decides goes through CLOSING. CLOSED is reached when the wire reports that the
+connection is lost, so the counts of reasons add up to the number of closed connections. No way
+leads back from CLOSING, LINGER or CLOSED.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
         Input.SWITCHED: TUNNEL,  # 101 is written
         Input.CLOSES: CLOSING,
         Input.BODY_REJECTED: CLOSING,
-        Input.PEER_EOF: CLOSING,  # in the middle of the body; behind it, an answer is owed, and the EOF a fact for `persist`
+        Input.PEER_EOF: CLOSING,  # within the body; after it, the EOF is a fact for `persist`
         Input.DEADLINE: CLOSING,
         Input.STOPPED: CLOSING,
         Input.LOST: CLOSED,
@@ -53,7 +54,7 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     DISCARD: {
         Input.BODY_COMPLETE: IDLE,
         Input.BODY_REJECTED: CLOSING,
-        Input.CLOSES: CLOSING,  # a fact worsened, or more came than is worth discarding
+        Input.CLOSES: CLOSING,  # a fact worsened, or the body exceeds the discard limit
         Input.PEER_EOF: CLOSING,
         Input.DEADLINE: CLOSING,
         Input.STOPPED: CLOSING,
@@ -92,12 +93,12 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
 
 
 def steps(happened: Input) -> dict[State, State]:
-    """Return a column of the table: from each state in which this can happen, the one that follows."""
+    """Return a column of the table: each state in which `happened` can happen -> the next one."""
     return {state: row[happened] for state, row in TRANSITIONS.items() if happened in row}
 
 
 def step(state: State, happened: Input) -> State:
-    """Return the state that follows. A pair outside the table is a bug of ours, never the client's: AssertionError."""
+    """Return the next state. AssertionError for a pair outside the table: a bug of bide's."""
     following = TRANSITIONS[state].get(happened)
     assert following is not None, f"{happened.name} cannot happen in {state.name}"
     return following

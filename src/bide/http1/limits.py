@@ -1,27 +1,30 @@
-"""The bounds of the protocol core, as plain values; `bide.config` has their defaults and precedents."""
+"""Holds the limits of the protocol core. `bide.config` has their defaults and precedents."""
 
 from __future__ import annotations
 
 from typing import Final, final
 
-# What becomes of a field whose name has an underscore: CGI and WSGI cannot tell it from a hyphen (RFC 3875, 4.1.18), so that
-# `X_Forwarded_For` passes for `X-Forwarded-For` there.
-PASS: Final = 0  # the application gets it
-DROP: Final = 1  # the application gets the request without it
+# The ways to treat a field with an underscore in its name. CGI and WSGI cannot tell an underscore
+# from a hyphen (RFC 3875, 4.1.18), so they read `X_Forwarded_For` as `X-Forwarded-For`.
+PASS: Final = 0  # the application gets the field
+DROP: Final = 1  # the application gets the request without the field
 REFUSE: Final = 2  # the request is refused
 
 
 @final
 class Limits:
-    """Sizes in octets unless said otherwise.
+    """Holds sizes in octets, unless said otherwise.
 
-    head: a request head in all, its final empty line included.
+    head: a request head, with its final empty line.
+    small: a head below this size exceeds neither `head` nor `target`.
     target: the request target.
     fields: field lines in a head, and in a trailer section (count).
     chunk_line: a chunk-size line with its extensions.
     trailer: a trailer section in all.
-    discard: request body that is read and dropped after the response, to persist.
-    buffer: content held for the application, and octets held behind a request, before reading pauses.
+    discard: request body that is read and dropped after the response, so that the connection
+        persists.
+    buffer: content held for the application, and octets held after a request, before reading
+        pauses.
     underscores: PASS, DROP or REFUSE.
     """
 
@@ -40,7 +43,7 @@ class Limits:
         underscores: int,
     ) -> None:
         self.head = head
-        self.small = min(head - 4, target)  # a head below that is neither too large, nor is its target
+        self.small = min(head - 4, target)  # 4: the CRLF of the last line, and the empty line
         self.target = target
         self.fields = fields
         self.chunk_line = chunk_line

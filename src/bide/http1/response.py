@@ -1,7 +1,8 @@
 """Writes responses: status line, field lines, chunks (RFC 9112, sections 4, 5, 7.1).
 
-What an application hands over is checked before an octet of it is written: nobody may split a response (RFC 9110, 5.5) or
-frame it twice. Connection, Transfer-Encoding and Content-Length are the server's to write.
+Fields of an application are checked before an octet of them is written, so that none can split a
+response (RFC 9110, 5.5) or frame it twice. The server itself writes Connection, Transfer-Encoding
+and Content-Length.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from bide.errors import Misuse
 from bide.http1.fields import field_name, is_value, members
 from bide.terms import RESPONSE_CLOSE_OPTION
 
-#: `length` of a response whose application did not declare one.
+#: Length of a response without Content-Length.
 UNDECLARED: Final = -1
 
-# What the fields of a response say, one bit each: the fact for `persist`, and a bit above all facts.
+# Bits for what the fields of a response say: the fact for `persist`, and bits above all facts.
 SAYS_CLOSE: Final = RESPONSE_CLOSE_OPTION
 SAYS_DATE: Final = 1 << 30
 SAYS_EVENT_STREAM: Final = 1 << 29
@@ -29,43 +30,43 @@ LAST_CHUNK: Final = b"0\r\n"
 
 _PHRASES: Final[dict[int, str]] = {
     100: "Continue", 101: "Switching Protocols", 103: "Early Hints",
-    200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content", 205: "Reset Content",
-    206: "Partial Content", 207: "Multi-Status", 208: "Already Reported", 226: "IM Used",
+    200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content",
+    205: "Reset Content", 206: "Partial Content", 207: "Multi-Status", 208: "Already Reported", 226: "IM Used",
     300: "Multiple Choices", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified",
     305: "Use Proxy", 307: "Temporary Redirect", 308: "Permanent Redirect",
     400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 406: "Not Acceptable", 407: "Proxy Authentication Required", 408: "Request Timeout",
     409: "Conflict", 410: "Gone", 411: "Length Required", 412: "Precondition Failed", 413: "Content Too Large",
     414: "URI Too Long", 415: "Unsupported Media Type", 416: "Range Not Satisfiable", 417: "Expectation Failed",
-    418: "I'm a teapot", 421: "Misdirected Request", 422: "Unprocessable Content", 423: "Locked", 424: "Failed Dependency",
-    425: "Too Early", 426: "Upgrade Required", 428: "Precondition Required", 429: "Too Many Requests",
-    431: "Request Header Fields Too Large", 451: "Unavailable For Legal Reasons",
+    418: "I'm a teapot", 421: "Misdirected Request", 422: "Unprocessable Content", 423: "Locked",
+    424: "Failed Dependency", 425: "Too Early", 426: "Upgrade Required", 428: "Precondition Required",
+    429: "Too Many Requests", 431: "Request Header Fields Too Large", 451: "Unavailable For Legal Reasons",
     500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
-    504: "Gateway Timeout", 505: "HTTP Version Not Supported", 506: "Variant Also Negotiates", 507: "Insufficient Storage",
-    508: "Loop Detected", 510: "Not Extended", 511: "Network Authentication Required",
+    504: "Gateway Timeout", 505: "HTTP Version Not Supported", 506: "Variant Also Negotiates",
+    507: "Insufficient Storage", 508: "Loop Detected", 510: "Not Extended", 511: "Network Authentication Required",
 }  # fmt: skip
 
-#: Status code -> status line with its CRLF.
-# 4: "the server ENDS_UNANNOUNCED send the space that separates the status code from the reason phrase even when the phrase is absent".
+#: Status code -> status line with its CRLF. Without a phrase the space before it stays: the server
+#: MUST send it "even when the reason-phrase is absent" (4).
 STATUS_LINES: Final[dict[int, bytes]] = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(100, 1000)
 }
 
-# What a response field is to the server; every other valid name is ORDINARY.
+# Kinds of response fields, as the server treats them. A valid name without a kind is ORDINARY.
 _ORDINARY: Final = 0
 _LENGTH: Final = 1
 _CONNECTION: Final = 2
 _CODING: Final = 3
 _DATE: Final = 4
 _HOP: Final = 5
-_REPEATED: Final = 6  # likely to come again as it is, and no secret
-_CONTENT_TYPE: Final = 7  # the same, but for event streams
+_REPEATED: Final = 6  # likely to be sent again unchanged, and no secret
+_CONTENT_TYPE: Final = 7  # the same, except for event streams
 _KINDS: Final[dict[bytes, int]] = {
     b"content-length": _LENGTH,
     b"connection": _CONNECTION,
     b"transfer-encoding": _CODING,
     b"date": _DATE,
-    b"keep-alive": _HOP,  # a promise about the connection, which only the server can keep
+    b"keep-alive": _HOP,  # promises how long the connection is held, which only the server knows
     b"proxy-connection": _HOP,
     b"accept-ranges": _REPEATED,
     b"access-control-allow-origin": _REPEATED,
@@ -82,22 +83,24 @@ _KINDS: Final[dict[bytes, int]] = {
     b"x-frame-options": _REPEATED,
 }
 
-# Names as applications write them -> kind; and REPEATED fields -> their lines. Bounds as in `fields`.
-_MOST_REMEMBERED: Final = 1024
-_LONGEST_REMEMBERED: Final = 256
+# Names as applications write them -> kind, and REPEATED fields -> their lines. Bounds as in
+# `fields`.
+_MAX_REMEMBERED: Final = 1024
+_MAX_REMEMBERED_OCTETS: Final = 256
 _kinds: Final[dict[bytes, int]] = {}
-# Content lengths of so many digits are remembered as numbers; that there are few of them is the bound.
-_SHORT: Final = 4
+# Content lengths with more digits are not remembered. So the table has at most 11,110 entries.
+_MAX_REMEMBERED_DIGITS: Final = 4
 _lengths: Final[dict[bytes, int]] = {}
 _known_lines: Final[dict[tuple[bytes, ...], bytes]] = {}
 
 
 @final
 class CommonFields:
-    """The Date field line, shared by all connections and kept current by whoever has a clock (RFC 9110, 6.6.1).
+    """Holds field lines that all connections share. The worker keeps them current.
 
-    date: the line with its CRLF. date_end: the same with the empty line that ends a head.
-    persists: field lines for responses that announce how long the connection is held; empty where none do so.
+    date: the Date field line with its CRLF (RFC 9110, 6.6.1).
+    date_end: the same, with the empty line that ends a head.
+    persists: field lines that announce how long the connection is held; b"" for none.
     """
 
     __slots__ = ("date", "date_end", "persists")
@@ -107,34 +110,41 @@ class CommonFields:
         self.set(date)
 
     def set(self, date: bytes) -> None:
-        """Give the time: the field line with its CRLF."""
+        """Set the time. date: the Date field line with its CRLF."""
         self.date = date
         self.date_end = date + b"\r\n"
 
     def advertise(self, seconds: int) -> None:
-        """Announce for how long an idle connection is held (`Keep-Alive: timeout`, RFC 2068, 19.7.1.1); 0 for no longer."""
+        """Announce for how long an idle connection is held (`Keep-Alive`: RFC 2068, 19.7.1.1).
+
+        seconds: the announced time; nothing is announced for 0 or less.
+        """
         self.persists = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % seconds if seconds > 0 else b""
 
 
 def _kind(name: bytes) -> int:
-    """Return what a field is to the server, its name checked. Raises Misuse if the name is no token of octets."""
+    """Return the kind of a field. Raises Misuse if the name is not a token."""
     lowered = field_name(name)
     if lowered is None:
-        raise Misuse(f"{name!r} is not a field name: a token, as bytes")
+        raise Misuse(f"field name must be a token, as bytes, got {name!r}")
     kind = _KINDS.get(lowered, _ORDINARY)
-    if len(name) <= _LONGEST_REMEMBERED:
-        if len(_kinds) >= _MOST_REMEMBERED:
+    if len(name) <= _MAX_REMEMBERED_OCTETS:
+        if len(_kinds) >= _MAX_REMEMBERED:
             _kinds.clear()
         _kinds[name] = kind
     return kind
 
 
 def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes, int, int]:
-    """Return (`first` and the field lines with their CRLFs, declared content length or UNDECLARED, bits of what they say).
+    """Return (lines, declared content length or UNDECLARED, SAYS_ bits).
 
-    Fields about the connection and the transfer coding are read and left out of the lines.
-    Raises Misuse: a name or value with an octet that does not belong, a malformed or contradictory Content-Length, a
-    transfer coding other than chunked. Raises TypeError or ValueError where `fields` does not hold pairs of bytes.
+    first: octets to begin the lines with.
+    fields: (name, value) pairs. Fields about the connection and the transfer coding are read, and
+        left out of the lines.
+
+    The lines have their CRLFs. Raises Misuse: a name or value with an octet that is not allowed, a
+    malformed or contradictory Content-Length, a transfer coding other than chunked. Raises
+    TypeError or ValueError if `fields` does not hold pairs of bytes.
     """
     lines = [first]
     length = UNDECLARED
@@ -168,44 +178,46 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
                 lines.append(b"Connection: " + b", ".join(others) + b"\r\n")
             continue
         elif kind == _CODING:
-            if members(value) != [b"chunked"]:  # the server chunks by itself; any other coding it cannot vouch for
-                raise Misuse(f"transfer coding {value!r} is not supported")
+            if members(value) != [b"chunked"]:  # the server chunks; it cannot check other codings
+                raise Misuse(f"transfer coding must be chunked, got {value!r}")
             continue
         elif kind == _HOP:
             continue
         elif kind == _DATE:
-            if said & SAYS_DATE:  # a response has one (RFC 9110, 6.6.1)
+            if said & SAYS_DATE:  # a second Date is dropped (RFC 9110, 6.6.1)
                 continue
             said |= SAYS_DATE
         elif kind == _CONTENT_TYPE and value[:_EVENT_STREAM_LENGTH].lower() == _EVENT_STREAM:
             said |= SAYS_EVENT_STREAM
-        elif kind >= _REPEATED and len(name) + len(value) <= _LONGEST_REMEMBERED:
+        elif kind >= _REPEATED and len(name) + len(value) <= _MAX_REMEMBERED_OCTETS:
             _remember(field)
         lines += (name, b": ", value, b"\r\n")
     return b"".join(lines), length, said
 
 
 def _read_length(value: bytes) -> int:
-    """Return a Content-Length as a number. Raises Misuse if it is none."""
+    """Return a Content-Length as a number. Raises Misuse if it is malformed."""
     if not value.isdigit():
-        raise Misuse(f"malformed Content-Length {value!r}")
+        raise Misuse(f"Content-Length must be digits, got {value!r}")
     length = int(value)
-    if len(value) <= _SHORT:
+    if len(value) <= _MAX_REMEMBERED_DIGITS:
         _lengths[value] = length
     return length
 
 
 def _remember(field: tuple[bytes, ...]) -> None:
-    """Keep the line of a valid field that is likely to come again."""
-    if len(_known_lines) >= _MOST_REMEMBERED:
+    """Keep the line of a valid field that is likely to be sent again."""
+    if len(_known_lines) >= _MAX_REMEMBERED:
         _known_lines.clear()
     name, value = field
     _known_lines[field] = name + b": " + value + b"\r\n"
 
 
 def trailer_lines(fields: Iterable[Iterable[bytes]]) -> bytes:
-    """Return trailer field lines with their CRLFs. Raises as `field_lines`, and Misuse for a field that is about the
-    connection or the framing, which cannot be a trailer (RFC 9110, 6.5.1).
+    """Return trailer field lines with their CRLFs.
+
+    Raises as `field_lines`, and Misuse for a field about the connection or the framing, which
+    cannot be a trailer (RFC 9110, 6.5.1).
     """
     trailers = list(fields)
     for name, _ in trailers:
@@ -215,14 +227,17 @@ def trailer_lines(fields: Iterable[Iterable[bytes]]) -> bytes:
 
 
 def chunk(content: bytes) -> bytes:
-    """Return `content`, which is not empty, as one chunk (7.1): an empty one would end the body."""
+    """Return `content` as one chunk (7.1). It must not be empty: an empty chunk ends the body."""
     return b"%x\r\n%b\r\n" % (len(content), content)
 
 
 def error_response(status: int, detail: str, date: bytes, to_head: bool) -> tuple[bytes, bytes]:
-    """Return (head, content) of a response that says what was wrong and that the connection closes.
+    """Return (head, content) of an error response that announces close.
 
-    to_head: it answers a HEAD request, so it has no content (RFC 9110, 9.3.2).
+    status: status code.
+    detail: sentence for the content.
+    date: the Date field line with its CRLF.
+    to_head: whether it answers a HEAD request, and so has no content (RFC 9110, 9.3.2).
     """
     content = f"{detail}\n".encode()
     head = b"%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
