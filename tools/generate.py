@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from bide.config import Config, about, kind_of, options
 from bide.http1.lifetime import TRANSITIONS
+from bide.observe.metrics import METRICS
 from bide.policy.clocks import EXPIRIES, running
 from bide.terms import REASONS, Clock, Input, State
 
@@ -436,6 +437,14 @@ def reasons_table() -> str:
     )
 
 
+def metrics_table() -> str:
+    """Return the table of all metrics."""
+    return _table(
+        ("metric", "kind", "unit", "meaning"),
+        ((f"`{metric.name}`", metric.kind, metric.unit, metric.help) for metric in METRICS),
+    )
+
+
 def _default(option: dataclasses.Field[Any]) -> str:
     value = option.default
     if value in (None, "", ()):
@@ -512,7 +521,7 @@ def clocks_table() -> str:
 
 #: The tables that stand in pages: file -> name of the marker -> what makes it.
 PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
-    "README.md": {"reasons": reasons_table},
+    "README.md": {"reasons": reasons_table, "metrics": metrics_table},
     "docs/options.md": {"options": options_tables},
     "docs/lifetime.md": {"clocks": clocks_table},
 }

@@ -1,1 +1,1 @@
-"""What operators see: counters, logs. Fed by the worker; knows only the terms."""
+"""Counts and logs what happens. Decides nothing, and knows only the terms."""

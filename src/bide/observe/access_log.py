@@ -1,4 +1,8 @@
-"""Writes the access log: one line per request, with the request's number on its connection and, on the last one, why it ends."""
+"""Writes the access log: one line for each request.
+
+A line has the request's number on its connection. If the connection ends after the request, the
+line says why.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +16,24 @@ from bide.terms import Address, CloseReason
 
 
 def peer_name(peer: Address | None) -> str:
-    """Return an address as text: host and port, or a Unix socket's path, or "-"."""
+    """Return an address as text: host and port, a Unix socket's path, or "-" for None."""
     if peer is None:
         return "-"
-    # A client chooses the path of its Unix socket: whatever that holds, it must stay on one line.
+    # A client chooses the path of its Unix socket: escaped, it stays on one line.
     return ascii(peer[0])[1:-1] if peer[1] is None else f"{peer[0]}:{peer[1]}"
 
 
-# The pieces of nearly every line, as text: to make them anew each time is most of what a line costs.
-_FEW: Final = 1000
-_NUMBERS: Final = [str(number) for number in range(_FEW)]
+# Pieces of nearly every line, as text. Making them anew would be most of the cost of a line.
+_CACHED_NUMBERS: Final = 1000
+_NUMBERS: Final = [str(number) for number in range(_CACHED_NUMBERS)]
 _VERSIONS: Final = [f' HTTP/1.{minor}" ' for minor in range(2)]
-_TOOK: Final = [f" {number // 10}.{number % 10}ms #" for number in range(_FEW)]
-_MOST_PEERS: Final = 1024
+_DURATIONS: Final = [f" {tenths // 10}.{tenths % 10}ms #" for tenths in range(_CACHED_NUMBERS)]
+_MAX_PEERS: Final = 1024
 _peers: Final[dict[object, str]] = {}
 
 
 def _number(number: int) -> str:
-    return _NUMBERS[number] if number < _FEW else str(number)
+    return _NUMBERS[number] if number < _CACHED_NUMBERS else str(number)
 
 
 def _known_peer(peer: Address | None) -> str:
@@ -37,23 +41,24 @@ def _known_peer(peer: Address | None) -> str:
     text = _peers.get(key)
     if text is None:
         text = f' {peer_name(peer)} "'
-        if len(_peers) >= _MOST_PEERS:
+        if len(_peers) >= _MAX_PEERS:
             _peers.clear()
         _peers[key] = text
     return text
 
 
 class AccessLog(ABC):
-    """Lines are collected and written together, once per pass of the event loop: `schedule` has `flush` called soon."""
+    """Collects lines, and writes them together, once per pass of the event loop."""
 
     __slots__ = ("_lines", "_now", "_schedule", "_stamped", "_stream")
 
     def __init__(self, stream: TextIO, schedule: Callable[[Callable[[], None]], object]) -> None:
+        """Keep the stream. schedule: has the event loop call its argument after this pass."""
         self._stream = stream
         self._schedule = schedule
         self._lines: list[str] = []
-        self._stamped = 0
-        self._now = ""  # the time of day when the first of these lines was recorded, as text (RFC 3339, UTC)
+        self._stamped = 0  # second of `_now`
+        self._now = ""  # when the first of these lines was recorded (RFC 3339, UTC)
 
     @abstractmethod
     def record(
@@ -68,10 +73,19 @@ class AccessLog(ABC):
         number: int,
         reason: CloseReason | None,
     ) -> None:
-        """Record a request. octets: of content. number: the how many-th it was on its connection. reason: why that ends."""
+        """Record a request.
+
+        peer: address of the client.
+        method, target, minor: from the request line.
+        status: status of the response.
+        octets: octets of content sent.
+        seconds: from the request's head to the end of its response.
+        number: 1 for the connection's first request.
+        reason: why the connection ends after it; None if it persists.
+        """
 
     def flush(self) -> None:
-        """Write what was recorded. A stream that takes nothing any more loses the lines, not the server."""
+        """Write the recorded lines. If the stream fails, only the lines are lost."""
         lines = self._lines
         if not lines:
             return
@@ -83,7 +97,7 @@ class AccessLog(ABC):
             pass
 
     def begin(self) -> None:
-        """The first line is about to be recorded."""
+        """Prepare for the first line: schedule `flush`, and read the time of day."""
         self._schedule(self.flush)
         now = int(time.time())
         if now != self._stamped:
@@ -93,7 +107,7 @@ class AccessLog(ABC):
 
 @final
 class TextAccessLog(AccessLog):
-    """For people."""
+    """Writes lines for people."""
 
     __slots__ = ()
 
@@ -117,7 +131,7 @@ class TextAccessLog(AccessLog):
             text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
         end = "\n" if reason is None else f" close={reason.value}\n"
         tenths = int(seconds * 10_000.0 + 0.5)
-        took = _TOOK[tenths] if tenths < _FEW else f" {tenths // 10}.{tenths % 10}ms #"
+        took = _DURATIONS[tenths] if tenths < _CACHED_NUMBERS else f" {tenths // 10}.{tenths % 10}ms #"
         self._lines.append(
             f"{self._now}{_known_peer(peer)}{method} {text}{_VERSIONS[minor]}{_number(status)} {_number(octets)}{took}"
             f"{_number(number)}{end}"
@@ -126,7 +140,7 @@ class TextAccessLog(AccessLog):
 
 @final
 class JsonAccessLog(AccessLog):
-    """For machines."""
+    """Writes JSON objects, one on each line."""
 
     __slots__ = ()
 
@@ -142,7 +156,7 @@ class JsonAccessLog(AccessLog):
         number: int,
         reason: CloseReason | None,
     ) -> None:
-        """Record a request as an object on one line."""
+        """Record a request as an object."""
         if not self._lines:
             self.begin()
         row = {

@@ -1,4 +1,7 @@
-"""Sets up logging for the command line: text for people, JSON for machines. A program that embeds bide sets up its own."""
+"""Sets up logging for the command line: text for people, JSON for machines.
+
+A program that embeds bide sets up its own logging.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from typing import final
 
 @final
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record."""
+    """Formats a record as a JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON, its traceback as text within."""
+        """Return the record as JSON. Its traceback is a text within."""
         row = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
@@ -27,7 +30,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, style: str) -> None:
-    """Send bide's log to standard error. level: the least to write. style: "text" or "json"."""
+    """Send bide's log to standard error.
+
+    level: the lowest level that is written.
+    style: "text" or "json".
+    """
     handler = logging.StreamHandler(sys.stderr)
     if style == "json":
         handler.setFormatter(JsonFormatter())

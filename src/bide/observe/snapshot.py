@@ -1,4 +1,4 @@
-"""The counters and gauges of one moment, as plain values."""
+"""Returns the metrics of one moment as plain values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from bide.terms import CloseReason, State
 
 
 class Snapshot(TypedDict):
-    """opened, requests, race_lost: totals. closed: by reason. states: open connections by state. requests_per_connection and
-    idle_gaps_ms: histograms, {upper bound, exclusive: count}. pressure: 1.0 where the scarcest resource is used up.
-    effective_idle_timeout: seconds. accepting: whether newcomers are let in.
+    """Holds the value of each metric. `bide.observe.metrics` says what they mean.
+
+    closed: close reason -> connections.
+    states: state -> connections.
+    requests_per_connection, idle_gaps_ms: upper bound (exclusive) -> count.
     """
 
     opened: int
@@ -30,7 +32,15 @@ class Snapshot(TypedDict):
 def snapshot(
     counters: Counters, states: Mapping[State, int], requests: int, pressure: float, idle_timeout: float, paused: bool
 ) -> Snapshot:
-    """Return a snapshot. states, requests: of the open connections, which the counters do not know."""
+    """Return a snapshot.
+
+    counters: of all connections.
+    states: state -> open connections.
+    requests: of the open connections; `counters` has those of the ended ones.
+    pressure: 1.0 if the scarcest resource is used up.
+    idle_timeout: seconds for which idle connections are held.
+    paused: whether accepting is paused.
+    """
     return {
         "opened": counters.opened,
         "requests": counters.requests + requests,
