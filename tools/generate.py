@@ -32,7 +32,7 @@ class NoPlaceError(Exception):
     """The code's tables hold something that this generator has no place for."""
 
 
-# -- Words --------------------------------------------------------------------------------------------------------------
+# -- Words -----------------------------------------------------------------------------------------
 
 
 def meanings() -> dict[State, str]:
@@ -83,7 +83,7 @@ def spoken(happened: Input) -> str:
     return happened.value.replace("_", " ")
 
 
-# -- The picture --------------------------------------------------------------------------------------------------------
+# -- The picture -----------------------------------------------------------------------------------
 
 WIDTH: Final = 1180
 HEIGHT: Final = 658
@@ -407,7 +407,7 @@ def picture() -> str:
     )
 
 
-# -- The tables ---------------------------------------------------------------------------------------------------------
+# -- The tables ------------------------------------------------------------------------------------
 
 
 def _row(*cells: str) -> str:
@@ -517,7 +517,7 @@ def clocks_table() -> str:
     return _table(("state", "clock", "runs", "option", "default", "ends with", "answer"), rows)
 
 
-# -- The files ----------------------------------------------------------------------------------------------------------
+# -- The files -------------------------------------------------------------------------------------
 
 #: The tables that stand in pages: file -> name of the marker -> what makes it.
 PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {

@@ -20,7 +20,7 @@ from tests.support.server import Log
 def test_no_descriptor_to_go_on_with(loop: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """Accepting goes on when there is one again, and the log tells once what it waits for."""
     log.expect("raise the descriptor limit")
-    monkeypatch.setattr(listeners, "_RETRY", 0.05)
+    monkeypatch.setattr(listeners, "_RETRY_AFTER_S", 0.05)
 
     async def scene() -> None:
         running = asyncio.get_running_loop()

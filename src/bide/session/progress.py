@@ -1,4 +1,7 @@
-"""How octets come along while somebody waits for them. Instants and durations in seconds."""
+"""Tracks transfers, so that pauses and minimum rates can be enforced.
+
+Instants and durations are in seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,13 @@ from bide.policy.clocks import FOREVER, progress_deadline
 
 
 class Progress:
-    """See the module."""
+    """Tracks one transfer.
+
+    since: when the wait began; later by each time that is excluded.
+    last: when octets were last seen to move.
+    came: the earliest instant at which they can have moved.
+    octets: number of octets moved since the wait began.
+    """
 
     __slots__ = ("came", "last", "octets", "since")
 
@@ -19,25 +28,34 @@ class Progress:
         self.octets = 0
 
     def advance(self, now: float, octets: int, came: float = FOREVER) -> None:
-        """Octets are there at `now`. came: the earliest instant at which they may have come, where that is before."""
+        """Count `octets` that were seen at `now`.
+
+        came: when they may have moved, if a blocked event loop saw them late.
+        """
         self.last = now
         self.came = min(now, came)
         self.octets += octets
 
     def exclude(self, pause: float) -> None:
-        """Nobody was waiting for that long: it does not count."""
+        """Leave out `pause` seconds in which the application did not wait."""
         self.since += pause
         self.came += pause
         self.last += pause
 
     def deadline(self, timeout: float, grace: float, rate: float) -> float:
-        """Return the instant by which more must have come: see `bide.policy.clocks.progress_deadline`."""
+        """Return the instant by which more octets must have moved.
+
+        timeout, grace, rate: as for `bide.policy.clocks.progress_deadline`.
+        """
         return progress_deadline(self.since, self.came, self.last, self.octets, timeout, grace, rate)
 
 
 @final
 class SendProgress(Progress):
-    """Of what was written. unsent: octets of it that the client had not taken when it was last looked at."""
+    """Tracks output that the client takes.
+
+    unsent: octets that the client had not taken at the last `look`.
+    """
 
     __slots__ = ("unsent",)
 
@@ -46,7 +64,10 @@ class SendProgress(Progress):
         self.unsent = unsent
 
     def look(self, now: float, unsent: int, came: float = FOREVER) -> None:
-        """So many are left at `now`. came: when the others may have been taken at the earliest, where that is before."""
+        """Record that `unsent` octets remain at `now`.
+
+        came: the earliest time at which the client can have taken the others.
+        """
         if unsent < self.unsent:
             self.advance(now, self.unsent - unsent, came)
         self.unsent = unsent
@@ -54,7 +75,10 @@ class SendProgress(Progress):
 
 @final
 class BodyProgress(Progress):
-    """Of a request body, for which the application waits at times only. left_off: the instant when it last stopped waiting."""
+    """Tracks a request body, for which the application waits at times only.
+
+    left_off: when the application last stopped waiting.
+    """
 
     __slots__ = ("left_off",)
 

@@ -1,4 +1,7 @@
-"""A wire over an asyncio transport: uvloop's or asyncio's own. The only module that touches the end of a socket."""
+"""Implements a wire over an asyncio transport: uvloop's or asyncio's own.
+
+No other module touches the end of a socket.
+"""
 
 from __future__ import annotations
 
@@ -16,32 +19,34 @@ from bide.terms import Address
 from bide.transport.coalescer import WriteCoalescer
 from bide.wire import Accept, Receiver, Wire
 
-# SO_LINGER, on, with zero seconds: close() drops what is unsent and sends RST (POSIX, socket options).
+# SO_LINGER, on, with zero seconds: close() drops unsent octets and sends RST (POSIX).
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
-# Octets that make one write of a copy: to the kernel, many small writes cost more. What it does not take asyncio keeps, the whole
-# copy for a part of it, so no more than its high-water mark; before 3.12, a copy of that part, the smaller for a single write.
-_JOINED: Final = 1 << 16 if sys.version_info >= (3, 12) else 1 << 19
+# Pieces are joined up to this size, since many small writes cost more. If the kernel takes only a
+# part, asyncio keeps the whole copy until the rest is sent, so a copy is no larger than asyncio's
+# high-water mark. Before 3.12 asyncio copies the rest, and a large write leaves less of it.
+_JOIN_OCTETS: Final = 1 << 16 if sys.version_info >= (3, 12) else 1 << 19
 
-# More follows at once: have the kernel hold the octets back for it, where it can (Linux).
-_MORE: Final = getattr(socket, "MSG_MORE", 0)
+# Flag of send: more follows at once, so the kernel may hold the octets back (Linux).
+_MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
 
-# Seconds between probes of a peer that has half-closed. Its own kernel forgets a socket that was closed in full after about a
-# minute (tcp_fin_timeout), and answers a probe with RST from then on.
-_PROBE: Final = 15
+# Between two probes of a peer that has half-closed. About a minute after a full close
+# (tcp_fin_timeout), the peer's kernel forgets the socket, and answers a probe with RST.
+_PROBE_EVERY_S: Final = 15
 
-# The int that FIONREAD fills in where nothing waits.
+# The int that FIONREAD fills in if no octets wait.
 _NO_OCTETS: Final = struct.pack("i", 0)
 
 
 @final
 class AcceptContext:
-    """What the connections of one listening socket have in common.
+    """Holds what the connections of one listening socket have in common.
 
-    accept: who is told of them. coalescer: what holds back for a moment what is written to them, if anything does.
-    local: the address that they come to; None where each has to be asked.
-    vectored: whether `writelines` of the event loop's transports keeps to their high-water mark. That of asyncio does not before
-        Python 3.12.9 and 3.13.2 (CVE-2024-12254), and before 3.12 it copies.
+    accept: called with each new wire; returns its receiver.
+    coalescer: holds small writes back for a moment; None to send each at once.
+    local: address that the clients connect to; None if each socket must be asked.
+    vectored: whether `writelines` of the loop's transports heeds their high-water mark. asyncio's
+        does not before Python 3.12.9 and 3.13.2 (CVE-2024-12254), and copies before 3.12.
     """
 
     __slots__ = ("accept", "coalescer", "local", "vectored")
@@ -62,7 +67,7 @@ class AcceptContext:
 
 @final
 class AioWire(Wire):
-    """One accepted connection: an asyncio protocol above, a `bide.wire.Wire` below."""
+    """Carries one accepted connection: a protocol to asyncio, a wire to the session."""
 
     __slots__ = ("_context", "_fd", "_flushing", "_receiver", "_transport")
 
@@ -73,10 +78,10 @@ class AioWire(Wire):
         self._flushing = False
         self._fd = -1
 
-    # -- What asyncio reports -------------------------------------------------------------------------------------------
+    # -- What asyncio reports ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Take the transport."""
+        """Take the transport, and get the receiver of its facts."""
         self._transport = transport
         sock = transport.get_extra_info("socket")
         if sock is not None:
@@ -84,21 +89,21 @@ class AioWire(Wire):
         self._receiver = self._context.accept(self)
 
     def data_received(self, data: bytes) -> None:
-        """Octets came."""
+        """Pass on octets."""
         self._receiver.octets_received(data)
 
     def eof_received(self) -> bool:
-        """The peer's FIN came. True: the transport stays open, for an answer may be owed."""
+        """Pass on the peer's FIN. Return True to keep the transport open: an answer may be owed."""
         self._receiver.eof_received()
         return True
 
     def pause_writing(self) -> None:
-        """The write buffer is above its high-water mark."""
+        """Pass on that the write buffer is above its high-water mark."""
         if not self._flushing:
             self._receiver.write_paused()
 
     def resume_writing(self) -> None:
-        """The write buffer is below its low-water mark."""
+        """Send FIN if that waits for the last octet, or pass on that writing may go on."""
         if self._flushing:
             self._flushing = False
             self._send_fin(b"")
@@ -106,23 +111,23 @@ class AioWire(Wire):
             self._receiver.write_resumed()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The socket is about to be closed: until here, its descriptor is nobody else's."""
+        """Pass on that the connection is lost. The descriptor may be reused from here on."""
         self._fd = -1
         self._receiver.lost()
 
-    # -- What it is -----------------------------------------------------------------------------------------------------
+    # -- Properties --------------------------------------------------------------------------------
 
     @property
     def scheme(self) -> str:
-        """Nothing encrypts the octets."""
+        """The scheme of an unencrypted connection."""
         return "http"
 
     @property
     def can_half_close(self) -> bool:
-        """TCP and Unix sockets can."""
+        """Whether the sending side can be shut alone: true of TCP and Unix sockets."""
         return True
 
-    # -- Orders ---------------------------------------------------------------------------------------------------------
+    # -- Orders ------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Send octets."""
@@ -133,7 +138,7 @@ class AioWire(Wire):
             self._transport.write(data)
 
     def write_pieces(self, pieces: list[bytes]) -> None:
-        """Send octets, without joining them where the event loop need not."""
+        """Send octets. They are joined only if the event loop's `writelines` is unfit."""
         self._send_held()
         transport = self._transport
         if transport.is_closing():
@@ -141,7 +146,7 @@ class AioWire(Wire):
         if self._context.vectored:
             transport.writelines(pieces)
         else:
-            for joined in joined_pieces(pieces, _JOINED):
+            for joined in joined_pieces(pieces, _JOIN_OCTETS):
                 transport.write(joined)
 
     def pause_reading(self) -> None:
@@ -160,8 +165,8 @@ class AioWire(Wire):
         transport = self._transport
         if transport.is_closing():
             return
-        # As nearly always, all of it can be done at once; but a socket object with a timeout, which an application may have made
-        # the default, would wait.
+        # Nearly always this can be done at once. If the application has set a default timeout for
+        # sockets, the call would wait.
         if not transport.get_write_buffer_size() and socket.getdefaulttimeout() is None:
             last = self._send_fin(last)
             if not last:
@@ -170,12 +175,12 @@ class AioWire(Wire):
             transport.write(last)
         if transport.get_write_buffer_size():
             self._flushing = True
-            transport.set_write_buffer_limits(0)  # resume_writing then says when the last octet has left
+            transport.set_write_buffer_limits(0)  # resume_writing is called after the last octet
         else:
             self._send_fin(b"")
 
     def half_close_if_quiet(self) -> bool:
-        """Look and shut."""
+        """Shut the sending side unless octets wait in either direction."""
         self._send_held()
         transport = self._transport
         if transport.is_closing() or transport.get_write_buffer_size() or self.octets_waiting():
@@ -183,30 +188,33 @@ class AioWire(Wire):
         return self._shut(b"") == b""
 
     def _send_held(self) -> None:
-        """Send what was written before."""
+        """Send the writes that the coalescer holds."""
         coalescer = self._context.coalescer
         if coalescer is not None:
             coalescer.flush()
 
     def _send_fin(self, last: bytes) -> bytes:
-        """Send the last octets and FIN, and report `flushed`; or return what the kernel does not take of them now."""
+        """Send the last octets and FIN, and report `flushed`; or return the octets not taken."""
         left = self._shut(last)
         if left == b"":
             self._receiver.flushed()
         return left or b""
 
     def _shut(self, last: bytes) -> bytes | None:
-        """Send octets and FIN at once, in one segment where they fit into one; return what the kernel did not take, and then there
-        was no FIN. None: the peer has reset the connection.
+        """Send octets and FIN at once, in one segment if they fit.
 
-        The event loops would do it in a later pass, and for an idle connection that is a long time for a request to arrive in.
+        Return the octets that the kernel did not take; then no FIN was sent. Return None if the
+        peer has reset the connection.
+
+        The event loops would shut the socket in a later pass. On an idle connection, a request
+        could arrive until then.
         """
         if self._fd < 0:
             return None
         sock = _borrowed(self._fd)
         try:
             if last:
-                last = last[sock.send(last, _MORE) :]
+                last = last[sock.send(last, _MSG_MORE) :]
             if not last:
                 sock.shutdown(socket.SHUT_WR)
         except BlockingIOError:
@@ -225,7 +233,7 @@ class AioWire(Wire):
 
     def abort(self) -> None:
         """Close with RST."""
-        self._send_held()  # as if it had never been held
+        self._send_held()  # without a coalescer they would have been sent before
         if self._fd >= 0:
             sock = _borrowed(self._fd)
             with contextlib.suppress(OSError):  # a Unix socket knows no RST
@@ -233,23 +241,23 @@ class AioWire(Wire):
             sock.detach()
             self._transport.abort()
 
-    # -- Questions ------------------------------------------------------------------------------------------------------
+    # -- Questions ---------------------------------------------------------------------------------
 
     def unsent(self) -> int:
-        """Octets in the write buffer, and in the kernel's."""
+        """Return the octets in the write buffer and in the kernel's."""
         self._send_held()
         unsent = self._transport.get_write_buffer_size()
         fd = self._fd
         if fd >= 0:
             try:
                 (held,) = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, _NO_OCTETS))
-            except OSError:  # not known of every kind of socket
+            except OSError:  # not every kind of socket tells
                 return unsent
             unsent += held
         return unsent
 
     def octets_waiting(self) -> bool:
-        """Whether the kernel holds octets that were not read."""
+        """Return whether the kernel holds octets that were not read."""
         fd = self._fd
         if fd < 0:
             return False
@@ -259,8 +267,9 @@ class AioWire(Wire):
             return False
 
     def peer_gone(self) -> bool:
-        """Whether the kernel reports an error or that both directions are shut. What has arrived is first to be read: the peer of a Unix
-        socket that closes it shuts both.
+        """Return whether the kernel reports an error, or both directions as shut.
+
+        Octets that have arrived are read first: a peer that closes a Unix socket shuts both.
         """
         fd = self._fd
         if fd < 0:
@@ -281,32 +290,36 @@ class AioWire(Wire):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
                     if hasattr(socket, name):
-                        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _PROBE)
+                        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _PROBE_EVERY_S)
             sock.detach()
 
     def descriptor(self) -> int:
-        """The file descriptor's number."""
+        """Return the file descriptor's number; -1 if it is closed."""
         return self._fd
 
     def peer(self) -> Address | None:
-        """The peer's address."""
+        """Return the peer's address."""
         return address(self._transport.get_extra_info("peername"))
 
     def local(self) -> Address | None:
-        """Our address."""
+        """Return the address that the peer connected to."""
         return self._context.local or address(self._transport.get_extra_info("sockname"))
 
 
 def _borrowed(fd: int) -> socket.SocketType:
-    """Return a socket object for a descriptor that the event loop owns, whose own objects refuse some calls; to be detached.
+    """Return a socket object for a descriptor that the event loop owns. The caller detaches it.
 
-    That family and type are named spares the system calls that would find them out. Nothing here depends on them.
+    The event loop's own objects refuse some calls. Family and type are named to save the system
+    calls that would find them out; nothing here depends on them.
     """
     return socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
 
 
 def joined_pieces(pieces: list[bytes], enough: int) -> list[bytes]:
-    """Return the same octets in fewer pieces: joined until there are enough octets; one of more than that as it is, not copied."""
+    """Return the same octets in fewer pieces.
+
+    Pieces are joined until they have `enough` octets. A larger piece is not copied.
+    """
     found = []
     batch: list[bytes] = []
     size = 0
@@ -322,9 +335,9 @@ def joined_pieces(pieces: list[bytes], enough: int) -> list[bytes]:
 
 
 def address(name: object) -> Address | None:
-    """Return an address as ASGI and logs want it: of IPv6 the first two parts; a Unix socket's path without a port."""
+    """Return a socket's name as (host, port), a Unix socket's as (path, None), or None."""
     if isinstance(name, tuple) and len(name) >= 2:
-        return (sys.intern(str(name[0])), int(name[1]))  # many connections come from one host
+        return (sys.intern(str(name[0])), int(name[1]))  # interned: hosts have many connections
     if isinstance(name, str) and name:
         return (name, None)
     return None

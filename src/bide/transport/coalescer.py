@@ -1,7 +1,8 @@
-"""Sends together what is written to several connections within moments.
+"""Sends writes to several connections together if they follow each other closely.
 
-A write wakes whoever waits for it. Answers that leave one by one, each as soon as it is made, wake a client or proxy on the same
-machine for each of them; of those that leave together the first wakes it, and it is still awake for the rest.
+A write wakes the process that waits for it. Answers that leave one by one wake a client or proxy on
+the same machine once for each answer. If they leave together, the first one wakes it, and it is
+still awake for the rest.
 """
 
 from __future__ import annotations
@@ -11,48 +12,50 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, final
 
-# Seconds. A write that follows another so closely is one of many in this pass of the event loop: about the time that a small answer
-# takes. The next request of a lone client comes later: a round trip takes longer, even within one machine.
-_CLOSE: Final = 20e-6
+# Within this time after another write, a write is one of many in this pass of the event loop: a
+# small answer takes about as long to make. The next request of a single client comes later: a round
+# trip takes longer, even within one machine.
+_COALESCE_WINDOW_S: Final = 20e-6
 
-# So many are held at most, and so the first of them for less than two thirds of a millisecond, and mostly for a quarter: network cards
-# hold frames back as long, to interrupt less (`rx-usecs` of ethtool).
-_MOST: Final = 32
+# At most this many writes are held. The first waits under 0.65 ms, usually 0.25 ms. Network cards
+# hold frames back for as long, to interrupt less often (`rx-usecs` of ethtool).
+_MAX_HELD_WRITES: Final = 32
 
 
 @final
 class WriteCoalescer:
-    """What is written leaves at once, unless it follows closely on something else. `clock` returns seconds."""
+    """Sends a write at once, or holds it if it follows closely on another one."""
 
-    __slots__ = ("_clock", "_held", "_last", "_loop", "_scheduled")
+    __slots__ = ("_clock", "_held", "_is_scheduled", "_last", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = monotonic) -> None:
+        """Hold nothing yet. clock: returns seconds."""
         self._loop = loop
         self._clock = clock
         self._held: list[tuple[asyncio.Transport, bytes]] = []
-        self._last = float("-inf")  # when anything was written
-        self._scheduled = False
+        self._last = float("-inf")  # time of the last write
+        self._is_scheduled = False
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Send octets after those written before: now, or when this pass of the event loop is over."""
+        """Send `data` after earlier writes: now, or at the end of this pass of the event loop."""
         now = self._clock()
         held = self._held
-        if now - self._last > _CLOSE:
+        if now - self._last > _COALESCE_WINDOW_S:
             if held:
                 self.flush()
             if not transport.is_closing():
                 transport.write(data)
         else:
             held.append((transport, data))
-            if not self._scheduled:
-                self._scheduled = True
-                self._loop.call_soon(self._pass_over)
-            elif len(held) == _MOST:
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(self._pass_ended)
+            elif len(held) == _MAX_HELD_WRITES:
                 self.flush()
         self._last = now
 
     def flush(self) -> None:
-        """Send what is held."""
+        """Send the held writes."""
         held = self._held
         if held:
             self._held = []
@@ -60,6 +63,6 @@ class WriteCoalescer:
                 if not transport.is_closing():
                     transport.write(data)
 
-    def _pass_over(self) -> None:
-        self._scheduled = False
+    def _pass_ended(self) -> None:
+        self._is_scheduled = False
         self.flush()

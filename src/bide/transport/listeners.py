@@ -1,4 +1,4 @@
-"""Accepts connections. Accepting can pause and go on without the kernel's queue being lost."""
+"""Accepts connections. Accepting can pause and resume, and the kernel's queue is kept."""
 
 from __future__ import annotations
 
@@ -23,31 +23,36 @@ from bide.wire import Accept
 
 _log = logging.getLogger("bide")
 
-# Addresses that stand for all addresses of the machine (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2).
-_ALL: Final = ("0.0.0.0", "::")  # noqa: S104
+# Each of these means all addresses of the machine (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2).
+_WILDCARD_ADDRESSES: Final = ("0.0.0.0", "::")  # noqa: S104
 
-# What the system says where it has no descriptor, or no memory, for another socket.
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# Errors of a system that has no descriptor, or no memory, for another socket.
+_EXHAUSTED_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-# From Python 3.13 on, event loops remove the name of a Unix socket with the server on it. To us that may be a mere pause.
-_KEEP_NAME: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+# From Python 3.13 on, an event loop that closes its server removes the name of the Unix socket. A
+# pause, which also closes a server, must keep it.
+_KEEP_NAME_ARGUMENTS: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
-# Connections accepted in one go where the event loop does not do it: others get their turn in between.
-_BATCH: Final = 16
+# Connections that bide itself accepts in one pass of the event loop, so that other tasks get their
+# turn.
+_MAX_ACCEPTS_PER_PASS: Final = 16
 
-# At the end, the queue counts as empty after so many looks, that many seconds apart: a handshake under way gets through.
-_QUIET_LOOKS: Final = 3
-_LOOK: Final = 0.01
+# At the end, the queue counts as empty once this many looks in a row have found it so. The time
+# between them lets a handshake under way complete.
+_MIN_QUIET_LOOKS: Final = 3
+_LOOK_EVERY_S: Final = 0.01
 
-# A listening socket that others share is always busy, perhaps: at the end it is left to them after so many seconds.
-_SHARED: Final = 0.5
+# A listening socket that other processes share may never be quiet. At the end it is left to them
+# after this time.
+_SHARED_FINISH_S: Final = 0.5
 
-# After accepting has failed for want of descriptors, seconds; and how often that is told.
-_RETRY: Final = 1.0
-_TELL_EVERY: Final = 60.0
+# From a failure for want of descriptors to the next try; and between two warnings of it.
+_RETRY_AFTER_S: Final = 1.0
+_WARN_EVERY_S: Final = 60.0
 
-# A classic BPF program for SO_ATTACH_FILTER: drop segments with the SYN flag, take all others. On a TCP socket the program sees
-# the TCP header from its first octet on; the flags are octet 13, SYN is bit 1.
+# A classic BPF program for SO_ATTACH_FILTER: drop segments with the SYN flag, take all others. On a
+# TCP socket the program sees the TCP header from its first octet; the flags are octet 13, SYN is
+# bit 1.
 _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h; not in the socket module
 _DROP_SYN: Final = b"".join(
     struct.pack("HBBI", code, jump_true, jump_false, operand)
@@ -61,33 +66,38 @@ _DROP_SYN: Final = b"".join(
 
 
 def _local(sock: socket.socket) -> Address | None:
-    """Return the address that every connection to `sock` comes to; None where it listens on more than one."""
+    """Return the address that every client of `sock` connects to; None if it has several."""
     name = sock.getsockname()
-    return None if name[0] in _ALL else address(name)
+    return None if name[0] in _WILDCARD_ADDRESSES else address(name)
 
 
 def _accepts_by_itself(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the loop's own server can be stopped between one connection and the next: uvloop's can, and is fast."""
+    """Return whether the loop's own server can be stopped after any connection, as uvloop's can."""
     return type(loop).__module__.startswith("uvloop")
 
 
 @final
 class Listener:
-    """One listening socket. Pausing closes only a duplicate of it, so that the kernel goes on to queue newcomers."""
+    """Accepts connections on one listening socket.
+
+    A pause closes only a duplicate of the socket, so the kernel goes on to queue new connections.
+
+    url: URL that clients connect to; it stays readable after the end.
+    """
 
     __slots__ = (
-        "_accepting",
         "_backlog",
         "_context",
+        "_is_accepting",
+        "_is_exclusive",
         "_loop",
-        "_ours",
         "_path",
         "_retry",
         "_room",
         "_server",
         "_socket",
         "_tasks",
-        "_told",
+        "_warned_at",
         "url",
     )
 
@@ -102,25 +112,27 @@ class Listener:
         ours: bool,
         coalescer: WriteCoalescer | None = None,
     ) -> None:
-        """`room`: how many connections may be accepted now. `ours`: nobody else listens on this socket, now or later.
-        `coalescer`: see `AcceptContext`.
+        """Take over `sock`; it is closed at the end.
 
-        `url`: where clients connect to.
+        backlog: connections that the kernel queues.
+        accept, coalescer: as for `AcceptContext`.
+        room: returns the number of connections that may be accepted now.
+        ours: whether no other process listens on this socket, now or later.
         """
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
         self._context = AcceptContext(accept, coalescer, _local(sock), vectored=_accepts_by_itself(loop))
         self._room = room
-        self._ours = ours
+        self._is_exclusive = ours
         self._server: asyncio.AbstractServer | None = None
-        self._accepting = False
+        self._is_accepting = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._retry: asyncio.TimerHandle | None = None
-        self._told = -_TELL_EVERY
+        self._warned_at = -_WARN_EVERY_S
         sock.setblocking(False)
         name = sock.getsockname()
-        self._path: str | None = None  # of a Unix socket that is ours, until it is removed
+        self._path: str | None = None  # of a Unix socket that no other process uses, until removed
         if sock.family == socket.AF_UNIX:
             self.url = f"unix:{name}"
             if ours:
@@ -130,26 +142,26 @@ class Listener:
             self.url = f"http://{host}:{name[1]}"
 
     async def accept(self) -> None:
-        """Accept connections until `pause` or `close`. Raises ListenError where that cannot be."""
-        if self._accepting:
+        """Accept connections until `pause` or `close`. Raises ListenError if the system refuses."""
+        if self._is_accepting:
             return
-        self._accepting = True
+        self._is_accepting = True
         try:
             self._socket.listen(self._backlog)
             await self._begin()
         except OSError as error:
-            self._accepting = False
-            if error.errno not in _EXHAUSTED:
+            self._is_accepting = False
+            if error.errno not in _EXHAUSTED_ERRNOS:
                 raise ListenError(cannot_listen(self.url, error)) from error
             self._wait_for_descriptors(error)
 
     async def _begin(self) -> None:
         if _accepts_by_itself(self._loop):
-            # A duplicate, so that pausing is closing: the kernel's queue lives as long as one of the two.
+            # A pause closes this duplicate. The kernel keeps the queue until both are closed.
             server = await self._serve(self._socket.dup())
-            if self._accepting:
+            if self._is_accepting:
                 self._server = server
-            else:  # paused meanwhile
+            else:  # `pause` was called meanwhile
                 server.close()
         else:
             self._loop.add_reader(self._socket.fileno(), self._accept_some)
@@ -157,40 +169,41 @@ class Listener:
     async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
         if sock.family != socket.AF_UNIX:
             return await self._loop.create_server(self._make, sock=sock, backlog=self._backlog)
-        return await self._loop.create_unix_server(self._make, sock=sock, backlog=self._backlog, **_KEEP_NAME)
+        return await self._loop.create_unix_server(self._make, sock=sock, backlog=self._backlog, **_KEEP_NAME_ARGUMENTS)
 
     def resume(self) -> None:
-        """Accept again, soon."""
+        """Accept again, from the next pass of the event loop on."""
         task = self._loop.create_task(self.accept())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def waiting(self) -> bool:
-        """Whether connections wait in the kernel's queue, or are on their way from it."""
+        """Return whether connections wait in the kernel's queue, or are on their way from it."""
         poll = select.poll()
         poll.register(self._socket.fileno(), select.POLLIN)
         return bool(poll.poll(0)) or bool(self._tasks)
 
     async def finish(self) -> None:
-        """Accept what the kernel has queued, and no more; then listen no more.
+        """Accept the connections that the kernel has queued, then stop listening.
 
-        Closing a listening socket resets the connections in its queue. So, where the kernel can filter (Linux), newcomers are
-        kept out of the queue first: their SYN is dropped, and comes again when this socket is gone. Elsewhere, what arrives in
-        the last moment can still be reset. The queue of a socket that others share goes on without us.
+        The close of a listening socket resets the connections in its queue. So, if the kernel can
+        filter (Linux), new connections are kept out of the queue first: their SYN is dropped, and
+        the client repeats it after the close. On other systems a connection that arrives in the
+        last moment can still be reset. A queue that other processes share is left to them.
         """
-        if self._ours:
+        if self._is_exclusive:
             self._keep_newcomers_out()
         await self.accept()
-        until = self._loop.time() + (float("inf") if self._ours else _SHARED)
+        until = self._loop.time() + (float("inf") if self._is_exclusive else _SHARED_FINISH_S)
         quiet = 0
-        while quiet < _QUIET_LOOKS and self._loop.time() < until:
-            await asyncio.sleep(_LOOK)
+        while quiet < _MIN_QUIET_LOOKS and self._loop.time() < until:
+            await asyncio.sleep(_LOOK_EVERY_S)
             quiet = 0 if self.waiting() else quiet + 1
         self.close()
 
     def pause(self) -> None:
-        """Accept no more for now; newcomers wait in the kernel's queue."""
-        self._accepting = False
+        """Stop accepting for now. New connections wait in the kernel's queue."""
+        self._is_accepting = False
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -201,21 +214,21 @@ class Listener:
             self._loop.remove_reader(self._socket.fileno())
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening for good."""
         if self._socket.fileno() >= 0:
             self.pause()
             self._socket.close()
             self._remove_path()
 
     def _keep_newcomers_out(self) -> None:
-        """Have the kernel queue no more connections, as far as it can do that."""
+        """Have the kernel queue no more connections, if it can."""
         if self._socket.family == socket.AF_UNIX:
-            self._remove_path()  # without its name, nobody finds it
+            self._remove_path()  # without its name, no client finds it
         elif sys.platform == "linux":
             import ctypes  # slow to import, and needed only here
 
             program = ctypes.create_string_buffer(_DROP_SYN)
-            with contextlib.suppress(OSError):  # a kernel that will not: then as elsewhere
+            with contextlib.suppress(OSError):  # a kernel that refuses: then as on other systems
                 self._socket.setsockopt(
                     socket.SOL_SOCKET,
                     _SO_ATTACH_FILTER,
@@ -223,27 +236,32 @@ class Listener:
                 )
 
     def _remove_path(self) -> None:
-        """Remove the name of a Unix socket, once: later there may be a successor's."""
+        """Remove the name of a Unix socket, once: later it may be another server's."""
         path, self._path = self._path, None
         if path is not None:
             with contextlib.suppress(OSError):
                 os.unlink(path)  # noqa: PTH108
 
     def _wait_for_descriptors(self, error: OSError) -> None:
-        """There is none to accept with: go on when there may be some again."""
+        """Pause for a while, since the system has no descriptors left."""
         now = self._loop.time()
-        if now - self._told >= _TELL_EVERY:
-            self._told = now
+        if now - self._warned_at >= _WARN_EVERY_S:
+            self._warned_at = now
             _log.warning(
-                "cannot accept connections: %s; newcomers wait; raise the descriptor limit (ulimit -n)", error.strerror
+                "accepting paused: %s; new connections wait in the listen backlog; "
+                "raise the descriptor limit (ulimit -n)",
+                error.strerror,
             )
         self.pause()
-        self._retry = self._loop.call_later(_RETRY, self.resume)
+        self._retry = self._loop.call_later(_RETRY_AFTER_S, self.resume)
 
     def _accept_some(self) -> None:
-        """Take connections from the queue: asyncio's own server takes many at a time, and cannot be stopped between them."""
-        for _ in range(_BATCH):
-            if not self._accepting:
+        """Take connections from the queue.
+
+        asyncio's own server takes many at a time, and cannot be stopped between them.
+        """
+        for _ in range(_MAX_ACCEPTS_PER_PASS):
+            if not self._is_accepting:
                 return
             try:
                 sock, _ = self._socket.accept()
@@ -260,5 +278,5 @@ class Listener:
                 return
 
     def _make(self) -> asyncio.BaseProtocol:
-        # Event loops look only at the methods: a protocol need not be derived from theirs.
+        # Event loops use only the methods, so a protocol need not be derived from theirs.
         return cast(asyncio.BaseProtocol, AioWire(self._context))
