@@ -6,30 +6,30 @@ HOST   ?= 127.0.0.1
 PORT   ?= 8000
 ARGS   ?=
 
-# make takes a space for the end of a name.
+# To make, a space ends a name.
 ifneq ($(words $(VENV)),1)
-$(error VENV is "$(VENV)": a path without spaces is needed: make VENV=...)
+$(error VENV must be a path without spaces, got "$(VENV)"; name another: make VENV=...)
 endif
 
 BIN  := $(VENV)/bin
-# Those of them that hold Python: mypy refuses a directory that holds none.
+# Only directories with Python files: mypy refuses the others.
 CODE := $(strip $(foreach place,src bench examples tests tools,$(if $(wildcard $(place)/*.py $(place)/*/*.py),$(place))) $(wildcard setup.py))
 
-# A Python that was asked for by name must be the one in VENV; the default takes the one that is there.
+# A Python that the user names must be the one in VENV. Without a name, any Python in VENV will do.
 ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
 
-# The tests of what is compiled: core, gateways and transport by themselves, and all of it at work.
+# The tests of compiled modules: core, gateways and transport alone, and the whole server.
 BOTH_WAYS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/transport tests/scenarios
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# One thing at a time, with -j too: every target shares VENV.
+# One target at a time, with -j too, since all share VENV.
 .NOTPARALLEL:
 .SUFFIXES:
 
 .PHONY: help
-help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  variables: PYTHON=$(PYTHON) VENV=$(VENV) HOST=$(HOST) PORT=$(PORT) ARGS=$(ARGS)"
 
@@ -38,7 +38,7 @@ serve: $(VENV)/.installed-examples ## serve the example application on HOST:PORT
 	$(BIN)/bide serve app:app --app-dir examples --host $(HOST) --port $(PORT) $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-test ## run all tests, and core, gateway and scenario tests in each build; ARGS: run these, once
+test: $(VENV)/.installed-test ## run all tests, and some in each other build; ARGS: only these, once
 	@sh tools/system-packages
 	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tools/test-both-ways.py $(BOTH_WAYS))
 
@@ -48,11 +48,11 @@ coverage: $(VENV)/.installed-test ## run all tests and list the lines they miss
 	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
 
 .PHONY: coverage-core
-coverage-core: $(VENV)/.installed-test ## the core by its own tests: every branch of each module by the file that mirrors it
+coverage-core: $(VENV)/.installed-test ## check that each module's own test covers its branches
 	$(BIN)/python tools/coverage-by-file
 
 .PHONY: lint
-lint: $(VENV)/.installed-dev ## ruff and mypy, changing nothing
+lint: $(VENV)/.installed-dev ## run ruff and mypy, changing nothing
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy --python-version 3.11 $(CODE)
@@ -64,32 +64,32 @@ format: $(VENV)/.installed-dev ## repair what ruff can repair
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: docs
-docs: $(VENV)/.installed-examples ## write the pages that are read from tables in the code
+docs: $(VENV)/.installed-examples ## write the parts of the pages that tables in the code give
 	$(BIN)/python tools/generate.py $(ARGS)
 
-# The measurements make environments of their own, one for each Python and build.
+# The measurements make their own environments, one for each Python and build.
 .PHONY: bench
-bench: $(VENV)/.python ## measure, beside other servers; ARGS go to bench
+bench: $(VENV)/.python ## measure bide and other servers; ARGS go to bench
 	@sh tools/system-packages wrk nginx
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: $(VENV)/.python ## measure the few figures that matter most
+bench-quick: $(VENV)/.python ## measure the most important figures, in a few minutes
 	@sh tools/system-packages wrk nginx
 	$(BIN)/python -m bench --quick $(ARGS)
 
 .PHONY: bench-micro
-bench-micro: $(VENV)/.installed-test ## time the parts of bide in one process, without a socket
+bench-micro: $(VENV)/.installed-test ## time parts of bide in one process, without a socket
 	$(BIN)/python -m bench.micro
 
 .PHONY: clean
-clean: ## remove VENV and everything that was made
+clean: ## remove VENV and all generated files
 	@sh tools/environment remove "$(VENV)"
 	rm -rf .venv-matrix bench/.venv bench/results/local build dist htmlcov .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
 	@find src bench examples tests tools -type d '(' -name __pycache__ -o -name '.*_cache' ')' -prune -exec rm -rf {} +
 	@find src -name '*.so' -exec rm -f {} +
 
-# The environment: made once, installed into again only when what it is made from changes.
+# The environment: made once, and installed into again only if its sources change.
 
 .PHONY: force
 force:

@@ -1,9 +1,11 @@
-"""Builds bide: compiled with mypyc where that can be done, else pure. `bide --version` tells which it became.
+"""Builds bide: compiled with mypyc if possible, else pure. `bide --version` says which it is.
 
-BIDE_COMPILED=1: compiled, or no build. BIDE_COMPILED=0: pure. Not set: compiled where there is a C compiler, pure where there
-is none or it fails; an editable install is pure.
+BIDE_COMPILED=1: compiled; the build fails if that is not possible.
+BIDE_COMPILED=0: pure.
+Not set: compiled if there is a C compiler and it succeeds, else pure. An editable install is pure.
 
-pip finds its hooks here (`build-backend` in pyproject.toml): so mypy is fetched only to compile. setuptools runs the file, too.
+pip finds its hooks here (`build-backend` in pyproject.toml), so mypy is fetched only to compile.
+setuptools runs the file, too.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from setuptools import build_meta, setup
 from setuptools.build_meta import *  # noqa: F403  # the hooks
 from setuptools.command.build_ext import build_ext
 
-# What runs for each request or connection. The rest would gain nothing.
+# Modules that run for each request or connection. The others would gain nothing.
 _COMPILED: Final = (
     "terms.py",
     "message.py",
@@ -57,20 +59,20 @@ _COMPILED: Final = (
 )
 
 _ROOT: Final = Path(__file__).resolve().parent
-_WISH: Final = os.environ.get("BIDE_COMPILED", "")
+_BIDE_COMPILED: Final = os.environ.get("BIDE_COMPILED", "")
 
 
 def _is_to_compile(editable: bool) -> bool:
-    if _WISH not in ("", "0", "1"):
-        sys.exit(f"bide: BIDE_COMPILED={_WISH}: 0 or 1 is meant")
-    return _WISH == "1" or (not _WISH and not editable and _can_compile())
+    if _BIDE_COMPILED not in ("", "0", "1"):
+        sys.exit(f"bide: BIDE_COMPILED must be 0 or 1, got {_BIDE_COMPILED!r}")
+    return _BIDE_COMPILED == "1" or (not _BIDE_COMPILED and not editable and _can_compile())
 
 
 def _can_compile() -> bool:
-    """Whether there is what it takes: CPython with its headers, and a C compiler."""
+    """Return whether CPython, its headers and a C compiler are here."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     return (
-        sys.version_info >= (3, 11)  # pip asks what a build needs before it looks at `requires-python`
+        sys.version_info >= (3, 11)  # pip calls this before it reads `requires-python`
         and platform.python_implementation() == "CPython"
         and shutil.which(compiler) is not None
         and Path(sysconfig.get_path("include"), "Python.h").exists()
@@ -78,10 +80,10 @@ def _can_compile() -> bool:
 
 
 def _compiler(editable: bool) -> list[str]:
-    """Return what a build needs beside setuptools: the mypy that lint has, if it compiles."""
+    """Return the requirements of a build besides setuptools: lint's mypy, if it compiles."""
     if not _is_to_compile(editable):
         return []
-    import tomllib  # not above: an older Python has none, and pip is to refuse that by its version
+    import tomllib  # imported here: an older Python lacks it, and pip is to refuse that one
 
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return [name for name in project["optional-dependencies"]["lint"] if name.startswith("mypy")]
@@ -100,7 +102,7 @@ def get_requires_for_build_editable(  # type: ignore[no-redef]  # in place of th
 
 
 class _Build(build_ext):
-    """Compiles the C; where that fails and need not succeed, nothing is left of it, and the wheel is a pure one."""
+    """Compiles the C files. If that may fail, and does, it removes them; the wheel is then pure."""
 
     def run(self) -> None:
         try:
@@ -117,16 +119,16 @@ class _Build(build_ext):
 
 
 def _fail(error: BaseException) -> None:
-    if _WISH == "1":
+    if _BIDE_COMPILED == "1":
         raise error
-    print(f"bide: not compiled, so the pure package it is: {str(error)[:100]}", file=sys.stderr)
+    print(f"bide: compiling failed, building the pure package: {str(error)[:100]}", file=sys.stderr)
 
 
 def _extensions(scratch: str) -> list[Any]:
-    """Write the C."""
+    """Write the C files, and return the extensions to compile from them."""
     package = _ROOT / "src" / "bide"
     paths = [str(path.relative_to(_ROOT)) for pattern in _COMPILED for path in sorted(package.glob(pattern))]
-    # Types are checked by `make lint`; here only what mypyc cannot do without stops the build.
+    # `make lint` checks types. Here only errors that stop mypyc fail the build.
     options = ["--config-file=", f"--cache-dir={os.devnull}", "--follow-imports=silent"]
     try:
         from mypyc.build import mypycify
@@ -135,19 +137,19 @@ def _extensions(scratch: str) -> list[Any]:
     except (Exception, SystemExit) as error:
         _fail(error)
         return []
-    for extension in extensions:  # mypyc asks for -Werror; another compiler may have more to warn of
+    for extension in extensions:  # mypyc sets -Werror, and other compilers have other warnings
         extension.extra_compile_args = [option for option in extension.extra_compile_args if option != "-Werror"]
     return extensions
 
 
 def main() -> None:
-    scratch = tempfile.mkdtemp()  # a build must not find what another one left
+    scratch = tempfile.mkdtemp()  # so that no build finds files of another one
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     command = sys.argv[1:]
     editable = "editable_wheel" in command
     builds = editable or "bdist_wheel" in command
     if editable:
-        for left in (_ROOT / "src").rglob("*.so"):  # they would go before the sources
+        for left in (_ROOT / "src").rglob("*.so"):  # Python would prefer them to the sources
             left.unlink()
     setup(
         ext_modules=_extensions(scratch) if builds and _is_to_compile(editable) else [],

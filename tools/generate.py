@@ -1,9 +1,12 @@
-"""Writes what the documentation takes from tables in the code: a picture, and tables between markers in Markdown pages.
+"""Writes the parts of the documentation that are made from tables in the code.
 
-    generate.py           writes what is out of date
-    generate.py --check   writes nothing; names what is out of date, and then exits with 1
+These are a picture, and tables between markers in Markdown pages.
 
-`<!-- generated: NAME -->` and `<!-- end -->` mark where a table stands in a page. What is between them is replaced.
+    generate.py           writes the files that are out of date
+    generate.py --check   writes nothing; if files are out of date, names them and exits with 1
+
+`<!-- generated: NAME -->` and `<!-- end -->` mark the place of a table in a page. The text between
+them is replaced.
 """
 
 from __future__ import annotations
@@ -29,14 +32,14 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 class NoPlaceError(Exception):
-    """The code's tables hold something that this generator has no place for."""
+    """Raised if the code's tables hold something that this generator has no place for."""
 
 
 # -- Words -----------------------------------------------------------------------------------------
 
 
 def meanings() -> dict[State, str]:
-    """What each state means: the comment behind it in `bide.terms`."""
+    """Return the meaning of each state: the comment after it in `bide.terms`."""
     source = (ROOT / "src/bide/terms.py").read_text(encoding="utf-8")
     body = source.partition("class State(")[2].partition("\nclass ")[0]
     found: dict[str, str] = dict(re.findall(r'^    ([A-Z]+) = "[a-z]+"  # (.+)$', body, re.MULTILINE))
@@ -47,7 +50,7 @@ def meanings() -> dict[State, str]:
 
 
 def clocks_of(state: State) -> list[tuple[Clock, str]]:
-    """The clocks of a state, each with the condition under which it runs ("" for always)."""
+    """Return the clocks of a state, each with the condition on which it runs ("" for always)."""
     always = running(state, body_awaited=False, write_paused=False)
     if always is not None:
         return [(always, "")]
@@ -56,17 +59,17 @@ def clocks_of(state: State) -> list[tuple[Clock, str]]:
     awaited = running(state, body_awaited=True, write_paused=False)
     stuck = running(state, body_awaited=False, write_paused=True)
     if awaited is None or stuck is None:
-        raise NoPlaceError(f"the clocks of {state.name} are not those that the generator has words for")
+        raise NoPlaceError(f"the generator has no words for the clocks of {state.name}")
     return [(awaited, "while awaited"), (stuck, "while output waits")]
 
 
 def stuck_states() -> list[State]:
-    """The states in which output that the client does not take stops every other clock."""
+    """Return the states in which the SEND clock replaces all others while output waits."""
     return [state for state in State if running(state, body_awaited=False, write_paused=True) is Clock.SEND]
 
 
 def option_of(clock: Clock) -> str:
-    """The option that sets how long a clock runs."""
+    """Return the option that sets the duration of a clock."""
     name = f"timeout_{clock.value}"
     if name not in {option.name for option in options()}:
         raise NoPlaceError(f"no option {name} for the clock {clock.name}")
@@ -74,12 +77,12 @@ def option_of(clock: Clock) -> str:
 
 
 def seconds_of(clock: Clock) -> str:
-    """How long a clock runs by default."""
+    """Return the default duration of a clock."""
     return f"{getattr(Config(), option_of(clock)):g} s"
 
 
 def spoken(happened: Input) -> str:
-    """An input as the picture writes it."""
+    """Return an input as the picture writes it."""
     return happened.value.replace("_", " ")
 
 
@@ -90,7 +93,12 @@ HEIGHT: Final = 658
 
 
 class Box(NamedTuple):
-    """Where a state is drawn. wrap: characters in a line of its meaning."""
+    """Places the box of a state.
+
+    x, y: upper left corner, in pixels, as all lengths of the picture.
+    width, height: size.
+    wrap: characters in a line of the state's meaning.
+    """
 
     x: int
     y: int
@@ -100,21 +108,29 @@ class Box(NamedTuple):
 
 
 class Route(NamedTuple):
-    """How an edge is drawn. points: of the line. label: where its inputs stand. look: a class of the style sheet."""
+    """Places the line of an edge.
+
+    points: corners of the line.
+    label: place of its inputs.
+    anchor: alignment of the label.
+    look: class of the style sheet.
+    line: text between two inputs of the label.
+    over: points at which it crosses a horizontal line; that line gets a gap there.
+    """
 
     points: tuple[tuple[int, int], ...]
     label: tuple[int, int]
     anchor: str
     look: str
-    line: str = "\n"  # what is between two inputs of the label
-    over: tuple[tuple[int, int], ...] = ()  # crossings with horizontal lines, which then have a gap
+    line: str = "\n"
+    over: tuple[tuple[int, int], ...] = ()
 
 
 _TOP: Final = 148
 _TALL: Final = 174
 _UNDER: Final = _TOP + _TALL
-_BAR: Final = 440  # where CLOSING begins
-_LOW: Final = 548  # where LINGER and CLOSED begin
+_BAR: Final = 440  # upper edge of CLOSING
+_LOW: Final = 548  # upper edge of LINGER and CLOSED
 
 BOXES: Final[dict[State, Box]] = {
     State.NEW: Box(21, _TOP, 138, _TALL, 18),
@@ -128,12 +144,12 @@ BOXES: Final[dict[State, Box]] = {
     State.CLOSED: Box(821, _LOW, 138, 98, 20),
 }
 
-#: The states before the end is decided. Each is LOST to CLOSED; one line is drawn for all.
+#: The states before the end is decided. LOST leads from each to CLOSED, and one line shows all.
 OPEN: Final = (State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE, State.TUNNEL)
 
 
 def _down(state: State) -> Route:
-    """The way from an open state to CLOSING."""
+    """Return the route from an open state to CLOSING."""
     x = BOXES[state].x + 24
     return Route(((x, _UNDER), (x, _BAR)), (x + 9, _UNDER + 20), "start", "end")
 
@@ -144,7 +160,9 @@ ROUTES: Final[dict[tuple[State, State], Route]] = {
     (State.HEAD, State.EXCHANGE): Route(((359, 212), (421, 212)), (388, 191), "middle", "loop"),
     (State.EXCHANGE, State.DISCARD): Route(((559, 212), (621, 212)), (588, 206), "middle", "loop"),
     (State.DISCARD, State.IDLE): Route(((759, 212), (821, 212)), (788, 191), "middle", "loop"),
-    (State.EXCHANGE, State.IDLE): Route(((520, _TOP), (520, 118), (850, 118), (850, _TOP)), (685, 112), "middle", "loop"),
+    (State.EXCHANGE, State.IDLE): Route(
+        ((520, _TOP), (520, 118), (850, 118), (850, _TOP)), (685, 112), "middle", "loop"
+    ),
     (State.IDLE, State.EXCHANGE): Route(((890, _TOP), (890, 90), (480, 90), (480, _TOP)), (685, 84), "middle", "loop"),
     (State.IDLE, State.HEAD): Route(
         ((930, _TOP), (930, 62), (290, 62), (290, _TOP)), (685, 56), "middle", "loop", over=((290, 104),)
@@ -171,7 +189,8 @@ LOST: Final = Route(((1140, 412), (1140, 598), (959, 598)), (1050, 591), "middle
 
 STYLE: Final = """
   svg { color-scheme: light dark; }
-  text { font: 12px ui-sans-serif, system-ui, "Segoe UI", "Liberation Sans", Helvetica, Arial, sans-serif; fill: #24292f; }
+  text { fill: #24292f; }
+  text { font: 12px ui-sans-serif, system-ui, "Segoe UI", "Liberation Sans", Helvetica, Arial, sans-serif; }
   .name { font-size: 14px; font-weight: 650; letter-spacing: .04em; }
   .lane-name { font-size: 12px; font-weight: 650; letter-spacing: .08em; }
   .quiet { fill: #57606a; }
@@ -216,14 +235,14 @@ STYLE: Final = """
 
 _ROUND: Final = 9  # radius of corners
 _TIP: Final = 8  # length of an arrow's tip
-_LINE: Final = 15  # from one line of text to the next
+_LINE: Final = 15  # height of a line of text
 
 _ON_LOOP: Final = (State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE)
 _ENDING: Final = (State.CLOSING, State.LINGER)
 
 
 def edges() -> dict[tuple[State, State], list[Input]]:
-    """The inputs that lead from one state to another."""
+    """Return the inputs that lead from one state to another."""
     found: dict[tuple[State, State], list[Input]] = {}
     for state, row in TRANSITIONS.items():
         for happened, following in row.items():
@@ -232,7 +251,7 @@ def edges() -> dict[tuple[State, State], list[Input]]:
 
 
 def check_places() -> None:
-    """Raise NoPlaceError where the tables and the layout do not fit each other."""
+    """Raise NoPlaceError if the tables and the layout do not fit each other."""
     wrong = [f"no box for the state {state.name}" for state in State if state not in BOXES]
     found = edges()
     wrong += [
@@ -258,19 +277,19 @@ def _rectangle(x: int, y: int, width: int, height: int, look: str) -> str:
 
 
 def _glyph(x: float, y: float) -> str:
-    """A small clock around (x, y)."""
+    """Draw a small clock around (x, y)."""
     return f'<path class="glyph" d="M{x - 5:g} {y:g}a5 5 0 1 1 10 0a5 5 0 1 1 -10 0M{x:g} {y - 3:g}v3h2.4"/>'
 
 
 def _towards(start: tuple[int, int], end: tuple[int, int], distance: float) -> tuple[float, float]:
-    """The point at `distance` from `start` on the way to `end`; lines run along the axes."""
+    """Return the point at `distance` from `start` towards `end`. Lines run along the axes."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = abs(dx) + abs(dy)
     return start[0] + dx / length * distance, start[1] + dy / length * distance
 
 
 def _arrow(points: Sequence[tuple[int, int]], look: str) -> list[str]:
-    """A line with round corners and a tip."""
+    """Draw a line with round corners and a tip."""
     path = f"M{points[0][0]} {points[0][1]}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         ax, ay = _towards(corner, before, _ROUND)
@@ -288,7 +307,7 @@ def _arrow(points: Sequence[tuple[int, int]], look: str) -> list[str]:
 
 
 def _labels(route: Route, inputs: Iterable[Input]) -> list[str]:
-    """The inputs beside their line. Between two boxes there is room for one word in a line."""
+    """Write the inputs beside their line: one word in a line if two boxes are close together."""
     words = [spoken(happened) for happened in inputs]
     narrow = route.anchor == "middle" and len(route.points) == 2 and route.points[1][0] - route.points[0][0] < 100
     lines = words[0].split(" ") if narrow else route.line.join(words).split("\n")
@@ -297,7 +316,7 @@ def _labels(route: Route, inputs: Iterable[Input]) -> list[str]:
 
 
 def _clock_lines(state: State, box: Box) -> list[str]:
-    """The clocks of a state, at the foot of its box."""
+    """Write the clocks of a state at the foot of its box."""
     shapes: list[str] = []
     rows = [(clock, condition) for clock, condition in clocks_of(state)]
     y = box.y + box.height - 12 - _LINE * sum(1 + bool(condition) for _, condition in rows) + _LINE
@@ -321,7 +340,7 @@ def _box(state: State, meaning: str) -> list[str]:
     shapes = [_rectangle(box.x, box.y, box.width, box.height, f"box {look}".strip())]
     name = _text(box.x + 12, box.y + 22, state.name, "name")
     lines = textwrap.wrap(meaning, box.wrap)
-    if state is State.CLOSING:  # wide and low: all in two lines
+    if state is State.CLOSING:  # wide and low, so two lines hold everything
         ((clock, _),) = clocks_of(state)
         clock_x = box.x + box.width - 92
         return [
@@ -343,14 +362,14 @@ def _box(state: State, meaning: str) -> list[str]:
 
 
 def _legend() -> list[str]:
-    """What the picture does not say by itself, at its lower left."""
+    """Write the legend at the lower left."""
     stuck = stuck_states()
     if stuck != [*OPEN, State.CLOSING]:
-        raise NoPlaceError("docs/lifetime.svg: the legend on output that is stuck is no longer true")
+        raise NoPlaceError("docs/lifetime.svg: the legend on output that waits is no longer true")
     rows = [
         ('<path class="line loop" d="M21 {y}h20"/>', ["the connection persists"]),
-        ('<path class="line end" d="M21 {y}h20"/>', ["it ends, for the one reason that it is given here"]),
-        ('<path class="line lost" d="M21 {y}h20"/>', ["it is gone, whatever its state was"]),
+        ('<path class="line end" d="M21 {y}h20"/>', ["it ends, and its one reason is set"]),
+        ('<path class="line lost" d="M21 {y}h20"/>', ["the wire is lost, in any state"]),
         (
             "",
             ["the clock that runs, with its default; up to", f"CLOSING it is {Clock.SEND.value} while output waits"],
@@ -368,7 +387,7 @@ def _legend() -> list[str]:
 
 
 def picture() -> str:
-    """The life of a connection as an SVG document."""
+    """Return the life of a connection as an SVG document."""
     check_places()
     said = meanings()
     found = edges()
@@ -419,17 +438,18 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _section(section: str) -> str:
-    """A section as a link to its RFC."""
+    """Return a section as a link to its RFC."""
     if not section:
         return ""
     document, number = ("RFC 9112", section) if " " not in section else section.rsplit(" ", 1)
-    return f"[{document.removeprefix('RFC ')}, {number}](https://www.rfc-editor.org/rfc/rfc{document[4:]}#section-{number})"
+    rfc = document.removeprefix("RFC ")
+    return f"[{rfc}, {number}](https://www.rfc-editor.org/rfc/rfc{rfc}#section-{number})"
 
 
 def reasons_table() -> str:
-    """Every close reason."""
+    """Return the table of all close reasons."""
     return _table(
-        ("reason", "who", "RFC", "what happened"),
+        ("reason", "ended by", "RFC", "what happened"),
         (
             (f"`{reason.value}`", row.initiator.value, _section(row.section), row.sentence)
             for reason, row in REASONS.items()
@@ -465,7 +485,7 @@ def _flags(option: dataclasses.Field[Any], kind: object) -> str:
 
 
 def options_tables() -> str:
-    """Every option, a table for each group."""
+    """Return a table of options for each group."""
     groups: dict[str, list[Sequence[str]]] = {}
     for option in options():
         known = about(option)
@@ -481,14 +501,14 @@ def options_tables() -> str:
 
 
 def clocks_table() -> str:
-    """Which clock runs in which state."""
+    """Return the table of clocks and the states in which they run."""
     rows: list[Sequence[str]] = []
     for state in State:
         for clock, condition in clocks_of(state):
             if clock is Clock.SEND and condition:
                 continue  # has a row for all states
             reason, status = EXPIRIES[clock]
-            given = f"`{reason.value}`" if state not in (State.CLOSING, State.LINGER) else "has its reason already"
+            given = f"`{reason.value}`" if state not in (State.CLOSING, State.LINGER) else "keeps its reason"
             answer = "" if status is None else f"{status}, if no response has begun" if condition else str(status)
             when = "while the application waits for the body" if condition else ""
             rows.append(
@@ -507,7 +527,7 @@ def clocks_table() -> str:
         (
             ", ".join(f"`{state.value}`" for state in stuck_states() if state is not State.CLOSING),
             Clock.SEND.value,
-            "while the client does not take what was written",
+            "while the client does not take output",
             f"`--{option_of(Clock.SEND).replace('_', '-')}`",
             seconds_of(Clock.SEND),
             f"`{reason.value}`",
@@ -519,7 +539,7 @@ def clocks_table() -> str:
 
 # -- The files -------------------------------------------------------------------------------------
 
-#: The tables that stand in pages: file -> name of the marker -> what makes it.
+#: The tables in pages: file -> name of the marker -> function that returns the table.
 PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "README.md": {"reasons": reasons_table, "metrics": metrics_table},
     "docs/options.md": {"options": options_tables},
@@ -528,17 +548,20 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
 
 
 def between_markers(page: str, name: str, table: str) -> str:
-    """Return `page` with `table` between the markers called `name`. Raises NoPlaceError where they are not there once."""
+    """Return `page` with `table` between the markers called `name`.
+
+    Raises NoPlaceError unless the page has these markers once.
+    """
     begin, end = f"<!-- generated: {name} -->", "<!-- end -->"
     if page.count(begin) != 1 or end not in page.partition(begin)[2]:
-        raise NoPlaceError(f"the page needs one {begin} with {end} behind it")
+        raise NoPlaceError(f"the page must have one {begin} with {end} after it")
     before, _, rest = page.partition(begin)
     after = rest.partition(end)[2]
     return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def generated() -> dict[str, str]:
-    """What each generated file should hold. Raises NoPlaceError."""
+    """Return the text that each generated file should have. Raises NoPlaceError."""
     files = {"docs/lifetime.svg": picture()}
     for name, tables in PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8")
@@ -552,7 +575,7 @@ def generated() -> dict[str, str]:
 
 
 def out_of_date() -> dict[str, str]:
-    """Of `generated`, what differs from the files that are there."""
+    """Return those texts of `generated` that differ from the files."""
 
     def differs(name: str, text: str) -> bool:
         path = ROOT / name
@@ -562,10 +585,10 @@ def out_of_date() -> dict[str, str]:
 
 
 def main() -> int:
-    """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(description="Write what the documentation takes from tables in the code.")
+    """Run the command, and return its exit code."""
+    parser = argparse.ArgumentParser(description="Write the documentation that is made from tables in the code.")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; name what is out of date, and then exit with 1"
+        "--check", action="store_true", help="write nothing; if files are out of date, name them and exit with 1"
     )
     check: bool = parser.parse_args().check
     try:
@@ -575,7 +598,7 @@ def main() -> int:
         return 1
     for name, text in stale.items():
         if check:
-            print(f"{name} is out of date: make docs", file=sys.stderr)
+            print(f"{name} is out of date; run make docs", file=sys.stderr)
         else:
             (ROOT / name).write_text(text, encoding="utf-8")
             print(f"wrote {name}")

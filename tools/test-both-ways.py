@@ -1,9 +1,16 @@
-"""Runs all tests here, and those of what is compiled in each other build: `test-both-ways.py TESTS`, with the paths of the latter.
+"""Runs all tests in this environment, and some of them in each other build.
 
-Builds are pure and compiled, on the oldest Python that bide supports and on the newest here. The environment that runs this is
-one of the four. The others are made in .venv-matrix, and installed into again only when what is installed changes. One that
-cannot be made, for want of a C compiler, of Python's headers or of venv, is skipped, and said to be; where CI is set, it fails.
-All run at the same time, since what tests mostly do is wait; what is printed here is of the first, then of those that failed.
+    test-both-ways.py TESTS     TESTS: paths of the tests of compiled modules, for the other builds
+
+Builds are pure and compiled, on the oldest Python that bide supports and on the newest one here.
+The environment that runs this script is one of the four. The others are made in .venv-matrix, and
+bide is installed again only if its sources have changed.
+
+An environment that cannot be made, for want of a C compiler, Python's headers or venv, is skipped
+with a message. If CI is set, this is a failure.
+
+All builds run at the same time, since tests mostly wait. The output of the first is printed, then
+that of the failed ones.
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _PLACE: Final = _ROOT / ".venv-matrix"
-_ASK: Final = "import sys; print(sys.version_info.minor, sys.version_info.releaselevel)"
+_PRINT_VERSION: Final = "import sys; print(sys.version_info.minor, sys.version_info.releaselevel)"
 
 
 def _oldest() -> int:
@@ -30,14 +37,14 @@ def _oldest() -> int:
 
 
 def _pythons(oldest: int) -> dict[int, str]:
-    """Return the Pythons of this machine that bide supports, by minor version: on PATH, or kept by pyenv."""
+    """Return the Pythons on PATH and in pyenv that bide supports, by minor version."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     kept = sorted(pyenv.glob("3.*/bin/python3"), key=lambda path: [int(part) for part in re.findall(r"\d+", str(path))])
     found = {sys.version_info.minor: sys.executable}
     for name in chain((f"python3.{minor}" for minor in range(oldest, 30)), map(str, reversed(kept))):
         try:
-            asked = subprocess.run([name, "-c", _ASK], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):  # not there, or pyenv's stand-in for one that is not chosen
+            asked = subprocess.run([name, "-c", _PRINT_VERSION], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):  # missing, or an inactive shim of pyenv's
             continue
         minor, level = asked.stdout.split()
         if level == "final" and int(minor) >= oldest:
@@ -46,7 +53,7 @@ def _pythons(oldest: int) -> dict[int, str]:
 
 
 def _installed() -> str:
-    """Return a digest of everything that an installation is made from."""
+    """Return a digest of all files that an installation is made from."""
     digest = hashlib.sha256()
     for path in [_ROOT / "pyproject.toml", _ROOT / "setup.py", *sorted((_ROOT / "src").rglob("*.py"))]:
         digest.update(f"{path}\0{path.stat().st_size}\0".encode() + path.read_bytes())
@@ -54,7 +61,7 @@ def _installed() -> str:
 
 
 def _environment(name: str, python: str, compiled: bool) -> str:
-    """Return the Python of an environment with bide and its tests' requirements."""
+    """Make an environment with bide and its tests' requirements, and return its Python."""
     place = _PLACE / name
     own = str(place / "bin" / "python")
     stamp = place / "installed"
@@ -70,7 +77,7 @@ def _environment(name: str, python: str, compiled: bool) -> str:
 
 
 def _environments() -> tuple[dict[str, str], list[str]]:
-    """Return the Python of each other environment by its name, and the names of those that cannot be made."""
+    """Return (name -> Python of each other environment, names of those that cannot be made)."""
     oldest = _oldest()
     pythons = _pythons(oldest)
     chosen = sorted({oldest, max(pythons)} & set(pythons))
@@ -97,7 +104,7 @@ def main(tests: list[str]) -> int:
     runs = {}
     for name, python in environments.items():
         log = (_PLACE / name / "log").open("w+", encoding="utf-8")
-        # -P: the modules that are tested are the installed ones, whatever is in the current directory.
+        # -P: test the installed modules, not those of the current directory.
         command = [python, "-P", "-m", "pytest", "-o", f"cache_dir={_PLACE / name / 'cache'}", *tests]
         runs[name] = log, subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
     failed = ["this one"] if subprocess.run([sys.executable, "-m", "pytest"], cwd=_ROOT, check=False).returncode else []
