@@ -1,4 +1,4 @@
-"""The command: makes the environments, checks all answers, measures with the servers alternating, writes the report."""
+"""Runs the benchmark: makes environments, checks answers, measures servers, writes the report."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from bench.work import QUICK, ROWS, Row
 
 FULL, SHORT = Effort(rounds=5, seconds=1, idle=8000), Effort(rounds=3, seconds=2, idle=2000)
 QUICK_SERVERS = ("bide", "granian", "uvicorn", "limit")
-RESULTS = HERE / "results"  # what a full run writes; all others write into "local" below it
-GROWTH_ROUNDS, GROWTH_SECONDS = 1, 1  # at most: the shape counts, not the figure
-MOST = 4096  # connections at once, besides those held idle
+RESULTS = HERE / "results"  # of a full run; other runs write into "local" below it
+GROWTH_ROUNDS, GROWTH_SECONDS = 1, 1  # at most: growth is about the shape, not the figure
+MAX_CONNECTIONS = 4096  # at once, besides the idle ones
 
 Environments = dict[str, Environment]
 Failures = dict[str, dict[str, str]]  # row, server: reason
@@ -38,7 +38,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     if options.what == "report":
         if not (file := options.output / report.JSON).exists():
-            sys.exit(f"bench: {file} is not there yet")
+            sys.exit(f"bench: {file} does not exist yet; run python -m bench first")
         report.write(json.loads(file.read_text()), options.output)
         return 0
     rows = [row for row in ROWS if row.name in options.rows]
@@ -54,12 +54,13 @@ def main() -> int:
     if options.what == "setup":
         return 0
     if not shutil.which("wrk"):
-        sys.exit("bench: wrk is missing: apt-get install wrk")
+        sys.exit("bench: wrk is missing; install it (Debian, Ubuntu: apt-get install wrk)")
     os.sched_setaffinity(0, {LOAD_CORE})
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    if files < max(options.idle, MOST) + 100:
-        sys.exit(f"bench: {files} open files are too few for {max(options.idle, MOST)} connections: see ulimit -n")
+    needed_files = max(options.idle, MAX_CONNECTIONS) + 100
+    if files < needed_files:
+        sys.exit(f"bench: the descriptor limit must be at least {needed_files}, got {files}; raise it (ulimit -n)")
     effort = Effort(options.rounds, options.seconds, options.idle)
     results: report.Results = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -93,17 +94,17 @@ def arguments() -> argparse.Namespace:
         nargs="?",
         choices=("run", "setup", "report"),
         default="run",
-        help="measure; only make the environments; only write the report again from its JSON",
+        help="run: measure; setup: only make the environments; report: only write the report again from its JSON",
     )
     parser.add_argument("--quick", action="store_true", help="three rows, four servers: under three minutes")
-    parser.add_argument("--rows", type=choice(rows), help="of " + ",".join(rows) + "; or none")
-    parser.add_argument("--growth", type=choice(growth), help="of " + ",".join(growth) + "; or none")
-    parser.add_argument("--servers", type=choice(servers), help="of " + ",".join(servers))
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=int, help="of load in each round")
-    parser.add_argument("--idle", type=int, help="connections held idle")
-    parser.add_argument("--python", help="the interpreter that the compiled bide and the peers beside it run on")
-    parser.add_argument("--output", type=Path, help="folder of the results")
+    parser.add_argument("--rows", type=choice(rows), help="rows to measure, or none: " + ",".join(rows))
+    parser.add_argument("--growth", type=choice(growth), help="series to measure, or none: " + ",".join(growth))
+    parser.add_argument("--servers", type=choice(servers), help="servers to measure: " + ",".join(servers))
+    parser.add_argument("--rounds", type=int, help="rounds of each row")
+    parser.add_argument("--seconds", type=int, help="seconds of load in each round")
+    parser.add_argument("--idle", type=int, help="number of idle connections")
+    parser.add_argument("--python", help="interpreter of the compiled bide and of the other servers")
+    parser.add_argument("--output", type=Path, help="folder for the results")
     options = parser.parse_args()
     chosen = options.rows is not None or options.growth is not None
     whole = not (options.quick or chosen or options.servers or options.rounds or options.seconds or options.idle)
@@ -131,7 +132,7 @@ def choice(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def agree(rows: Sequence[Row], servers: Sequence[Server], made: Environments) -> Failures:
-    """Ask every server for every answer, and return which of them gave others than they should, and how."""
+    """Ask every server for every answer. Return the wrong answers: row -> server -> fault."""
     failures: Failures = {row.name: {} for row in rows}
     asked = [(row, server) for row in rows for server in servers if server.name in row.servers]
     for row, server in asked:
@@ -141,12 +142,12 @@ def agree(rows: Sequence[Row], servers: Sequence[Server], made: Environments) ->
         except Failed as failure:
             failures[row.name][server.name] = str(failure)
     progress("")
-    print(f"answers: {len(asked)} asked for, {sum(map(len, failures.values()))} wrong")
+    print(f"answers: {len(asked)} checked, {sum(map(len, failures.values()))} wrong")
     return failures
 
 
 def compare(row: Row, servers: Sequence[Server], failed: dict[str, str], python: str, effort: Effort) -> report.Results:
-    """Measure a row, without the servers whose answer was wrong."""
+    """Measure a row, without the servers that gave a wrong answer."""
     servers = [server for server in servers if server.name in row.servers and server.name not in failed]
     samples: dict[str, list[Sample]] = {server.name: [] for server in servers}
     for server in alternating(servers, effort.rounds, row.name):
@@ -175,7 +176,7 @@ def follow(series: Series, servers: Sequence[Server], python: str, effort: Effor
 
 
 def alternating(servers: Sequence[Server], rounds: int, what: str) -> Iterator[Server]:
-    """Yield every server in every round, each round beginning with another."""
+    """Yield every server in every round. Each round begins with another server."""
     for number in range(rounds):
         first = number % max(1, len(servers))
         for server in [*servers[first:], *servers[:first]]:
@@ -185,7 +186,7 @@ def alternating(servers: Sequence[Server], rounds: int, what: str) -> Iterator[S
 
 
 def progress(text: str) -> None:
-    """Show on a terminal what is being done."""
+    """Show the current step on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""The ASGI applications that every server under test serves: the same objects for all of them."""
+"""Defines the ASGI applications that every server under test serves."""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -13,7 +13,7 @@ PIECE, PIECES = b"x" * 16_384, 64
 
 
 async def minimal(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer anything with a greeting."""
+    """Answer every request with a greeting."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -21,7 +21,7 @@ async def minimal(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def echo_json(scope: Message, receive: Receive, send: Send) -> None:
-    """Parse the JSON that was sent, and send it back."""
+    """Parse the JSON of the request, and send it back."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -29,7 +29,7 @@ async def echo_json(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def stream_1mb(scope: Message, receive: Receive, send: Send) -> None:
-    """Stream 1 MB in chunks of 16 KB, its length not told beforehand."""
+    """Stream 1 MB in chunks of 16 KB, without a declared length."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -53,7 +53,7 @@ async def count(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
-    """Start and stop without doing anything."""
+    """Confirm start and stop."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -1,4 +1,7 @@
-"""Makes the virtual environments: the pinned peers and the checkout's bide, once compiled and once interpreted."""
+"""Makes the virtual environments: the pinned peers with the checkout's bide.
+
+In one environment bide is compiled, in the other interpreted.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ CHECKOUT = HERE.parent
 REQUIREMENTS = HERE / "requirements.txt"
 SOURCES = ("pyproject.toml", "setup.py", "src/**/*.py", "src/**/*.pyi", "src/**/*.c")
 NOT_COPIED = shutil.ignore_patterns(".venv*", "bench", "build", "dist", "__pycache__", ".*_cache", "*.so", "*.egg-info")
-NEWEST, OLDEST = 14, 11  # the minor versions of Python 3 that are looked for
+NEWEST, OLDEST = 14, 11  # minor versions of Python 3 to look for
 ABOUT = """
 import importlib.metadata, json, platform, sys
 versions = {"python": platform.python_version()}
@@ -37,14 +40,18 @@ print(json.dumps(versions))
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment in which bide is compiled, or not."""
+    """Describes a virtual environment.
+
+    name: "compiled" or "interpreted", for bide in it.
+    base: Python that it is made with.
+    """
 
     name: str
     base: str
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """Its folder."""
         return HERE / ".venv" / f"{self.name}-{Path(self.base).name}"
 
     @property
@@ -54,7 +61,7 @@ class Environment:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """The versions of what runs in it."""
+        """The versions of Python and of the packages in it."""
         names = [server.package for server in SERVERS if server.package]
         argv = [self.python, "-c", ABOUT, *names, "uvloop", "httptools", "fastapi", "pydantic"]
         versions: dict[str, str] = json.loads(subprocess.check_output(argv, text=True))
@@ -71,36 +78,44 @@ class Environment:
         sources = b"".join(path.read_bytes() for pattern in SOURCES for path in sorted(CHECKOUT.glob(pattern)))
         if sources and self.outdated("bide", sources):
             print(f"bench: {self.folder.name}: installing bide, {self.name}", file=sys.stderr)
-            with tempfile.TemporaryDirectory(prefix="bench-") as name:  # so that builds do not mix with the checkout's
+            # A copy, so that this build does not mix with builds in the checkout.
+            with tempfile.TemporaryDirectory(prefix="bench-") as name:
                 copy = shutil.copytree(CHECKOUT, Path(name) / "bide", ignore=NOT_COPIED)
                 self.pip("-c", str(REQUIREMENTS), str(copy))
             self.done("bide", sources)
 
     def pip(self, *arguments: str) -> None:
-        """Install something."""
+        """Run `pip install` with `arguments`."""
         compiled = {"BIDE_COMPILED": "1" if self.name == "compiled" else "0"}
         argv = [self.python, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", *arguments]
         subprocess.run(argv, check=True, env=os.environ | compiled, stdout=sys.stderr)
 
     def outdated(self, what: str, content: bytes) -> bool:
-        """Tell whether something was installed from other content."""
+        """Return whether `what` was installed from other content, or never."""
         stamp = self.folder / f"{what}.sha256"
         return not stamp.exists() or stamp.read_text() != hashlib.sha256(content).hexdigest()
 
     def done(self, what: str, content: bytes) -> None:
-        """Remember from what content something was installed."""
+        """Remember the content that `what` was installed from."""
         (self.folder / f"{what}.sha256").write_text(hashlib.sha256(content).hexdigest())
 
 
 def environments(python: str | None = None) -> dict[str, Environment]:
-    """Return the two environments: compiled on the newest Python here or on the one given, interpreted on the oldest."""
+    """Return the two environments by name.
+
+    The compiled one is on `python`, or else on the newest Python here, the interpreted one on the
+    oldest.
+    """
     found = pythons()
     compiled, interpreted = Environment("compiled", python or found[0]), Environment("interpreted", found[-1])
     return {environment.name: environment for environment in (compiled, interpreted)}
 
 
 def pythons() -> list[str]:
-    """Return the interpreters here that bide supports, the newest first; pyenv's own count even when not activated."""
+    """Return the interpreters here that bide supports, the newest first.
+
+    Those of pyenv are included even if they are not activated.
+    """
     names = [f"python3.{minor}" for minor in range(NEWEST, OLDEST - 1, -1)]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = {}

@@ -1,11 +1,11 @@
-"""A FastAPI route as people write them: a Pydantic model comes in and goes out."""
+"""Defines a typical FastAPI route: a Pydantic model comes in and goes out."""
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 
 
 class Item(BaseModel):
-    """Something for sale."""
+    """Describes an article."""
 
     name: str
     price: float
@@ -17,5 +17,5 @@ app = FastAPI()
 
 @app.post("/items")
 async def create(item: Item) -> Item:
-    """Return the item as it was understood."""
+    """Return the item."""
     return item

@@ -1,4 +1,7 @@
-"""Measures how cost grows with the work: connections, fields, bodies, pieces. A line that turns upwards is a cliff."""
+"""Measures how the cost grows with the work: connections, fields, bodies, pieces.
+
+A line that turns upwards is a cliff.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench.measure import PATIENCE, Failed, Running, hold, running, wrk
+from bench.measure import PATIENCE_S, Failed, Running, hold, running, wrk
 from bench.servers import Server
 from bench.work import get, post
 
@@ -20,42 +23,50 @@ STATUS = b"HTTP/1.1 200 "
 
 @dataclass(frozen=True)
 class Series:
-    """One plot: the cost of something at growing sizes."""
+    """Describes one plot: a cost at growing sizes.
+
+    across: the quantity that grows.
+    per: the unit that the CPU time is divided by.
+    sizes: values of the quantity.
+    cost: measures one size.
+    app: application to serve.
+    limit: whether the server `limit`, which parses nothing, can take part.
+    """
 
     name: str
     title: str
-    across: str  # what grows
-    per: str  # what the CPU time is divided by
+    across: str
+    per: str
     sizes: tuple[int, ...]
     cost: Cost
     app: str = "bench.apps:minimal"
-    limit: bool = False  # whether the protocol that parses nothing can take part
+    limit: bool = False
 
 
 def busy(server: Running, size: int, seconds: int) -> float:
-    """All connections busy."""
+    """Load `size` connections, all busy."""
     return wrk(server, get(), seconds, connections=size)["cpu_us"]
 
 
 def among_idle(server: Running, size: int, seconds: int) -> float:
-    """64 connections busy among idle ones."""
+    """Load 64 connections among `size` idle ones."""
     with ExitStack() as stack:
         hold(stack, server, get(), size)
         return wrk(server, get(), seconds)["cpu_us"]
 
 
 def fields(server: Running, size: int, seconds: int) -> float:
-    """Heads of many fields besides Host, each with a value that never came before."""
+    """Send heads of `size` fields, each but Host with a new value."""
     return wrk(server, get(*(f"X-Trace-{number}: span-{number}-@" for number in range(size - 1))), seconds)["cpu_us"]
 
 
 def bodies(server: Running, size: int, seconds: int) -> float:
-    """Large bodies."""
+    """Send bodies of `size` octets."""
     return wrk(server, post("/", b"x" * size), seconds, connections=8)["cpu_us"]
 
 
 def segments(server: Running, size: int, seconds: int) -> float:
-    """A body of 64 KB that comes in many segments."""
+    """Send a body of 64 KB in `size` segments."""
     request = post("/", b"x" * 65_536)
     step = 65_536 // size
     body = len(request) - 65_536
@@ -64,20 +75,20 @@ def segments(server: Running, size: int, seconds: int) -> float:
 
 
 def chunks(server: Running, size: int, seconds: int) -> float:
-    """A body in chunks of one octet, sent at once."""
+    """Send a body in `size` chunks of one octet, all at once."""
     head = b"POST / HTTP/1.1\r\nHost: bench.test\r\nTransfer-Encoding: chunked\r\n\r\n"
     return repeated(server, [head + b"1\r\nx\r\n" * size + b"0\r\n\r\n"], 1, size, seconds)
 
 
 def dribble(server: Running, size: int, seconds: int) -> float:
-    """A head that arrives octet by octet."""
+    """Send a head of `size` octets, octet by octet."""
     request = get("X-Long: ")
     request = request[:-4] + b"x" * (size - len(request)) + request[-4:]
     return repeated(server, [request[place : place + 1] for place in range(len(request))], 1, size, seconds)
 
 
 def pipelined(server: Running, size: int, seconds: int) -> float:
-    """Requests sent without waiting for the answers."""
+    """Send `size` requests without waiting for the answers."""
     return repeated(server, [get() * size], size, size, seconds)
 
 
@@ -98,7 +109,7 @@ GROWTH = (
 
 
 def repeated(server: Running, pieces: list[bytes], answers: int, size: int, seconds: int) -> float:
-    """Send pieces again and again on one connection; return the CPU time for each of their `size` parts."""
+    """Send pieces repeatedly on one connection. Return the CPU time for each of `size` parts."""
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setblocking(False)
@@ -110,7 +121,7 @@ def repeated(server: Running, pieces: list[bytes], answers: int, size: int, seco
 
 
 def exchange(client: socket.socket, pieces: Iterable[bytes], answers: int) -> None:
-    """Send pieces one after the other, and read until all answers are there."""
+    """Send pieces one after the other, and read until all answers have arrived."""
     octets, found = b"", 0
 
     def read() -> None:
@@ -120,24 +131,24 @@ def exchange(client: socket.socket, pieces: Iterable[bytes], answers: int) -> No
             raise Failed(f"closed the connection after {found} of {answers} answers")
         octets += data
         found += octets.count(STATUS)
-        octets = octets[1 - len(STATUS) :]  # may hold the beginning of one
+        octets = octets[1 - len(STATUS) :]  # may hold the beginning of a status line
 
     for piece in pieces:
         left = memoryview(piece)
         while left:
-            readable, writable, _ = select.select([client], [client], [], PATIENCE)
+            readable, writable, _ = select.select([client], [client], [], PATIENCE_S)
             if readable:
                 read()
             if writable:
                 left = left[client.send(left) :]
     while found < answers:
-        if not select.select([client], [], [], PATIENCE)[0]:
+        if not select.select([client], [], [], PATIENCE_S)[0]:
             raise Failed(f"stuck after {found} of {answers} answers")
         read()
 
 
 def grow(series: Series, server: Server, python: str, seconds: int) -> tuple[dict[int, float], str]:
-    """Return the cost at each size, on one run of the server; and why it ended early, if it did."""
+    """Return (size -> cost, why it ended early or ""), on one run of the server."""
     costs: dict[int, float] = {}
     try:
         with running(server, series.app, python) as process:
@@ -145,7 +156,7 @@ def grow(series: Series, server: Server, python: str, seconds: int) -> tuple[dic
             series.cost(process, series.sizes[0], 1)
             for size in series.sizes:
                 costs[size] = series.cost(process, size, seconds)
-                time.sleep(0.2)  # for what was closed to be cleaned up
+                time.sleep(0.2)  # so that the server can clean up after the closed connections
     except Failed as failure:
         return costs, f"at {series.sizes[len(costs)]:,} {series.across}: {failure}"
     return costs, ""

@@ -1,9 +1,9 @@
-"""What many idle connections cost: memory each, processor time, the time of a sweep, and what a busy client among them notices.
+"""Measures the cost of many idle connections: memory, CPU time, sweeps, and a busy client's delay.
 
     python -m bench.idle [--connections 20000] [--loop uvloop]
 
-Serves in a process of its own. Prints one row of figures for each loop. Fewer connections are made where the descriptor
-limit does not allow as many.
+Serves in a separate process. Prints one row of figures for each loop. If the descriptor limit is
+too low, it makes fewer connections.
 """
 
 from __future__ import annotations
@@ -18,11 +18,18 @@ from bench.machine import describe
 from tests.support.abuse import Child, crowd, room
 
 REQUESTS: Final = 2000
-REST: Final = 5.0
+REST_S: Final = 5.0  # time over which the CPU share at rest is measured
 
 
 class Figures(NamedTuple):
-    """memory: octets for each connection. cpu: share of a processor at rest. sweep, typical, late: milliseconds."""
+    """Holds the figures for one event loop. Times in milliseconds.
+
+    memory: octets for each connection.
+    cpu: share of a processor at rest.
+    sweep: median time of a sweep.
+    alone: median time of a request without idle connections.
+    typical, late: median and 99th percentile of a request among them.
+    """
 
     loop: str
     connections: int
@@ -35,7 +42,7 @@ class Figures(NamedTuple):
 
 
 def latencies(server: Child) -> list[float]:
-    """Return how long each of many requests of one client took, sorted, milliseconds."""
+    """Return the milliseconds that each of REQUESTS requests of one client took, sorted."""
     took = []
     with server.client() as client:
         for _ in range(REQUESTS):
@@ -46,7 +53,7 @@ def latencies(server: Child) -> list[float]:
 
 
 def measure(loop: str, connections: int) -> Figures:
-    """Measure."""
+    """Measure one event loop with `connections` idle connections."""
     with Child(loop, backlog=4096, timeout_idle_least=75.0) as server:
         with crowd(server.where, 200):
             pass
@@ -56,7 +63,7 @@ def measure(loop: str, connections: int) -> Figures:
             server.until(lambda now: now["states"]["idle"] == connections)
             after = server.ask()
             memory = (after["memory"] - before["memory"]) / connections
-            cpu = server.load(REST)
+            cpu = server.load(REST_S)
             sweep = statistics.median(server.ask()["sweep"] for _ in range(9)) * 1000
             among = latencies(server)
     return Figures(
@@ -83,7 +90,8 @@ def main() -> int:
     for name, value in describe().items():
         print(f"{name}: {value}")
     print(
-        "| loop | idle connections | octets each | CPU at rest | a sweep | request alone | among them | its 99th percentile |"
+        "| loop | idle connections | octets each | CPU at rest | a sweep"
+        " | request alone | among them | its 99th percentile |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for loop in [chosen.loop] if chosen.loop else ["uvloop", "asyncio"]:

@@ -1,4 +1,7 @@
-"""The limit: a uvloop protocol that writes one fixed reply per blank line and parses nothing. No server in Python is faster."""
+"""Serves the limit: a uvloop protocol that parses nothing, and writes a fixed reply per blank line.
+
+No server in Python is faster.
+"""
 
 import argparse
 import asyncio
@@ -10,7 +13,7 @@ from bench.apps import HELLO
 
 
 class Limit(asyncio.Protocol):
-    """Answers, and knows nothing of HTTP."""
+    """Answers each end of a head, and knows nothing of HTTP."""
 
     __slots__ = ("transport",)
     reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(HELLO) + HELLO
@@ -25,13 +28,13 @@ class Limit(asyncio.Protocol):
 
 
 class LimitOnce(Limit):
-    """Answers once, and closes."""
+    """Answers once, then closes."""
 
     __slots__ = ()
     reply = Limit.reply.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
     def data_received(self, data: bytes) -> None:
-        """Write the reply and hang up."""
+        """Write the reply, and close."""
         self.transport.write(self.reply)
         self.transport.close()
 

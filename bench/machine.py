@@ -1,4 +1,4 @@
-"""Says what was measured where: processor, kernel, versions, and how busy the machine was."""
+"""Describes the machine of a measurement: processor, kernel, versions, load."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bench.measure import CORES, LOAD_CORE, SERVER_CORE
 
-BUSY = 0.5  # load average from which a neighbour is likely to disturb
+BUSY_LOAD = 0.5  # load average above which other processes are likely to disturb
 
 
 def describe() -> dict[str, str]:
-    """Return what a reader needs to judge the figures."""
+    """Return the facts that a reader needs to judge the figures."""
     cpu = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     return {
@@ -30,17 +30,17 @@ def describe() -> dict[str, str]:
 
 
 def remarks() -> list[str]:
-    """Return what makes this machine a doubtful judge."""
+    """Return the reasons to doubt figures from this machine."""
     found = []
     if SERVER_CORE == LOAD_CORE:
-        found.append("only one core: server and load share it, so only CPU time means something")
-    if (busy := os.getloadavg()[0]) > BUSY:
-        found.append(f"the machine was busy before we began (load {busy:.2f}): trust quieter runs more")
+        found.append("only one core: server and load share it, so only CPU time means anything")
+    if (busy := os.getloadavg()[0]) > BUSY_LOAD:
+        found.append(f"the machine was busy before the run (load {busy:.2f}): trust quieter runs more")
     return found
 
 
 def version(*command: str) -> str:
-    """Return the version number that a command tells."""
+    """Return the version number that a command prints."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -1,4 +1,8 @@
-"""Runs a server and measures it: CPU time and memory of all its processes from /proc, load from wrk, idle connections by hand."""
+"""Runs a server and measures it.
+
+CPU time and memory of all its processes come from /proc, and the load from wrk. Idle connections
+are opened here.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +25,18 @@ from bench.work import MEMORY, START, Row
 
 Sample = dict[str, float]
 TICK = os.sysconf("SC_CLK_TCK")
-PATIENCE = 20.0  # seconds that a server may take to answer
+PATIENCE_S = 20.0  # time that a server may take to answer
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 
 
 class Failed(Exception):
-    """A server did not do what it was asked."""
+    """Raised if a server fails, or answers otherwise than expected."""
 
 
 @contextmanager
 def failing() -> Iterator[None]:
-    """Whatever goes wrong between a server and us, it is the server that failed."""
+    """Turn errors of the connection to a server into Failed."""
     try:
         yield
     except (OSError, http.client.HTTPException) as error:
@@ -41,16 +45,22 @@ def failing() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long and how much to measure."""
+    """Says how much to measure.
+
+    rounds: rounds of each row.
+    seconds: seconds of load in each round.
+    idle: number of idle connections.
+    warm: seconds of load before each measurement.
+    """
 
     rounds: int
-    seconds: int  # of load in each round
-    idle: int  # connections held idle
-    warm: int = 1  # seconds of load before
+    seconds: int
+    idle: int
+    warm: int = 1
 
 
 class Answer(NamedTuple):
-    """What matters in a response."""
+    """Holds the parts of a response that are compared."""
 
     status: int
     content_type: str
@@ -60,7 +70,11 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Running:
-    """A server that runs."""
+    """Represents a server that runs.
+
+    folder: scratch folder.
+    started: monotonic time of its start, seconds.
+    """
 
     process: subprocess.Popen[bytes]
     port: int
@@ -69,15 +83,15 @@ class Running:
 
     @property
     def log(self) -> Path:
-        """What the server wrote."""
+        """The file with the server's output."""
         return self.folder / "output.log"
 
     def cpu(self) -> float:
-        """Return the seconds of CPU time used by all its processes and threads, those that ended included."""
+        """Return the CPU seconds of all its processes and threads, ended ones included."""
         return sum(sum(map(int, stat[11:15])) for stat in tree(self.process.pid).values()) / TICK
 
     def memory(self) -> dict[str, int]:
-        """Return its memory in octets: resident (rss), and with shared pages divided by their sharers (pss)."""
+        """Return its memory in octets: resident (rss), and with shared pages divided (pss)."""
         total = {"rss": 0, "pss": 0}
         for pid in tree(self.process.pid):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -88,7 +102,7 @@ class Running:
 
     def ask(self, request: bytes) -> Answer:
         """Return the answer to a request."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S) as client:
             client.sendall(request.replace(b"@", b"1"))
             response = http.client.HTTPResponse(client, method=request.split()[0].decode())
             response.begin()
@@ -104,21 +118,21 @@ class Running:
             except (OSError, http.client.HTTPException) as error:
                 if self.process.poll() is not None:
                     last = self.log.read_text(errors="replace").strip().splitlines() or ["silent"]
-                    reason = last[-1].replace(f"{HERE.parent}/", "")  # results say nothing of where they were made
+                    reason = last[-1].replace(f"{HERE.parent}/", "")  # no paths in results
                     raise Failed(f"ended with code {self.process.returncode}: {reason}") from error
-                if time.monotonic() - self.started > PATIENCE:
-                    raise Failed(f"no answer in {PATIENCE:.0f} seconds") from error
+                if time.monotonic() - self.started > PATIENCE_S:
+                    raise Failed(f"no answer in {PATIENCE_S:.0f} seconds") from error
                 time.sleep(0.001)
 
 
 def tree(root: int) -> dict[int, list[str]]:
-    """Return the processes below one and itself, by id, with the fields of their `stat` after the name."""
+    """Return `root` and its descendants: process id -> fields of `stat` after the name."""
     stats = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             stats[int(entry.parent.name)] = entry.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it ended while we looked
+            continue  # it ended meanwhile
     family = {root} & stats.keys()
     while more := {pid for pid, stat in stats.items() if int(stat[1]) in family} - family:
         family |= more
@@ -126,7 +140,7 @@ def tree(root: int) -> dict[int, list[str]]:
 
 
 def used() -> float:
-    """Return the seconds of CPU time that anybody used on the server's core, interrupts not counted."""
+    """Return the CPU seconds of all processes on the server's core, without interrupts."""
     line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{SERVER_CORE} "))
     user, nice, system = map(int, line.split()[1:4])
     return (user + nice + system) / TICK
@@ -134,7 +148,7 @@ def used() -> float:
 
 @contextmanager
 def running(server: Server, app: str, python: str, *, logged: bool = False, once: bool = False) -> Iterator[Running]:
-    """Run a server on its core, and kill it with all its processes whatever happens."""
+    """Run a server on its core. At the end, kill all its processes, also after an error."""
     with failing(), tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder, port = Path(name), free_port()
         prepare(folder, port, logged=logged)
@@ -162,14 +176,20 @@ def running(server: Server, app: str, python: str, *, logged: bool = False, once
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
+    """Return an unused port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 def wrk(server: Running, request: bytes, seconds: int, *, connections: int = 64, times: int = 1) -> Sample:
-    """Load a server for some seconds; return what wrk saw, and the CPU time that each request took."""
+    """Load a server, and return wrk's figures and the CPU time of each request.
+
+    request: each @ in it becomes a number that counts up.
+    seconds: duration of the load.
+    connections: number of connections.
+    times: number of requests that are sent at once.
+    """
     file = server.folder / "request"
     file.write_bytes(request)
     argv = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=10s"]
@@ -185,7 +205,7 @@ def wrk(server: Running, request: bytes, seconds: int, *, connections: int = 64,
         raise Failed(f"{seen['requests']} answers, {seen['refused']} not 2xx or 3xx; {seen['errors']} socket errors")
     kept = {key: seen[key] for key in ("p50_us", "p99_us", "requests", "errors")}
     if SERVER_CORE != LOAD_CORE:
-        kept["others"] = max(0.0, core - cpu) / seen["seconds"]  # the share of the server's core that went elsewhere
+        kept["others"] = max(0.0, core - cpu) / seen["seconds"]  # share of other processes
     return {"cpu_us": cpu / seen["requests"] * 1e6, "rps": seen["requests"] / seen["seconds"], **kept}
 
 
@@ -200,7 +220,10 @@ def load(server: Running, row: Row, effort: Effort) -> Sample:
 
 
 def idle(server: Running, row: Row, effort: Effort) -> Sample:
-    """Measure the growth of memory per idle connection that carried one request, from a quarter of them to all."""
+    """Measure memory per idle connection that carried one request.
+
+    This is the growth between a quarter of the connections and all of them.
+    """
     few = effort.idle // 4
     server.wait(row.request)
     with ExitStack() as stack:
@@ -211,9 +234,9 @@ def idle(server: Running, row: Row, effort: Effort) -> Sample:
 
 
 def hold(stack: ExitStack, server: Running, request: bytes, number: int) -> None:
-    """Open connections that ask once and stay until the stack is left."""
+    """Open `number` connections, each with one request, that stay until `stack` is closed."""
     for _ in range(number):
-        client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S))
         client.sendall(request)
         if not client.recv(65_536):
             raise Failed("closed a connection instead of answering")
@@ -229,16 +252,16 @@ KINDS: dict[str, Callable[[Running, Row, Effort], Sample]] = {MEMORY: idle, STAR
 
 
 def measure(server: Server, row: Row, python: str, effort: Effort) -> Sample:
-    """Start a server, measure what the row compares, and stop it."""
+    """Start a server, measure the figure of the row, and stop it."""
     with running(server, row.app, python, logged=row.logged, once=row.once) as process:
         return KINDS.get(row.figure, load)(process, row, effort)
 
 
 def check(server: Server, row: Row, python: str) -> None:
-    """Raise unless the server gives the answer that the row expects."""
+    """Raise Failed unless the server gives the answer that the row expects."""
     with running(server, row.app, python, logged=row.logged, once=row.once) as process:
         process.wait(row.request)
         answer, expected = process.ask(row.request), Answer(200, row.content_type, row.answer, row.once)
         if answer != expected:
             wrong = ", ".join(key for key in Answer._fields if getattr(answer, key) != getattr(expected, key))
-            raise Failed(f"another {wrong} than expected: {answer.status} {answer.content_type} {answer.body[:40]!r}")
+            raise Failed(f"unexpected {wrong}: {answer.status} {answer.content_type} {answer.body[:40]!r}")

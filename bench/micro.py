@@ -1,4 +1,7 @@
-"""Times the parts of bide in one process, without a socket: `python -m bench.micro`. Prints; never fails on time."""
+"""Times the parts of bide in one process, without a socket: `python -m bench.micro`.
+
+Prints the times, and never fails because of them.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +31,23 @@ from bide.worker.register import Register
 from bide.worker.settings import WorkerSettings
 
 _ROUNDS: Final = 9
-_SECONDS: Final = 0.1  # a round of one part
+_ROUND_S: Final = 0.1  # duration of a round of one part
 
 _MINIMAL: Final = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n"
 _FIELDS: Final = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
 
 
 def _browser(number: int) -> bytes:
-    """Return a head of 16 fields of which target, referer and cookie vary."""
+    """Return a head of 16 fields. Target, Referer and Cookie vary with `number`."""
     return (
-        b"GET /items/%d?page=%d HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nConnection: keep-alive\r\nCache-Control: max-age=0\r\n"
-        b'sec-ch-ua: "Chromium";v="130", "Not?A_Brand";v="99"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: "Linux"\r\n'
-        b"Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0.0.0 Safari/537.36\r\n"
-        b"Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n"
-        b"Sec-Fetch-Dest: document\r\nReferer: http://127.0.0.1:8000/items/%d\r\nAccept-Encoding: gzip, deflate, br\r\n"
+        b"GET /items/%d?page=%d HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nConnection: keep-alive\r\n"
+        b"Cache-Control: max-age=0\r\n"
+        b'sec-ch-ua: "Chromium";v="130", "Not?A_Brand";v="99"\r\n'
+        b'sec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: "Linux"\r\nUpgrade-Insecure-Requests: 1\r\n'
+        b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0.0.0 Safari/537.36\r\n"
+        b"Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n"
+        b"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
+        b"Referer: http://127.0.0.1:8000/items/%d\r\nAccept-Encoding: gzip, deflate, br\r\n"
         b"Accept-Language: en-US,en;q=0.9\r\nCookie: session=%d; theme=dark\r\n\r\n"
         % (number, number, number - 1, number)
     )
@@ -56,15 +62,15 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _time(part: Callable[[int], object]) -> tuple[float, float]:
-    """Return the median and the least nanoseconds of one call, `part(n)` making n calls."""
+    """Return the median and the least nanoseconds of one call. `part(n)` makes n calls."""
     count = 1
     while True:
         begun = time.perf_counter()
         part(count)
         took = time.perf_counter() - begun
-        if took > _SECONDS:
+        if took > _ROUND_S:
             break
-        count = max(count * 2, int(count * _SECONDS / max(took, 1e-6)))
+        count = max(count * 2, int(count * _ROUND_S / max(took, 1e-6)))
     rounds = []
     for _ in range(_ROUNDS):
         begun = time.perf_counter()
@@ -94,7 +100,7 @@ def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]
         counters=counters,
         access_log=None,
     )
-    # A wire that takes everything and leads nowhere.
+    # The closed wire takes all orders, and does nothing.
     sessions: list[Receiver] = [Session(context, CLOSED_WIRE) for _ in range(64)]
 
     def head(count: int) -> None:
@@ -163,7 +169,7 @@ def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]
 
 
 def main(wanted: list[str]) -> None:
-    """Time the parts whose names begin with one of `wanted`, or all."""
+    """Time the parts whose names begin with a word of `wanted`, or all parts."""
     try:
         import uvloop
 

@@ -1,4 +1,4 @@
-"""Draws the plots as SVG by hand: bars for the rows, lines for growth; readable on light and on dark pages."""
+"""Draws the plots as SVG: bars for the rows, lines for growth, for light and for dark pages."""
 
 from __future__ import annotations
 
@@ -35,14 +35,19 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 """
 WIDTH, COLUMNS, GAP, MARGIN = 900, 2, 28, 8
 PANEL = (WIDTH - GAP * (COLUMNS - 1)) / COLUMNS
-BAR, LEFT, RIGHT = 19, 96, 118  # of a bar chart: height of a bar, room for names, room for figures
-HEIGHT, LEGEND = 215, 34  # of a line chart, and of the legend above all of them
+BAR, LEFT, RIGHT = 19, 96, 118  # in a bar chart: height of a bar, width of names, width of figures
+HEIGHT, LEGEND = 215, 34  # heights of a line chart, and of the legend above them
 STEPS = (1, 2, 5)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar, with the spread of what it was taken from, and what is written beside it."""
+    """Describes a bar.
+
+    value: its length.
+    low, high: spread of the samples.
+    text: label beside it.
+    """
 
     name: str
     value: float
@@ -53,7 +58,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """One panel of bars."""
+    """Describes a panel of bars."""
 
     title: str
     unit: str
@@ -62,7 +67,11 @@ class Bars:
 
 @dataclass(frozen=True)
 class Lines:
-    """One panel of lines; the sizes stand at equal distances, the costs on a logarithmic axis."""
+    """Describes a panel of lines: sizes at equal distances, costs on a logarithmic axis.
+
+    across, up: labels of the axes.
+    lines: server -> size -> cost.
+    """
 
     title: str
     across: str
@@ -83,8 +92,8 @@ def bars(panels: Sequence[Bars]) -> str:
             top, middle = y + 26 + line * BAR, y + 26 + line * BAR + BAR / 2
             parts.append(text(x + LEFT - 6, middle + 4, bar.name, "title end" if bar.name == "bide" else "end"))
             parts.append(
-                f'<rect x="{x + LEFT:.1f}" y="{top + 3:.1f}" width="{max(1, bar.value * scale):.1f}" height="{BAR - 6}" '
-                f'fill="{COLOURS[bar.name]}"/>'
+                f'<rect x="{x + LEFT:.1f}" y="{top + 3:.1f}" width="{max(1, bar.value * scale):.1f}" '
+                f'height="{BAR - 6}" fill="{COLOURS[bar.name]}"/>'
             )
             parts.append(stroke("whisker", x + LEFT + bar.low * scale, middle, x + LEFT + bar.high * scale, middle))
             parts.append(text(x + LEFT + bar.high * scale + 6, middle + 4, bar.text))
@@ -120,7 +129,7 @@ def axes(panel: Lines, x: float, y: float) -> list[str]:
         parts.append(stroke("grid", left, up(tick), right, up(tick)))
         parts.append(text(left - 6, up(tick) + 4, f"{tick:,g}", "dim end"))
     parts += [text(across[size], bottom + 17, short(int(size)), "dim middle") for size in panel.sizes]
-    for name in sorted(panel.lines, key=lambda name: name == "bide"):  # ours last, so that it lies on top
+    for name in sorted(panel.lines, key=lambda name: name == "bide"):  # bide last, so it is on top
         points = [(across[size], up(cost)) for size, cost in panel.lines[name].items() if cost > 0]
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
         parts.append(f'<polyline class="line" stroke="{COLOURS[name]}" points="{path}"/>')
@@ -129,7 +138,7 @@ def axes(panel: Lines, x: float, y: float) -> list[str]:
 
 
 def scale(low: float, high: float) -> list[float]:
-    """Return the round numbers from below the lowest to above the highest: 1, 2, 5, 10 ..."""
+    """Return the round numbers (1, 2, 5, 10 ...) from at most `low` to at least `high`."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     ticks = [step * 10.0**power for power in range(first, last + 1) for step in STEPS]
     start = max(number for number, tick in enumerate(ticks) if tick <= low)
@@ -139,7 +148,7 @@ def scale(low: float, high: float) -> list[float]:
 
 
 def short(size: int) -> str:
-    """Write a size in little room: 10k, 1M."""
+    """Return a size in a short form: 10k, 1M."""
     for unit, letter in ((1_000_000, "M"), (1_000, "k")):
         if size >= unit and size % unit == 0:
             return f"{size // unit}{letter}"
@@ -162,7 +171,7 @@ def place(number: int, height: float, top: float) -> tuple[float, float]:
 
 
 def text(x: float, y: float, content: str, style: str = "") -> str:
-    """Write something."""
+    """Write a text."""
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}">{escape(content)}</text>'
 
 

@@ -1,4 +1,4 @@
-"""Turns results into what people read: a table for the terminal, Markdown, JSON and plots."""
+"""Writes results for people: tables for the terminal and in Markdown, JSON, plots."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bench.work import ASGI
 
 Results = dict[str, Any]
 OURS, JSON = "bide", "results.json"
-DISTURBED = 0.05  # share of the server's core that others took, from which it is told
-COLUMNS = {  # key of a sample: its title, and how it is written
+DISTURBED_SHARE = 0.05  # share of the server's core above which other processes get a note
+COLUMNS = {  # key of a sample -> title, format
     "cpu_us": ("CPU us/request", "{:,.1f}"),
     "rps": ("requests/s", "{:,.0f}"),
     "p50_us": ("p50 us", "{:,.0f}"),
@@ -25,8 +25,8 @@ COLUMNS = {  # key of a sample: its title, and how it is written
     "cpu_ms": ("CPU ms", "{:,.0f}"),
 }
 GROWTH = (
-    "Flat or falling is what one wants to see. Longer heads and bodies are more work in each request: there, "
-    "a line should be no steeper than the work. Where a line ends early, the server failed, as told below its table."
+    "Flat or falling lines are good. Longer heads and bodies are more work in each request: there, a line should be "
+    "no steeper than the work. If a line ends early, the server failed; the note below its table says how."
 )
 BESIDE = {
     "cpu_us": ("rps", "p50_us", "p99_us"),
@@ -37,7 +37,7 @@ BESIDE = {
 
 
 def ratios(row: Results, server: str) -> list[float]:
-    """Return server / ours for each round: above 1 we need less."""
+    """Return server / bide for each round. Above 1, bide needs less."""
     ours, theirs = row["samples"].get(OURS, []), row["samples"].get(server, [])
     key = row["figure"]
     return [other[key] / mine[key] for mine, other in zip(ours, theirs, strict=False) if mine[key] > 0]
@@ -52,7 +52,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def table(row: Results) -> list[list[str]]:
-    """Return the lines of a row's table, the title line first, the best server first."""
+    """Return the lines of a row's table: the title line, then the servers, the best first."""
     key = row["figure"]
     title, form = COLUMNS[key]
     beside = BESIDE[key]
@@ -65,18 +65,18 @@ def table(row: Results) -> list[list[str]]:
 
 
 def notes(part: Results) -> list[str]:
-    """Say which servers failed, and why; at which sockets failed while answers came; and whether somebody disturbed us."""
+    """Return notes: servers that failed, servers with socket errors, disturbance by others."""
     found = [f"{name} failed: {reason}." for name, reason in part["failed"].items()]
     errors = {name: sum(sample.get("errors", 0) for sample in samples) for name, samples in part["samples"].items()}
     found += [f"{name}: {number:.0f} socket errors in all rounds." for name, number in errors.items() if number]
     others = [sample["others"] for samples in part["samples"].values() for sample in samples if "others" in sample]
-    if others and median(others) > DISTURBED:
-        found.append(f"Disturbed: other processes took {median(others):.0%} of the server's core meanwhile.")
+    if others and median(others) > DISTURBED_SHARE:
+        found.append(f"Disturbed: other processes took {median(others):.0%} of the server's core.")
     return found
 
 
 def verdict(row: Results) -> str:
-    """Say which of the row's goals were reached."""
+    """Return a sentence on which of the row's goals were reached."""
     said = []
     for name, (must, aim) in row["goals"].items():
         found = ratios(row, name)
@@ -108,7 +108,7 @@ def markdown(lines: list[list[str]]) -> str:
 
 
 def summary(results: Results) -> list[list[str]]:
-    """Return one line per row: our figure, and the ratio of each peer to it."""
+    """Return a line for each row: bide's figure, and the ratio of each peer to it."""
     peers = [server.name for server in SERVERS if server.name != OURS]
     lines = [["row", f"{OURS}", *peers]]
     for row in results["rows"]:
@@ -121,7 +121,7 @@ def summary(results: Results) -> list[list[str]]:
 
 
 def about(results: Results) -> list[str]:
-    """Return what was measured where, a line each."""
+    """Return the facts about machine, environments and effort, a line each."""
     lines = [f"{key}: {value}" for key, value in results["machine"].items()]
     for name, versions in results["environments"].items():
         lines.append(f"{name}: " + ", ".join(f"{package} {version}" for package, version in versions.items()))
@@ -136,14 +136,14 @@ def show(row: Results) -> str:
 
 
 def curve(series: Results, server: str) -> dict[str, float]:
-    """Return the median cost at each size that a server reached in every round."""
+    """Return the median cost at each size that `server` reached in every round."""
     rounds = series["samples"][server]
     reached = [size for size in rounds[0] if all(size in costs for costs in rounds)]
     return {size: median(costs[size] for costs in rounds) for size in reached}
 
 
 def heading(series: Results) -> str:
-    """Name a series and what is told of it."""
+    """Return the heading of a series."""
     return f"{series['title']}: CPU us per {series['per']}"
 
 
@@ -192,13 +192,13 @@ def draw_growth(results: Results) -> str:
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write everything into a folder."""
+    """Write all results into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JSON).write_text(json.dumps(results, indent=1) + "\n")
     parts = ["# Results", *results["remarks"], "\n".join(f"- {line}" for line in about(results))]
     if results["rows"]:
         (folder / "rows.svg").write_text(draw_rows(results))
-        parts += ["![what each server takes, row by row](rows.svg)", markdown(summary(results))]
+        parts += ["![the cost of each server, row by row](rows.svg)", markdown(summary(results))]
     for row in results["rows"]:
         parts += [f"## {row['title']}", markdown(table(row)), *notes(row), verdict(row)]
     if results["growth"]:

@@ -1,4 +1,7 @@
-"""The table of servers: the command line of each, one worker, uvloop and 75 seconds of keep-alive wherever that can be chosen."""
+"""Defines the table of servers and their command lines.
+
+Each has one worker, and if it has the options, uvloop and 75 seconds of keep-alive.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,23 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Server:
-    """One server under test."""
+    """Describes a server under test.
+
+    command: command line; {python}, {app}, {port} and {folder}, a scratch folder, are filled in.
+    package: Python package whose version is reported; "" for none.
+    quiet, logged: arguments that turn the access log off and on. It goes to standard output or
+        error, which are a file.
+    once: arguments that make it close after each answer, if it cannot read the request's `close`.
+    asgi: whether it runs applications; the others only send a greeting.
+    """
 
     name: str
-    command: str  # {python}, {app}, {port} and {folder} (a scratch folder) are filled in
-    package: str = ""  # whose version is reported; none for what is not a Python package
-    quiet: str = ""  # what turns the access log off
-    logged: str = ""  # what turns it on; written to standard output or error, which are a file
-    once: str = ""  # what makes it close after each answer, for those that cannot read the request's word for it
-    asgi: bool = True  # runs applications; the others only greet
+    command: str
+    package: str = ""
+    quiet: str = ""
+    logged: str = ""
+    once: str = ""
+    asgi: bool = True
 
     def argv(self, python: str, app: str, port: int, folder: Path, *, logged: bool, once: bool) -> list[str]:
         """Return the command line that serves an application on a port."""
@@ -34,7 +45,8 @@ GUNICORN = (
 SERVERS = (
     Server(
         "bide",
-        "{python} -m bide serve {app} --host 127.0.0.1 --port {port} --loop uvloop --timeout-keep-alive 75 --backlog 4096",
+        "{python} -m bide serve {app} --host 127.0.0.1 --port {port} --loop uvloop --timeout-keep-alive 75"
+        " --backlog 4096",
         package="bide",
         quiet="--no-access-log",
         logged="--access-log",
@@ -69,6 +81,6 @@ SERVERS = (
 
 
 def prepare(folder: Path, port: int, *, logged: bool) -> None:
-    """Write into a scratch folder what servers read besides their command line: nginx's configuration."""
+    """Write the files that servers read into a scratch folder: nginx's configuration."""
     text = (HERE / "nginx.conf").read_text().replace("PORT", str(port)).replace("FOLDER", str(folder))
     (folder / "nginx.conf").write_text(text.replace("ACCESS_LOG", "/dev/stdout" if logged else "off"))

@@ -1,5 +1,5 @@
--- What wrk sends and reports. Arguments: a file that holds a request, in which each "@" becomes a number that counts up;
--- how many of it go out at once; how many connections there are.
+-- The requests that wrk sends, and its report. Arguments: a file with a request, in which each "@"
+-- becomes a number that counts up; the number of requests sent at once; the number of connections.
 
 local template, n, worker
 
@@ -19,8 +19,9 @@ function request()
   return table.concat(template, n)
 end
 
--- wrk adds made-up latencies to those it measured, below each that is twice the mean interval or more ("correction for coordinated
--- omission", src/stats.c), and gets it wrong with pipelining. From the greatest down, each can be taken out again: these are as measured.
+-- wrk adds estimated latencies to the measured ones, below each that is twice the mean interval or
+-- more ("correction for coordinated omission", src/stats.c), and fails to do so with pipelining.
+-- Removed again from the greatest down, they leave the latencies as measured.
 local function measured(latency, interval)
   local values, counts, total = {}, {}, 0
   for i = 1, #latency do

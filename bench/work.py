@@ -1,4 +1,4 @@
-"""The table of rows: what is asked of the servers, what they must answer, and which figure is compared."""
+"""Defines the table of rows: requests, expected answers, and the figures that are compared."""
 
 from __future__ import annotations
 
@@ -8,17 +8,28 @@ from dataclasses import dataclass, field
 from bench.apps import HELLO, PIECE, PIECES
 
 ASGI = ("bide", "granian", "uvicorn")
-SLOW = ("gunicorn", "gunicorn[fast]", "hypercorn")  # so far behind that one row tells it
+SLOW = ("gunicorn", "gunicorn[fast]", "hypercorn")  # one row suffices to show their distance
 ALL = (*ASGI, "nginx", "limit")
 
 
-# What a row compares, a key of its samples; less is better.
+# The figures that a row can compare, as keys of its samples. Less is better.
 CPU, LATENCY, MEMORY, START = "cpu_us", "p50_us", "pss", "start_ms"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. In `request`, each @ becomes a number that counts up, so that no two requests are the same."""
+    """Describes a comparison.
+
+    request: each @ in it becomes a number that counts up, so that no two requests are equal.
+    answer, content_type: of the expected response.
+    app: application to serve.
+    figure: the figure that is compared.
+    connections: number of connections.
+    times: number of requests that are sent at once.
+    logged: whether the access log is on.
+    build: environment of bide.
+    goals: set before measuring, peer -> (required ratio, desired ratio) of peer / bide.
+    """
 
     name: str
     title: str
@@ -29,10 +40,9 @@ class Row:
     servers: tuple[str, ...] = ASGI
     figure: str = CPU
     connections: int = 64
-    times: int = 1  # how many requests are sent at once
+    times: int = 1
     logged: bool = False
     build: str = "compiled"
-    # Said before measuring, for each peer: peer / ours that we must reach, and what we aim for.
     goals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -48,8 +58,10 @@ def get(*fields: str, target: str = "/") -> bytes:
 
 def post(target: str, body: bytes) -> bytes:
     """Return a POST request of a JSON body."""
-    head = f"POST {target} HTTP/1.1\r\nHost: bench.test\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    return (
+        f"POST {target} HTTP/1.1\r\nHost: bench.test\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
 
 
 BROWSER = get(

@@ -1,4 +1,7 @@
-"""bide: an HTTP/1.1 server for Python applications that knows when to keep a connection, when to end it, and can tell why."""
+"""bide: an HTTP/1.1 server for Python applications.
+
+It knows when to keep a connection and when to end it, and it can tell why.
+"""
 
 from bide.config import Config
 from bide.errors import ApplicationError, ConfigError, LifespanError, ListenError, StartError
