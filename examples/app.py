@@ -1,8 +1,9 @@
 """The Bide Inn: a guestbook and a connection lab, the application that `make serve` serves.
 
-It does what real applications do to a server: pages, static files, a JSON API over SQLite, an upload that is never
-held in memory, a large download made as it goes, and a stream of events. The page draws which connection each of its
-requests came over, so that one can watch connections persist.
+It asks of a server what real applications ask: pages, static files, a JSON API over SQLite, an
+upload that is never held in memory, a large download that is made while it is sent, and a stream of
+events. The page draws the connection of each of its requests, so that a user can watch connections
+persist.
 """
 
 import hashlib
@@ -39,7 +40,7 @@ UPLOAD_MAX = 4096 * MIB
 DOWNLOAD_DEFAULT, DOWNLOAD_MAX = 64 * MIB, 1024 * MIB
 TICKS_DEFAULT, TICKS_MAX = 60, 10_000
 INTERVAL_DEFAULT, INTERVAL_MIN, INTERVAL_MAX = 1.0, 0.01, 60.0
-# What an error page says where the error says no more than its status.
+# Texts of error pages, for errors that have only a status.
 UNSAID = {404: "There is no such page.", 405: "This address is asked in another way."}
 BLOCK = hashlib.shake_256(b"bide").digest(64 * 1024)
 
@@ -51,14 +52,14 @@ def template(name: str) -> Template:
 
 
 def page(name: str, code: int = 200, **values: object) -> HTMLResponse:
-    """Fill a template and frame it; values are escaped here, so no caller can forget to."""
+    """Fill a template, and frame it. Values are escaped here, so no caller can forget to."""
     escaped = {key: html.escape(str(value)) for key, value in values.items()}
     text = template("frame").substitute(title=escaped["title"], body=template(name).substitute(escaped))
     return HTMLResponse(text, code, {"Content-Security-Policy": "default-src 'self'", "Cache-Control": "no-cache"})
 
 
 async def home(request: Request) -> Response:
-    """Answer with the one page that shows everything."""
+    """Answer with the main page."""
     return page("home", title="The Bide Inn")
 
 
@@ -68,14 +69,14 @@ async def about(request: Request) -> Response:
 
 
 async def note_page(request: Request) -> Response:
-    """Answer with a note on a page of its own, made by the server, readable without a script."""
+    """Answer with the page of one note, which is readable without a script."""
     note = await find_note(request)
     when = note.created.replace("T", ", ").replace("Z", " UTC")
     return page("note", title=f"A note by {note.author}", when=when, **asdict(note))
 
 
 def number(request: Request, name: str, default: float, low: float, high: float) -> float:
-    """Read a number from the query; one that is malformed or out of bounds is the client's mistake: 400."""
+    """Return a number from the query. A malformed one, or one out of bounds, is answered 400."""
     raw = request.query_params.get(name)
     if raw is None:
         return default
@@ -95,7 +96,7 @@ def guestbook(request: Request) -> Guestbook:
 
 
 def note_id(request: Request) -> int:
-    """Read the note's number from the path; what no note can have, SQLite's integers included, is not found."""
+    """Return the note's number from the path. A number that no note can have is answered 404."""
     raw: str = request.path_params["id"]
     if not (raw.isascii() and raw.isdigit() and len(raw) <= 18):
         raise HTTPException(404, "There is no such note.")
@@ -111,7 +112,7 @@ async def find_note(request: Request) -> Note:
 
 
 class Notes(HTTPEndpoint):
-    """The notes as a collection; an endpoint, so that 405 names every method there is."""
+    """Serves the notes as a collection. It is an endpoint, so 405 names all of its methods."""
 
     async def get(self, request: Request) -> Response:
         """Answer with the newest notes."""
@@ -120,7 +121,7 @@ class Notes(HTTPEndpoint):
         return JSONResponse({"notes": [asdict(note) for note in notes]}, headers={"Cache-Control": "no-store"})
 
     async def post(self, request: Request) -> Response:
-        """Keep a note: 413 if too large to look at, 400 if not JSON, 422 if JSON that is no note."""
+        """Add a note. Answers: 413 for a large body, 400 for no JSON, 422 for an invalid note."""
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -137,26 +138,26 @@ class Notes(HTTPEndpoint):
 
 
 class OneNote(HTTPEndpoint):
-    """One note."""
+    """Serves one note."""
 
     async def get(self, request: Request) -> Response:
-        """Answer with it."""
+        """Answer with the note."""
         return JSONResponse(asdict(await find_note(request)))
 
     async def delete(self, request: Request) -> Response:
-        """Remove it."""
+        """Remove the note."""
         if not await run_in_threadpool(guestbook(request).remove, note_id(request)):
             raise HTTPException(404, "There is no such note.")
         return Response(status_code=204)
 
 
 async def connection(request: Request) -> Response:
-    """Answer with what is known of the connection this request came over."""
+    """Answer with the facts about the connection of this request."""
     return JSONResponse(request.scope.get("visit", {}), headers={"Cache-Control": "no-store"})
 
 
 async def upload(request: Request) -> Response:
-    """Measure a file chunk by chunk as it arrives; a length declared too large is refused before it is sent."""
+    """Measure a file chunk by chunk. Refuse it before it is sent, if it is declared too large."""
     too_large = HTTPException(413, f"A file may have at most {UPLOAD_MAX} bytes.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > UPLOAD_MAX:
@@ -175,20 +176,20 @@ async def upload(request: Request) -> Response:
 
 
 def chunks(size: int) -> Iterator[bytes]:
-    """Make the large file: the same bytes every time, each block numbered so that none can be lost unseen."""
+    """Make the large file: always the same, with numbered blocks, so a lost one is noticed."""
     for offset in range(0, size, len(BLOCK)):
         yield (offset.to_bytes(8, "big") + BLOCK[8:])[: size - offset]
 
 
 async def generated(size: int) -> AsyncIterator[bytes]:
-    """Make the large file on the event loop: cheap enough, and a plain iterator would cost a thread's turn a chunk."""
+    """Make the large file on the event loop. A plain iterator would take a thread per chunk."""
     for chunk in chunks(size):
         yield chunk
 
 
 @lru_cache(maxsize=64)
 def generated_sha256(size: int) -> str:
-    """Return the digest of the large file, for whoever wants to check that it came through whole."""
+    """Return the digest of the large file, so that a client can check it."""
     digest = hashlib.sha256()
     for chunk in chunks(size):
         digest.update(chunk)
@@ -196,7 +197,7 @@ def generated_sha256(size: int) -> str:
 
 
 async def download(request: Request) -> Response:
-    """Send a large file of known length that exists nowhere; HEAD does not make it only to throw it away."""
+    """Send a large file of known length, made while it is sent. HEAD does not make it."""
     size = int(number(request, "size", DOWNLOAD_DEFAULT, 0, DOWNLOAD_MAX))
     headers = {
         "Content-Length": str(size),
@@ -214,7 +215,7 @@ async def download_sha256(request: Request) -> Response:
 
 
 async def ticks(first: int, last: int, interval: float, visit: dict[str, int | float]) -> AsyncIterator[str]:
-    """Strike from first to last; the closing event tells the page not to reconnect, as it would after a mere end."""
+    """Send the ticks from first to last, then an event that tells the page not to reconnect."""
     yield "retry: 1000\n\n"
     for count in range(first, last + 1):
         yield f"id: {count}\nevent: tick\ndata: {json.dumps({'tick': count, 'of': last, **visit})}\n\n"
@@ -224,7 +225,7 @@ async def ticks(first: int, last: int, interval: float, visit: dict[str, int | f
 
 
 async def events(request: Request) -> Response:
-    """Send a clock's ticks as server-sent events; a client that was cut off goes on after the last one it saw."""
+    """Send a clock's ticks as server-sent events. A client that reconnects gets the next ones."""
     limit = int(number(request, "limit", TICKS_DEFAULT, 1, TICKS_MAX))
     interval = number(request, "interval", INTERVAL_DEFAULT, INTERVAL_MIN, INTERVAL_MAX)
     seen = request.headers.get("last-event-id", "")
@@ -236,7 +237,7 @@ async def events(request: Request) -> Response:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Answer an error in the language the client asked for: a page to a browser, JSON to everything else."""
+    """Answer an error: with a page to a browser, with JSON to other clients."""
     assert isinstance(error, HTTPException)
     if "text/html" in request.headers.get("accept", ""):
         title = HTTPStatus(error.status_code).phrase
@@ -249,7 +250,7 @@ async def failed(request: Request, error: Exception) -> Response:
 
 
 def asked_for_every_time(files: ASGIApp) -> ASGIApp:
-    """Let a browser ask for static files on every visit, for 304 if need be, so that there is something to draw."""
+    """Have browsers ask for static files on every visit, so that there are requests to draw."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_field(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The guestbook: notes kept in one SQLite file that any number of processes may share."""
+"""Keeps the guestbook: notes in one SQLite file, which any number of processes may share."""
 
 import os
 import sqlite3
@@ -23,17 +23,20 @@ COLUMNS = "SELECT id, author, text, created FROM notes"
 
 
 class InvalidNoteError(ValueError):
-    """A note that cannot be kept; it carries one complaint per field, so that a form can show them all at once."""
+    """Raised for an invalid note.
+
+    fields: field -> complaint, so that a form can show all complaints at once.
+    """
 
     def __init__(self, fields: dict[str, str]) -> None:
-        """Keep the complaints by the name of their field."""
+        """Keep the complaints."""
         super().__init__("The note cannot be kept as it is.")
         self.fields = fields
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One entry of the guestbook."""
+    """Holds one entry of the guestbook."""
 
     id: int
     author: str
@@ -42,13 +45,13 @@ class Note:
 
 
 def database_path() -> Path:
-    """Where the notes are kept: `BIDE_EXAMPLE_DB`, or a file in the system's temporary folder, one for each user."""
+    """Return the file: `BIDE_EXAMPLE_DB`, or one for each user in the temporary folder."""
     default = Path(tempfile.gettempdir()) / f"bide-example-{os.getuid()}.sqlite3"
     return Path(os.environ.get("BIDE_EXAMPLE_DB") or default)
 
 
 def checked(body: object) -> tuple[str, str]:
-    """Return author and text of a note that arrived as JSON, or say everything that is wrong with it."""
+    """Return (author, text) of a note in JSON. Raises InvalidNoteError with all complaints."""
     if not isinstance(body, dict):
         raise InvalidNoteError({"": 'must be an object with "author" and "text"'})
     complaints: dict[str, str] = {}
@@ -69,14 +72,14 @@ def checked(body: object) -> tuple[str, str]:
 
 
 class Guestbook:
-    """The notes in one file.
+    """Keeps the notes in one file.
 
-    Every call opens the file anew: a SQLite connection belongs to one thread, opening one costs less than a
-    millisecond, and nothing has to be carried across a fork or closed at the end.
+    Every call opens the file anew. A SQLite connection belongs to one thread, and opening one costs
+    less than a millisecond. So no connection crosses a fork or must be closed at the end.
     """
 
     def __init__(self, path: Path) -> None:
-        """Only remember the path: `prepare` makes the file."""
+        """Remember the path. `prepare` makes the file."""
         self.path = path
 
     @contextmanager
@@ -85,7 +88,7 @@ class Guestbook:
             yield database
 
     def prepare(self) -> None:
-        """Create the table once, whichever process comes first; emptied later, the book stays empty."""
+        """Create the table, if no process has done so before. An emptied book stays empty."""
         with self._open() as database:
             database.execute("BEGIN IMMEDIATE")
             if database.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -103,13 +106,13 @@ class Guestbook:
             return [Note(*row) for row in database.execute(f"{COLUMNS} ORDER BY id DESC LIMIT ?", (limit,))]
 
     def get(self, note_id: int) -> Note | None:
-        """Return one note, or None if there is none by that number."""
+        """Return the note with this number, or None if there is none."""
         with self._open() as database:
             row = database.execute(f"{COLUMNS} WHERE id = ?", (note_id,)).fetchone()
         return Note(*row) if row else None
 
     def add(self, author: str, text: str) -> Note:
-        """Keep a note, and let go of the oldest beyond `KEPT`, so that a forgotten demonstration cannot fill a disk."""
+        """Add a note. Beyond `KEPT` notes the oldest are deleted, so the disk never fills up."""
         with self._open() as database:
             database.execute("BEGIN IMMEDIATE")
             row = database.execute(
@@ -120,6 +123,6 @@ class Guestbook:
         return Note(*row)
 
     def remove(self, note_id: int) -> bool:
-        """Remove a note and say whether it was there."""
+        """Remove a note, and return whether it existed."""
         with self._open() as database:
             return database.execute("DELETE FROM notes WHERE id = ?", (note_id,)).rowcount > 0

@@ -1,4 +1,4 @@
-"""The smallest ASGI application: one answer to every request, and nothing between it and the server."""
+"""The smallest ASGI application: it gives every request the same answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,7 +9,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Say hello over HTTP; refusing other scopes by an exception is how an application says it has no lifespan."""
+    """Say hello over HTTP. An exception for other scopes tells the server: there is no lifespan."""
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"14")]

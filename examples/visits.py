@@ -1,4 +1,4 @@
-"""Which connection a request came over, and how many came before it: what the page draws."""
+"""Tells each request its connection, and its number there. The page draws both."""
 
 import os
 import time
@@ -14,7 +14,7 @@ FORGOTTEN_AFTER = 600.0
 
 @dataclass(slots=True)
 class Visit:
-    """One connection as this application sees it."""
+    """Describes one connection, as this application sees it."""
 
     port: int
     first_seen: float
@@ -22,26 +22,26 @@ class Visit:
     requests: int = 0
 
     def facts(self) -> dict[str, int | float]:
-        """Return what there is to tell about the connection at its present request."""
+        """Return the facts about the connection at its present request."""
         age = round(self.last_seen - self.first_seen, 3)
         return {"connection": self.port, "request": self.requests, "age": age, "worker": os.getpid()}
 
 
 class Visits:
-    """Middleware that numbers the requests of each connection and tells the browser through `Server-Timing`.
+    """Numbers the requests of each connection, and tells the browser through `Server-Timing`.
 
-    ASGI gives connections no name, but while one is open no other can have the same client address and port, and
-    `Server-Timing` is the one response field that a page's own script can read for every image and stylesheet. A
-    port comes round again some day, hence the forgetting.
+    ASGI gives connections no name. But while a connection is open, no other can have the same
+    client address and port. `Server-Timing` is the one response field that a page's own script can
+    read for every image and stylesheet. Ports are used again, so old connections are forgotten.
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application; each process counts for itself, as each connection stays with one."""
+        """Wrap an application. Each process counts alone: a connection stays in one process."""
         self.app = app
         self.visits: OrderedDict[tuple[str, int], Visit] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the request and add the field to its response; pass through what has no client port."""
+        """Count the request, and add the field to its response, if the client has a port."""
         client = scope.get("client")
         if scope["type"] != "http" or not client or not client[1]:
             await self.app(scope, receive, send)
