@@ -69,13 +69,13 @@ class AcceptContext:
 class AioWire(Wire):
     """Carries one accepted connection: a protocol to asyncio, a wire to the session."""
 
-    __slots__ = ("_context", "_fd", "_flushing", "_receiver", "_transport")
+    __slots__ = ("_context", "_fd", "_is_flushing", "_receiver", "_transport")
 
     def __init__(self, context: AcceptContext) -> None:
         self._context = context
         self._transport: asyncio.Transport
         self._receiver: Receiver
-        self._flushing = False
+        self._is_flushing = False
         self._fd = -1
 
     # -- What asyncio reports ----------------------------------------------------------------------
@@ -99,13 +99,13 @@ class AioWire(Wire):
 
     def pause_writing(self) -> None:
         """Pass on that the write buffer is above its high-water mark."""
-        if not self._flushing:
+        if not self._is_flushing:
             self._receiver.write_paused()
 
     def resume_writing(self) -> None:
         """Send FIN if that waits for the last octet, or pass on that writing may go on."""
-        if self._flushing:
-            self._flushing = False
+        if self._is_flushing:
+            self._is_flushing = False
             self._send_fin(b"")
         else:
             self._receiver.write_resumed()
@@ -174,7 +174,7 @@ class AioWire(Wire):
         if last:
             transport.write(last)
         if transport.get_write_buffer_size():
-            self._flushing = True
+            self._is_flushing = True
             transport.set_write_buffer_limits(0)  # resume_writing is called after the last octet
         else:
             self._send_fin(b"")
