@@ -145,7 +145,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def disconnect_delivered(self) -> None:
-        """Take the news that the application was told that the client has left."""
+        """Take the fact that the application was told that the client has left."""
 
     @abstractmethod
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
