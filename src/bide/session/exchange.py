@@ -196,6 +196,7 @@ class ServedExchange(HeadHolder):
     def release_head(self) -> None:
         if self.connection.progress == HELD:
             self.carrier.release_head()
+            self._is_unheard = self.over  # a response without content is complete with its head
 
     def end_stream(self) -> None:
         """The server is stopping: let the application end an event stream, as if its client had left."""
