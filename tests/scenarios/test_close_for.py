@@ -11,7 +11,7 @@ import contextlib
 
 import pytest
 
-from tests.support.abuse import balanced, client_at
+from tests.support.abuse import balanced
 from tests.support.apps import hello
 from tests.support.client import request
 from tests.support.server import Serve
@@ -46,7 +46,7 @@ RULES = (
 )
 def test_rules(serve: Serve, target: str, agent: str, source: str, closes: bool) -> None:
     server = serve(hello, close_for=RULES)
-    with client_at(source, server.where) as client:
+    with server.client(source=source) as client:
         response = client.get(target, f"User-Agent: {agent}")
         assert response.status == 200
         assert response.says_close is closes
@@ -75,7 +75,7 @@ def test_those_that_never_reuse_are_ended_first(serve: Serve) -> None:
     """127.0.0.7 asks once per connection; 127.0.0.1 comes back. Room is made at the cost of the first, idle for less long."""
     server = serve(hello, limit_connections=12)
     for _ in range(6):
-        with client_at("127.0.0.7", server.where) as client:
+        with server.client(source="127.0.0.7") as client:
             client.get()
         with server.client() as client:
             for _ in range(3):
@@ -85,7 +85,7 @@ def test_those_that_never_reuse_are_ended_first(serve: Serve) -> None:
         faithful = [stack.enter_context(server.client()) for _ in range(6)]
         for client in faithful:
             client.get()
-        fickle = [stack.enter_context(client_at("127.0.0.7", server.where)) for _ in range(5)]
+        fickle = [stack.enter_context(server.client(source="127.0.0.7")) for _ in range(5)]
         for client in fickle:
             client.get()
         for count in range(1, 5):

@@ -350,4 +350,4 @@ def test_cancelled_by_the_end_of_the_server(serve: Serve) -> None:
         assert response.says_close
         assert ended.wait(5)
     server.stop()
-    assert server._ends() == {"drain_deadline": 1}
+    assert server.ends(wait=False) == {"drain_deadline": 1}

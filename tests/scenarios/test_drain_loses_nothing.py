@@ -270,7 +270,7 @@ def test_short_of_connections_when_the_signal_comes(serve: Serve) -> None:
         idle = stack.enter_context(server.client())
         for client in busy:
             client.ask("/1.2")
-        server.until(lambda: server.server.worker.snapshot()["pressure"] >= 0.9)
+        server.until(lambda: server.snapshot()["pressure"] >= 0.9)
         idle.get()
         server.drain()
         time.sleep(0.7)
@@ -278,4 +278,4 @@ def test_short_of_connections_when_the_signal_comes(serve: Serve) -> None:
         for client in busy:
             assert client.response().says_close
     server.stop()
-    assert server._ends() == {"drain": 19}
+    assert server.ends(wait=False) == {"drain": 19}

@@ -115,7 +115,7 @@ def test_listens_for_about_a_second(serve: Serve) -> None:
         time.sleep(0.6)
         late.ask()
         server.until(lambda: server.counters.race_lost == 1)
-        server.until(lambda: server.server.worker.snapshot()["states"]["linger"] == 1)
+        server.until(lambda: server.states()["linger"] == 1)
         assert 0.9 <= time.monotonic() - fin <= 1.0 + NOISE
         late.close()
     assert server.ends() == {"idle_timeout": 2}
@@ -131,7 +131,7 @@ def test_delayed_network(serve: Serve) -> None:
             client.ask()
         for client in clients:
             client.response()
-        server.until(lambda: server.server.worker.snapshot()["states"]["linger"] == len(clients))
+        server.until(lambda: server.states()["linger"] == len(clients))
         for client in clients:
             client.ask()
         for client in clients:

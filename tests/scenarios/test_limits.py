@@ -18,7 +18,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.abuse import Child, balanced, client_at, ended, kernel_sockets, queued
+from tests.support.abuse import Child, balanced, ended, kernel_sockets, queued
 from tests.support.apps import hello, slow
 from tests.support.client import Client, Where
 from tests.support.server import NOISE, Serve
@@ -41,7 +41,7 @@ def held(stack: contextlib.ExitStack, where: Where, count: int) -> list[Client]:
 def test_ten_newcomers_where_every_slot_is_idle(serve: Serve) -> None:
     server = serve(hello, limit_connections=LIMIT)
     with contextlib.ExitStack() as stack:
-        used = stack.enter_context(client_at("127.0.0.3", server.where))
+        used = stack.enter_context(server.client(source="127.0.0.3"))
         used.get()
         clients = [stack.enter_context(server.client()) for _ in range(LIMIT - 2)]
         for client in [
@@ -89,17 +89,17 @@ def test_newcomers_wait_where_every_slot_is_busy(serve: Serve) -> None:
         busy = [stack.enter_context(server.client()) for _ in range(8)]
         for client in busy:
             client.ask("/0.8")
-        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"] == 8)
+        server.until(lambda: server.states()["exchange"] == 8)
         newcomers = [stack.enter_context(server.client()) for _ in range(NEWCOMERS)]
         for client in newcomers:
             client.ask()
         assert newcomers[0].silent_for(0.2)
-        snapshot = server.call(server.server.worker.snapshot)
+        snapshot = server.snapshot()
         assert not snapshot["accepting"]
         assert queued(server.where) >= 1
         for client in [*busy, *newcomers]:
             assert client.response().status == 200
-        assert server.until(lambda: server.server.worker.snapshot()["accepting"])
+        assert server.until(lambda: server.snapshot()["accepting"])
         balanced(server)
     assert "refused" not in server.ends()
 
@@ -130,7 +130,7 @@ def test_overflow_is_refused_politely(serve: Serve) -> None:
         for count in range(1, 5):
             busy.append(stack.enter_context(server.client()))
             busy[-1].ask("/0.8")
-            server.until(lambda count=count: server.server.worker.snapshot()["states"]["exchange"] == count)  # type: ignore[misc]
+            server.until(lambda count=count: server.states()["exchange"] == count)  # type: ignore[misc]
         refused = [stack.enter_context(server.client()) for _ in range(3)]
         for client in refused:
             response = client.get()
@@ -156,7 +156,7 @@ def test_refused_and_silent(serve: Serve, options: dict[str, int]) -> None:
         server.log.expect(FULL)
     with server.client() as busy:
         busy.ask("/1.5")
-        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"])
+        server.until(lambda: server.states()["exchange"])
         with server.client() as silent:
             begun = time.monotonic()
             ending = silent.ending()
@@ -172,7 +172,7 @@ def test_limit_per_peer(serve: Serve) -> None:
     server = serve(slow, limit_connections_per_peer=3)
     with contextlib.ExitStack() as stack:
         first = [stack.enter_context(server.client()) for _ in range(3)]
-        elsewhere = stack.enter_context(client_at("127.0.0.9", server.where))
+        elsewhere = stack.enter_context(server.client(source="127.0.0.9"))
         assert elsewhere.get().status == 200
         for client in first:
             assert client.get().status == 200
@@ -181,12 +181,12 @@ def test_limit_per_peer(serve: Serve) -> None:
         assert first[0].ending().how == "fin"  # the longest idle of the three
         for client in (*first[1:], fourth):
             client.ask("/0.5")
-        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"] == 3)
+        server.until(lambda: server.states()["exchange"] == 3)
         fifth = stack.enter_context(server.client())
         response = fifth.get()
         assert response.status == 503
         assert "retry-after" in response
-        assert stack.enter_context(client_at("127.0.0.9", server.where)).get().status == 200
+        assert stack.enter_context(server.client(source="127.0.0.9")).get().status == 200
         assert elsewhere.get().status == 200
         for client in (*first[1:], fourth):
             assert client.response().status == 200

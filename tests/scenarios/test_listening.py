@@ -18,7 +18,7 @@ from bide.errors import ListenError
 from tests.support.apps import Message, Receive, Send, answer, hello
 from tests.support.client import Client
 from tests.support.program import Launch, Program, serving
-from tests.support.server import Serve
+from tests.support.server import Serve, ipv6
 
 
 async def addresses(scope: Message, receive: Receive, send: Send) -> None:
@@ -32,18 +32,6 @@ def fails(program: Program, *parts: str) -> None:
     assert line.startswith("bide: ")
     for part in parts:
         assert part in line
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 def test_ipv4(serve: Serve) -> None:
@@ -74,6 +62,7 @@ def test_all_interfaces_of_both_versions(serve: Serve) -> None:
 
 def test_name(serve: Serve) -> None:
     server = serve(hello, host="localhost")
+    assert server.server.urls
     for url in server.server.urls:
         assert url.startswith(("http://127.0.0.1:", "http://[::1]:"))
     with server.client() as client:

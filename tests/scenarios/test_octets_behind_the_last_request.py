@@ -42,7 +42,7 @@ def test_a_client_that_reads_nothing_holds_nothing_for_long(serve: Serve) -> Non
     server = serve(large, timeout_linger=0.2, timeout_linger_total=0.6)
     with server.client(receive_buffer=4096) as client:
         client.ask("/", "Connection: close")
-        server.until(lambda: server._open() == 1)
+        server.until(lambda: server.open == 1)
         began = time.monotonic()
-        server.until(lambda: not server._open())
+        server.until(lambda: not server.open)
         assert 0.4 < time.monotonic() - began < 4

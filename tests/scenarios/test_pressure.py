@@ -26,7 +26,7 @@ LEAST = 0.6
 
 def gauge(server: Served) -> tuple[float, float]:
     """Return pressure and effective idle timeout."""
-    snapshot = server.call(server.server.worker.snapshot)
+    snapshot = server.snapshot()
     return snapshot["pressure"], snapshot["effective_idle_timeout"]
 
 
@@ -35,7 +35,7 @@ def fill(server: Served, stack: contextlib.ExitStack, clients: list[Client], cou
     while len(clients) < count:
         clients.append(stack.enter_context(server.client()))
         clients[-1].ask("/30")
-    server.until(lambda: server.server.worker.snapshot()["pressure"] >= count / LIMIT)
+    server.until(lambda: server.snapshot()["pressure"] >= count / LIMIT)
 
 
 def test_idle_timeout_falls_and_rises_again(serve: Serve) -> None:
@@ -57,13 +57,13 @@ def test_idle_timeout_falls_and_rises_again(serve: Serve) -> None:
             assert LEAST - 0.05 <= time.monotonic() - started <= LEAST + NOISE
         for client in busy[20:]:
             client.reset()
-        server.until(lambda: server.server.worker.snapshot()["pressure"] < 0.7)
+        server.until(lambda: server.snapshot()["pressure"] < 0.7)
         assert gauge(server)[1] == IDLE
         with server.client() as idle:
             idle.get()
             assert idle.silent_for(LEAST + 0.3)
     server.stop()
-    assert server._ends()["idle_timeout"] == 1
+    assert server.ends(wait=False)["idle_timeout"] == 1
 
 
 def test_newcomers_keep_their_time(serve: Serve) -> None:
@@ -94,7 +94,7 @@ def test_close_is_announced_to_those_that_gain_little(serve: Serve) -> None:
             assert response.says_close
             assert client.ending().how == "fin"
     server.stop()
-    assert server._ends()["pressure"] == 1
+    assert server.ends(wait=False)["pressure"] == 1
 
 
 def test_close_is_not_announced_to_those_that_reuse(serve: Serve) -> None:
@@ -125,12 +125,12 @@ def test_loop_that_is_late(serve: Serve) -> None:
     assert gauge(server)[0] < 0.5
     running = asyncio.run_coroutine_threadsafe(burden(), server.loop)
     try:
-        server.until(lambda: server.server.worker.snapshot()["pressure"] >= 0.9, 5.0)
+        server.until(lambda: server.snapshot()["pressure"] >= 0.9, 5.0)
         assert gauge(server)[1] < 1.0
     finally:
         stop = True
         running.result(5)
-    server.until(lambda: server.server.worker.snapshot()["pressure"] < 0.7, 5.0)
+    server.until(lambda: server.snapshot()["pressure"] < 0.7, 5.0)
     assert gauge(server)[1] == 1.0
 
 
@@ -150,7 +150,7 @@ def test_one_long_block_is_no_pressure(serve: Serve) -> None:
 def test_memory(serve: Serve) -> None:
     """Our process holds more than a megabyte: with that limit it is short of memory all the time. It serves on."""
     server = serve(hello, timeout_idle=IDLE, timeout_idle_least=LEAST, limit_memory=1_000_000)
-    server.until(lambda: server.server.worker.snapshot()["pressure"] > 1)
+    server.until(lambda: server.snapshot()["pressure"] > 1)
     with server.client() as client:
         assert client.get().status == 200
         started = time.monotonic()

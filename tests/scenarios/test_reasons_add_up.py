@@ -226,7 +226,7 @@ def test_reasons_add_up(serve: Serve) -> None:
         thread.start()
     looks = 0
     while any(thread.is_alive() for thread in threads):
-        snapshot = server.call(server.server.worker.snapshot)
+        snapshot = server.snapshot()
         assert add_up(snapshot), snapshot
         looks += 1
         time.sleep(0.02)
@@ -253,7 +253,7 @@ def test_requests_are_counted_as_they_come(serve: Serve) -> None:
     server = serve(slow)
 
     def counted() -> int:
-        return server.call(server.server.worker.snapshot)["requests"]
+        return server.snapshot()["requests"]
 
     with server.client() as client, server.client() as other:
         assert counted() == 0
@@ -261,7 +261,7 @@ def test_requests_are_counted_as_they_come(serve: Serve) -> None:
             client.get()
             assert counted() == count
         client.ask("/0.3")
-        server.until(lambda: server.server.worker.snapshot()["states"]["exchange"])
+        server.until(lambda: server.states()["exchange"])
         assert counted() == 3
         client.response()
         other.get()

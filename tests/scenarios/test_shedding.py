@@ -45,7 +45,7 @@ def test_one_whose_next_request_is_there_is_not_shed(serve: Serve) -> None:
         slow_readers = [stack.enter_context(server.client(receive_buffer=4096)) for _ in range(3)]
         for client in slow_readers:
             client.send(request("/") * 6)
-        server.until(lambda: server._open() == 3)
+        server.until(lambda: server.open == 3)
         for _ in range(10):
             stack.enter_context(server.client()).ask()
         for client in slow_readers:

@@ -29,6 +29,7 @@ from bide.server.server import loop_factory
 from tests.support.apps import Message, Receive, Send, answer, slow
 from tests.support.client import Client, Where
 from tests.support.server import Served
+from tests.support.waiting import PATIENCE, pause, until
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 PIECE: Final = 65536
@@ -120,15 +121,15 @@ def ended(snapshot: Snapshot) -> dict[str, int]:
 
 def balanced(server: Served) -> Snapshot:
     """Wait until the server knows of as many connections as the kernel; return its snapshot. Its counters add up at any time."""
-    deadline = time.monotonic() + 10
-    while True:
-        snapshot = server.call(server.server.worker.snapshot)
+
+    def look() -> Snapshot | None:
+        snapshot = server.snapshot()
         assert add_up(snapshot), snapshot
-        held = kernel_sockets(server.where)
-        if sum(snapshot["states"].values()) == held:
-            return snapshot
-        assert time.monotonic() < deadline, (held, snapshot)
-        time.sleep(0.02)
+        return snapshot if sum(snapshot["states"].values()) == kernel_sockets(server.where) else None
+
+    found = until(look, message=server.snapshot)
+    assert found is not None
+    return found
 
 
 # -- Many clients -------------------------------------------------------------------------------------------------------
@@ -145,15 +146,6 @@ def room(wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard * 8 // 10 - 500)
 
 
-def client_at(source: str, where: Where) -> Client:
-    """Connect from that address, 127.0.0.x."""
-    assert not isinstance(where, str)
-    client = Client.__new__(Client)
-    client.buffer = bytearray()
-    client.sock = socket.create_connection(where, timeout=10, source_address=(source, 0))
-    return client
-
-
 @contextlib.contextmanager
 def crowd(where: Where, count: int) -> Iterator[list[socket.socket]]:
     """Open so many connections, from several addresses, each with one request answered, and close them at the end."""
@@ -166,7 +158,7 @@ def crowd(where: Where, count: int) -> Iterator[list[socket.socket]]:
                 client = socket.socket()
                 clients.append(client)
                 batch.append(client)
-                client.settimeout(30)
+                client.settimeout(PATIENCE)
                 client.bind((f"127.0.0.{2 + number % 5}", 0))
                 client.connect(where)
                 client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -233,19 +225,20 @@ class Child:
         found: Report = json.loads(line)
         return found
 
-    def until(self, condition: Callable[[Report], object], timeout: float = 15.0) -> Report:
+    def until(self, condition: Callable[[Report], object], timeout: float = PATIENCE) -> Report:
         """Wait until what `ask` returns meets the condition; return it."""
-        deadline = time.monotonic() + timeout
-        while not condition(found := self.ask()):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.02)
-        return found
+
+        def look() -> Report | None:
+            found = self.ask()
+            return found if condition(found) else None
+
+        met = until(look, timeout, self.ask)
+        assert met is not None
+        return met
 
     def empty(self) -> Report:
-        """Wait until no connection is left, which the kernel must confirm."""
-        found = self.until(lambda now: not sum(now["states"].values()))
-        assert kernel_sockets(self.where) == 0
-        return found
+        """Wait until no connection is left, neither for the server nor for the kernel."""
+        return self.until(lambda now: not sum(now["states"].values()) and not kernel_sockets(self.where))
 
     def memory(self) -> int:
         """Return its resident memory, octets."""
@@ -261,7 +254,7 @@ class Child:
     def load(self, seconds: float) -> float:
         """Return the share of a processor that it uses in the next seconds."""
         before, started = self.cpu(), time.monotonic()
-        time.sleep(seconds)
+        pause(seconds)
         return (self.cpu() - before) / (time.monotonic() - started)
 
     def __enter__(self) -> Self:
@@ -286,7 +279,7 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 self._in.close()
         try:
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

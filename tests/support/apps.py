@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
@@ -65,6 +66,12 @@ async def slow(scope: Message, receive: Receive, send: Send) -> None:
     else:
         await asyncio.sleep(seconds)
     await answer(send, b"late\n" if seconds else b"hello\n")
+
+
+async def telling(scope: Message, receive: Receive, send: Send) -> None:
+    """Say on standard error which request has begun, then answer as `slow` does."""
+    print(f"begun {scope['path']}", file=sys.stderr, flush=True)
+    await slow(scope, receive, send)
 
 
 async def stream(scope: Message, receive: Receive, send: Send) -> None:
@@ -151,7 +158,8 @@ async def hanging_shutdown(scope: Message, receive: Receive, send: Send) -> None
 
 
 async def stubborn(scope: Message, receive: Receive, send: Send) -> None:
-    """Never end, whoever asks: in a thread, or in a task that swallows its cancellation."""
+    """Say so on standard error, then never end: in a thread, or in a task that swallows its cancellation."""
+    print(f"begun {scope['path']}", file=sys.stderr, flush=True)
     if scope["path"] == "/thread":
         await asyncio.to_thread(time.sleep, 60)
     while True:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from tests.support.waiting import PATIENCE, pause
+
 #: (host, port), or the path of a Unix socket.
 Where = tuple[str, int] | str
 
@@ -67,9 +69,15 @@ class Client:
     """One connection. Every wait ends in TimeoutError after `timeout` seconds."""
 
     def __init__(
-        self, where: Where, *, timeout: float = 10.0, receive_buffer: int | None = None, send_buffer: int | None = None
+        self,
+        where: Where,
+        *,
+        source: str | None = None,
+        timeout: float = PATIENCE,
+        receive_buffer: int | None = None,
+        send_buffer: int | None = None,
     ) -> None:
-        """Connect."""
+        """Connect. source: our own address, one of 127.0.0.0/8 for instance; None for the system's choice. Buffers: octets."""
         family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET6 if ":" in where[0] else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
@@ -81,6 +89,8 @@ class Client:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
             if family != socket.AF_UNIX:
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if source is not None:
+                self.sock.bind((source, 0))
             self.sock.connect(where)
         except BaseException:
             self.sock.close()
@@ -236,7 +246,7 @@ class Client:
         """Whether octets sent now meet no reader: after a mere half-close of the server they still would."""
         try:
             self.sock.send(b"?")
-            time.sleep(0.05)
+            pause(0.05)  # for the RST, if one comes
             self.sock.send(b"?")
         except ConnectionError:
             return True

@@ -16,18 +16,20 @@ from typing import IO, Any, Protocol
 import pytest
 
 from tests.support.client import Client, Where
+from tests.support.waiting import PATIENCE, pause, until
 
 APPS = Path(__file__).parent
 
 
 def await_socket(process: subprocess.Popen[Any], path: Path) -> None:
     """Wait until a program has bound this Unix socket, and hears signals."""
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < deadline
+
+    def look() -> bool:
         assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.1)
+        return path.exists()
+
+    until(look)
+    pause(0.1)  # between bind and the first look at signals the program says nothing
 
 
 class Program:
@@ -41,6 +43,7 @@ class Program:
         first: str = "",
     ) -> None:
         """Start it; none of our own BIDE_ variables reaches it. `first`: what a shell does before."""
+        self.arguments = arguments
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIDE_")}
         shell = ["sh", "-c", f'{first}; exec "$@"', "sh"] if first else []
         self.process = subprocess.Popen(
@@ -71,17 +74,21 @@ class Program:
         thread.start()
         return thread
 
-    def line(self, pattern: str, lines: list[str] | None = None, timeout: float = 30.0) -> re.Match[str]:
+    def line(self, pattern: str, lines: list[str] | None = None, timeout: float = PATIENCE) -> re.Match[str]:
         """Wait for a line that matches, among the errors unless `lines` is given."""
         lines = self.errors if lines is None else lines
-        deadline = time.monotonic() + timeout
-        while True:
+
+        def look() -> re.Match[str] | None:
+            ended = not any(reader.is_alive() for reader in self._readers)
             for line in list(lines):
                 if match := re.search(pattern, line):
                     return match
-            assert time.monotonic() < deadline, f"no line like {pattern!r} in {lines}"
-            assert self.process.poll() is None or self._readers[0].is_alive(), f"ended; no {pattern!r} in {lines}"
-            time.sleep(0.01)
+            assert not ended, f"ended; no line like {pattern!r} in {lines}"
+            return None
+
+        found = until(look, timeout, lambda: f"no line like {pattern!r} in {lines}")
+        assert found is not None
+        return found
 
     @property
     def url(self) -> str:
@@ -106,7 +113,7 @@ class Program:
         self.process.send_signal(number)
         return time.monotonic()
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for its end and return its status."""
         status = self.process.wait(timeout)
         for reader in self._readers:
@@ -118,7 +125,7 @@ class Program:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.wait()
@@ -154,7 +161,8 @@ def launch() -> Iterator[Launch]:
     for program in started:
         program.stop()
     for program in started:
-        assert "Traceback" not in "\n".join(program.errors)
+        errors = "\n".join(program.errors)
+        assert "Traceback" not in errors, f"a traceback on standard error of {program.arguments}:\n{errors}"
 
 
 def serving(loop: str, app: str = "apps:hello", *more: str) -> list[str]:

@@ -13,8 +13,8 @@ import logging
 import os
 import random
 import re
+import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,15 +24,18 @@ import pytest
 
 from bide import Server
 from bide.observe.counters import Counters
+from bide.observe.snapshot import Snapshot
 from bide.server.server import loop_factory
+from bide.session.session import Session
 from bide.terms import CloseReason
 from tests.support.apps import App
 from tests.support.client import Client, Where
+from tests.support.waiting import PATIENCE, until
 
 T = TypeVar("T")
 
 #: What tests allow for a busy machine, seconds. Bounds from below are exact, bounds from above are generous.
-NOISE = 2.0
+NOISE = 5.0
 
 
 class Log(logging.Handler):
@@ -132,38 +135,61 @@ class Served:
         return host.strip("[]"), int(port)
 
     def client(
-        self, *, timeout: float = 10.0, receive_buffer: int | None = None, send_buffer: int | None = None
+        self,
+        *,
+        source: str | None = None,
+        timeout: float = PATIENCE,
+        receive_buffer: int | None = None,
+        send_buffer: int | None = None,
     ) -> Client:
         """Connect."""
         self._connected += 1
-        return Client(self.where, timeout=timeout, receive_buffer=receive_buffer, send_buffer=send_buffer)
+        return Client(
+            self.where, source=source, timeout=timeout, receive_buffer=receive_buffer, send_buffer=send_buffer
+        )
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call `function` in the server's thread."""
+        """Call `function` in the server's thread; at once within that thread, and where the server has stopped."""
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
+            return function()
 
         async def within() -> T:
             return function()
 
-        return asyncio.run_coroutine_threadsafe(within(), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(within(), self.loop).result(PATIENCE)
 
-    def until(self, condition: Callable[[], T], timeout: float = 10.0) -> T:
-        """Wait until `condition` holds, which is called in the server's thread; return what it returned."""
-        deadline = time.monotonic() + timeout
-        while not (value := self.call(condition)):
-            assert time.monotonic() < deadline, "the condition did not come to hold"
-            time.sleep(0.005)
-        return value
+    def until(self, condition: Callable[[], T], timeout: float = PATIENCE) -> T:
+        """Wait until `condition`, which is called in the server's thread, returns something true, and return that."""
+        return until(lambda: self.call(condition), timeout, self.snapshot)
+
+    def snapshot(self) -> Snapshot:
+        """Return the server's figures of this moment."""
+        return self.call(self.server.worker.snapshot)
+
+    def states(self) -> dict[str, int]:
+        """Return the number of connections in each state."""
+        return self.snapshot()["states"]
+
+    def sessions(self) -> list[Session]:
+        """Return the open connections, in the order of arrival."""
+        return self.call(lambda: list(self.server.worker.register))
 
     @property
     def open(self) -> int:
         """Connections that are open."""
-        return self.call(self._open)
+        return len(self.sessions())
 
     def ends(self, *, wait: bool = True) -> dict[str, int]:
-        """Return how many connections ended, by reason; `wait` until all that were made have."""
+        """Return the number of connections that ended for each reason; with `wait`, once all that were made have."""
         if wait:
-            self.until(lambda: not self._open() and self.counters.opened >= max(1, self._connected))
-        return self.call(self._ends)
+            self.until(lambda: not self.open and self.counters.opened >= max(1, self._connected))
+        return self.call(
+            lambda: {reason.value: count for reason, count in self.counters.closed.items() if count},
+        )
+
+    def await_client_eof(self) -> None:
+        """Wait until the server has read the EOF of a client that it still owes an answer."""
+        self.until(lambda: any(session.connection and session.connection.input_ended for session in self.sessions()))
 
     @property
     def counters(self) -> Counters:
@@ -183,12 +209,6 @@ class Served:
         return sorted((int(match[1]), match[2]) for match in matches if match)
 
     # -- Running --------------------------------------------------------------------------------------------------------
-
-    def _open(self) -> int:
-        return len(self.server.worker.register)
-
-    def _ends(self) -> dict[str, int]:
-        return {reason.value: count for reason, count in self.counters.closed.items() if count}
 
     def _run(self, kind: str) -> None:
         try:
@@ -213,12 +233,12 @@ class Served:
         self._balance()
         await asyncio.sleep(0)
         self._left = [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if self._open():
-            self._left.append(f"{self._open()} connections")
+        if self.open:
+            self._left.append(f"{self.open} connections")
 
     def _balance(self) -> None:
         counters = self.counters
-        assert counters.opened == sum(counters.closed.values()) + self._open()
+        assert counters.opened == sum(counters.closed.values()) + self.open
         assert not counters.closed[CloseReason.INTERNAL_ERROR]
 
     def _raise(self) -> None:
@@ -235,7 +255,7 @@ class Served:
         """Stop it, and check what must hold."""
         if self._thread.is_alive():
             self.drain()
-            self._thread.join(30)
+            self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the server does not stop"
         self._raise()
         assert not self._left, f"left behind: {self._left}"
@@ -285,6 +305,19 @@ def sockets() -> set[str]:
                 if link.startswith("socket:"):
                     found.add(link)
     return found
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 address to listen on."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
