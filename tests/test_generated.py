@@ -58,6 +58,7 @@ def test_readme_has_every_reason_once(reason: CloseReason) -> None:
 
 def test_readme_names_no_reason_that_is_none() -> None:
     said = set(re.findall(r"close=(\w+)", README)) | set(re.findall(r'"close": "(\w+)"', README))
+    assert said, "the pattern finds nothing"
     assert said <= {reason.value for reason in CloseReason}
 
 
@@ -73,6 +74,7 @@ def test_pages_name_no_option_that_is_none() -> None:
         | {"timeout_keep_alive", "timeout_graceful_shutdown"}
     )
     named = re.findall(r"`--([a-z-]+)", page("docs/lifetime.md") + page("docs/options.md"))
+    assert named, "the pattern finds nothing"
     assert {name.replace("-", "_") for name in named} <= known
 
 
@@ -87,11 +89,20 @@ def test_design_names_every_module() -> None:
     assert modules - named == set()
 
 
+def links(name: str) -> list[str]:
+    """Return the links of a page that lead to files."""
+    found: list[str] = re.findall(r"\]\(([^):#]+)[^):]*\)", page(name))
+    return found
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_somewhere(name: str) -> None:
     place = (generate.ROOT / name).parent
-    links = re.findall(r"\]\(([^):#]+)[^):]*\)", page(name))
-    assert [link for link in links if not (place / link).exists()] == []
+    assert [link for link in links(name) if not (place / link).exists()] == []
+
+
+def test_links_are_found() -> None:
+    assert "docs/options.md" in links("README.md")
 
 
 def test_picture_shows_every_state_and_says_every_transition() -> None:
@@ -106,10 +117,11 @@ def test_picture_shows_every_state_and_says_every_transition() -> None:
 
 def test_picture_labels_stay_within_it() -> None:
     root = ET.fromstring(generate.picture())  # our own
-    for element in root.iter():
-        if element.tag.endswith("}text"):
-            assert 0 < float(element.attrib["x"]) < generate.WIDTH
-            assert 0 < float(element.attrib["y"]) < generate.HEIGHT
+    labels = [element for element in root.iter() if element.tag.endswith("}text")]
+    assert len(labels) >= len(State)
+    for label in labels:
+        assert 0 < float(label.attrib["x"]) < generate.WIDTH
+        assert 0 < float(label.attrib["y"]) < generate.HEIGHT
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bide.http1.body import ChunkedDecoder
+from bide.http1.limits import Limits
 from tests.fuzz import targets
+from tests.http1.driver import connect
 
 HERE = Path(__file__).parent
 SECONDS = 5
@@ -17,6 +21,8 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
     "connection": (targets.connection, targets.seeds),
     "chunked": (targets.chunked, targets.chunked_seeds),
 }
+#: Inputs that once showed a fault, by target.
+FOUND = sorted((HERE / "found").glob("*/*"))
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -26,11 +32,61 @@ def test_seeds(name: str) -> None:
         run(data)
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_what_was_found(name: str) -> None:
-    run, _ = TARGETS[name]
-    for path in sorted((HERE / "found" / name).glob("*")):
-        run(path.read_bytes())
+@pytest.mark.parametrize("path", FOUND, ids=[path.name for path in FOUND])
+def test_input_that_was_found_passes_since_its_repair(path: Path) -> None:
+    run, _ = TARGETS[path.parent.name]
+    run(path.read_bytes())
+
+
+def test_inputs_that_were_found_are_replayed() -> None:
+    assert FOUND, "a replay of nothing would pass"
+
+
+class Forgetful:
+    """A chunked decoder with a planted fault: it loses the last octet of a read."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._decoder = ChunkedDecoder(limits)
+
+    @property
+    def complete(self) -> bool:
+        return self._decoder.complete
+
+    def feed(self, data: bytes, position: int, content: list[bytes]) -> int:
+        end = self._decoder.feed(data, position, content)
+        if content:
+            content[-1] = content[-1][:-1]
+        return end
+
+
+class Undecided:
+    """A connection with a planted fault: it ends without a reason."""
+
+    reason = None
+
+    def __init__(self) -> None:
+        self._connection = connect()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "fault"),
+    [("connection", "connect", lambda _: Undecided()), ("chunked", "ChunkedDecoder", Forgetful)],
+)
+def test_target_with_a_planted_fault_fails(
+    monkeypatch: pytest.MonkeyPatch, name: str, where: str, fault: Callable[[Limits], object]
+) -> None:
+    run, seeds = TARGETS[name]
+    monkeypatch.setattr(targets, where, fault)
+
+    def run_all() -> None:
+        for data in seeds():
+            run(data)
+
+    with pytest.raises(AssertionError):
+        run_all()
 
 
 @pytest.mark.parametrize("name", TARGETS)

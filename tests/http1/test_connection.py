@@ -1,6 +1,5 @@
 """Scenarios on one connection: octets, acts of the application, clocks; and what is written, what follows, and why it ends."""
 
-import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any, cast
@@ -352,9 +351,8 @@ def test_early_hints() -> None:
 def test_an_interim_response_has_no_length() -> None:
     """RFC 9110, 8.6."""
     connection = begun()
-    with contextlib.suppress(Misuse):
-        connection.inform(103, LENGTH_2)
-    assert b"ontent" not in connection.take_output()
+    refuses(lambda: connection.inform(103, LENGTH_2))
+    assert connection.take_output() == b""
 
 
 def test_no_interim_response_to_http_1_0() -> None:
@@ -1353,10 +1351,12 @@ def test_a_client_that_half_closes_behind_several_requests_gets_all_answers() ->
     connection = server.connection
     connection.receive(GET * 3)
     connection.receive_eof()
-    for number in range(3):
+    for _ in range(2):
         answer(connection, 200, *LENGTH_2)
-        assert connection.pipelined or number == 2
-        assert (connection.next_request() is not None) == (number < 2)
+        assert connection.pipelined
+        assert connection.next_request() is not None
+    answer(connection, 200, *LENGTH_2)
+    assert connection.next_request() is None
     found = read_answers(connection.take_output())
     assert [one.says_close for one in found] == [False, False, True]
     assert ended(connection) == (CloseReason.CLIENT_HALF_CLOSED, CloseMode.RELEASE)

@@ -76,7 +76,7 @@ def test_every_state_leads_to_the_end(state: State) -> None:
 @pytest.mark.parametrize("state", [state for state in State if state is not State.CLOSED])
 def test_the_wire_may_be_lost_the_time_run_out_and_the_server_stop_in_any_state(state: State) -> None:
     assert step(state, Input.LOST) is State.CLOSED
-    assert step(state, Input.DEADLINE) in ENDING or state is State.EXCHANGE
+    assert step(state, Input.DEADLINE) in ENDING
     assert step(state, Input.STOPPED) in ENDING
 
 

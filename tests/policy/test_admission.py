@@ -9,6 +9,9 @@ shares = st.floats(min_value=0, max_value=10, allow_nan=False)
 seconds = st.floats(min_value=0.001, max_value=100_000, allow_nan=False)
 counts = st.integers(min_value=0, max_value=10_000_000)
 
+#: What rounding may take off a product of floats.
+ROUNDED = 1 - 1e-12
+
 
 @pytest.mark.parametrize(
     ("used", "expected"),
@@ -72,13 +75,13 @@ def test_more_pressure_never_means_more_patience(one: float, other: float, confi
 @given(shares, seconds, seconds)
 def test_allowance_stays_within_its_bounds(pressed: float, configured: float, least: float) -> None:
     allowance = idle_allowance(pressed, configured, least)
-    assert min(configured, least) <= allowance <= configured or allowance == pytest.approx(least)
+    assert min(configured, least) * ROUNDED <= allowance <= configured
 
 
 @given(shares, seconds, seconds, seconds)
 def test_longer_timeouts_never_make_it_shorter(pressed: float, configured: float, more: float, least: float) -> None:
     shorter = idle_allowance(pressed, configured, least)
-    assert idle_allowance(pressed, configured + more, least) >= shorter or least >= configured
+    assert idle_allowance(pressed, configured + more, least) >= shorter * ROUNDED
 
 
 @given(counts, counts)
@@ -86,5 +89,4 @@ def test_shedding_is_never_idle_and_never_all_at_once(one: int, other: int) -> N
     few, many = sorted((one, other))
     assert shed_batch(few) <= shed_batch(many)
     assert (shed_batch(many) == 0) == (many == 0)
-    assert shed_batch(many) <= 32
-    assert many < 8 or shed_batch(many) <= many / 8
+    assert shed_batch(many) <= min(32, max(1, many / 8))

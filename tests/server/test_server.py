@@ -72,8 +72,11 @@ def test_questions_before_the_start_and_after_the_stop() -> None:
 
 def test_questions_after_a_start_that_failed() -> None:
     async def program() -> None:
-        for server in (bide.Server(Lifespan("startup"), port=0), bide.Server(hello, host="192.0.2.1", port=0)):
-            with pytest.raises((LifespanError, ListenError)):
+        for server, error in (
+            (bide.Server(Lifespan("startup"), port=0), LifespanError),
+            (bide.Server(hello, host="192.0.2.1", port=0), ListenError),
+        ):
+            with pytest.raises(error):
                 await server.worker.start()
             with pytest.raises(RuntimeError, match="the server has not started"):
                 _ = server.url

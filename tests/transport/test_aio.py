@@ -308,7 +308,7 @@ def test_peer_that_resets_unheard(play: Play) -> None:
             ear.wire.pause_reading()
             peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.sock.close()
-            await until(lambda: ear.gone.is_set() or ear.wire.peer_gone())
+            await until(ear.wire.broken)
 
     play(scene)
 
@@ -359,6 +359,9 @@ def test_half_close_that_meets_a_reset(play: Play) -> None:
                 peer.sock.close()
                 ear.wire.half_close(b"")
                 await ear.gone.wait()
+                assert ear.heard[-1] == "lost"
+                assert ear.heard.count("lost") == 1
+                assert size == 0 or "flushed" not in ear.heard, "there was more to send than the kernel takes"
 
     play(scene)
 
