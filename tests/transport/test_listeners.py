@@ -1,9 +1,15 @@
 """Accepting: paused, gone on with, and where it cannot be."""
 
 import asyncio
+import contextlib
 import errno
+import gc
 import os
+import resource
+import select
 import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -15,6 +21,19 @@ from bide.server.server import loop_factory
 from bide.transport import listeners, sockets
 from bide.wire import Wire
 from tests.support.server import Log
+
+
+@contextlib.contextmanager
+def no_free_descriptor() -> Iterator[None]:
+    """Have the system refuse to open anything more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            os.open(os.devnull, os.O_RDONLY)
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_no_descriptor_to_go_on_with(loop: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +108,51 @@ def test_port_taken_meanwhile(loop: str) -> None:
         with one, pytest.raises(ListenError, match="stop the server that uses it"):
             await listener.accept()
         listener.close()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())
+
+
+def test_closed_listener_that_is_asked_for_more_does_nothing(loop: str, log: Log) -> None:
+    """Who makes room may not have heard yet that it is closed: at a stop one listener is closed before the others."""
+
+    async def scene() -> None:
+        (sock,) = sockets.tcp("127.0.0.1", 0)
+        listener = listeners.Listener(asyncio.get_running_loop(), sock, 10, MagicMock(), lambda: 10, ours=True)
+        with contextlib.closing(listener):
+            await listener.accept()
+        assert not listener.waiting()
+        listener.resume()
+        while listener._tasks:
+            await asyncio.sleep(0)
+        await listener.accept()
+        assert not listener.waiting()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())
+    gc.collect()  # asyncio logs an error that nobody has looked at when its task is collected
+    assert log.messages() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can filter what a listening socket takes")
+def test_newcomers_are_kept_out_at_the_end_though_no_descriptor_is_free(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing may be opened then: no module, for instance, that is imported late."""
+
+    async def scene() -> None:
+        running = asyncio.get_running_loop()
+        (sock,) = sockets.tcp("127.0.0.1", 0)
+        listener = listeners.Listener(running, sock, 10, MagicMock(), lambda: 10, ours=True)
+        with contextlib.closing(listener), socket.socket() as newcomer:
+            await listener.accept()
+            newcomer.setblocking(False)
+            for name in [name for name in sys.modules if name.partition(".")[0] in {"ctypes", "_ctypes"}]:
+                monkeypatch.delitem(sys.modules, name)
+            with no_free_descriptor():
+                listener._keep_newcomers_out()
+            assert newcomer.connect_ex(sock.getsockname()) == errno.EINPROGRESS
+            assert select.select([], [newcomer], [], 0.2)[1] == [], "its SYN is not answered"
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(scene())

@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import sys
+from array import array
 from collections.abc import Callable
 from typing import Any, Final, cast, final
 
@@ -54,6 +55,7 @@ _WARN_EVERY_S: Final = 60.0
 # TCP socket the program sees the TCP header from its first octet; the flags are octet 13, SYN is
 # bit 1.
 _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h; not in the socket module
+_INSTRUCTION: Final = 8  # octets (struct sock_filter)
 _DROP_SYN: Final = b"".join(
     struct.pack("HBBI", code, jump_true, jump_false, operand)
     for code, jump_true, jump_false, operand in (
@@ -142,8 +144,8 @@ class Listener:
             self.url = f"http://{host}:{name[1]}"
 
     async def accept(self) -> None:
-        """Accept connections until `pause` or `close`. Raises ListenError if the system refuses."""
-        if self._is_accepting:
+        """Accept connections until `pause` or `close`, none once closed. Raises ListenError if the system refuses."""
+        if self._is_accepting or self._socket.fileno() < 0:
             return
         self._is_accepting = True
         try:
@@ -179,6 +181,8 @@ class Listener:
 
     def waiting(self) -> bool:
         """Return whether connections wait in the kernel's queue, or are on their way from it."""
+        if self._socket.fileno() < 0:
+            return False
         poll = select.poll()
         poll.register(self._socket.fileno(), select.POLLIN)
         return bool(poll.poll(0)) or bool(self._tasks)
@@ -225,14 +229,11 @@ class Listener:
         if self._socket.family == socket.AF_UNIX:
             self._remove_path()  # without its name, no client finds it
         elif sys.platform == "linux":
-            import ctypes  # slow to import, and needed only here
-
-            program = ctypes.create_string_buffer(_DROP_SYN)
+            program = array("B", _DROP_SYN)  # not of ctypes: to import that takes a descriptor, and none may be free
+            address, size = program.buffer_info()
             with contextlib.suppress(OSError):  # a kernel that refuses: then as on other systems
                 self._socket.setsockopt(
-                    socket.SOL_SOCKET,
-                    _SO_ATTACH_FILTER,
-                    struct.pack("HP", len(_DROP_SYN) // 8, ctypes.addressof(program)),
+                    socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", size // _INSTRUCTION, address)
                 )
 
     def _remove_path(self) -> None:
