@@ -108,16 +108,17 @@ class Admission:
             self._pause()
 
     def accept_backlog(self) -> None:
-        """Admit from now on what the kernel has queued, beyond the limit too, while there are descriptors."""
+        """Admit from now on what the kernel has queued, beyond the limit too, while there are descriptors.
+
+        The listeners accept again, each by itself: a pause is over, so that the next one can begin.
+        """
         self._accepts_backlog = True
+        self._end_pause()
 
     def close(self) -> None:
         """Look for room no more: the listeners are closed."""
         self._listeners = ()
-        self.is_paused = False
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
+        self._end_pause()
 
     @property
     def room(self) -> int:
@@ -149,6 +150,12 @@ class Admission:
             listener.pause()
         self._next_look = self._loop.call_later(_LOOK_EVERY, self._look)
 
+    def _end_pause(self) -> None:
+        self.is_paused = False
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+
     def _look(self) -> None:
         """Resume accepting if there is room; if there is none and connections wait, make some."""
         if self._next_look is not None:
@@ -167,7 +174,10 @@ class Admission:
             self._next_look = self._loop.call_later(max(_LOOK_EVERY, took / _LOOK_SHARE), self._look)
 
     def _has_room(self) -> bool:
-        return (self._free_slots() > 0 or self._accepts_backlog) and lowest_descriptor() < self._descriptors
+        if self._free_slots() <= 0 and not self._accepts_backlog:
+            return False
+        # Each listener takes a descriptor again for itself, if the event loop accepts by itself.
+        return lowest_descriptor(len(self._listeners)) < self._descriptors
 
     # -- Shedding -------------------------------------------------------------------------------------------------------
 

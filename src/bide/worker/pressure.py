@@ -91,14 +91,21 @@ class PressureMonitor:
         return self.pressure
 
 
-def lowest_descriptor() -> int:
-    """Return the lowest free descriptor: about as many are in use. The limit if none is free."""
+def lowest_descriptor(taken: int = 0) -> int:
+    """Return the lowest descriptor that is free once `taken` more are taken: about as many are in use.
+
+    Returns the limit if none is free.
+    """
+    opened: list[int] = []
     try:
-        fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        for _ in range(taken + 1):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401  # those before one that fails are closed
+        return opened[-1]
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    os.close(fd)
-    return fd
+    finally:
+        for fd in opened:
+            os.close(fd)
 
 
 def _memory() -> int:
