@@ -98,7 +98,8 @@ class Drain:
     async def _finish_listening(self) -> None:
         """Accept what the kernel has queued, within the time; then listen no more."""
         self._admission.accept_backlog()
-        finishing = asyncio.gather(*(listener.finish() for listener in self._listeners))
+        # One that fails leaves the others their time.
+        finishing = asyncio.gather(*(listener.finish() for listener in self._listeners), return_exceptions=True)
         await _done(finishing, self._forced, self._seconds_left)
         self._admission.close()
         finishing.cancel()
