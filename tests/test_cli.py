@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from bide.cli import main, octets
 from bide.config import about, options
 from tests.support.client import Client
 from tests.support.program import APPS, Launch, Program, await_socket, launch, serving
+from tests.support.waiting import PATIENCE
 
 __all__ = ["launch"]  # a fixture
 
@@ -23,7 +23,7 @@ def bide(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 def failed(program: Program) -> str:
     """Wait for its end with status 1 and return the one line that says why."""
-    assert program.wait(15) == 1
+    assert program.wait() == 1
     (line,) = program.errors
     assert line.startswith("bide: ")
     assert program.output == []
@@ -306,11 +306,7 @@ def test_repeated_option(launch: Launch) -> None:
 
 def test_levels_and_quiet(launch: Launch, tmp_path: Path) -> None:
     program = launch(*serving("auto"), "--uds", str(tmp_path / "x"), "--log-level", "WARNING", "--no-access-log")
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "x").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.2)
+    await_socket(program.process, tmp_path / "x")
     program.signal()
     assert program.wait() == 0
     assert program.output == []
@@ -336,7 +332,7 @@ def test_closed_standard_streams(tmp_path: Path, closed: str) -> None:
         with Client(str(where)) as client:
             assert client.get().status == 200
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()

@@ -15,6 +15,10 @@ import pytest
 from tests.support.apps import App, Message, Receive, Send, answer, hello, read_body
 from tests.support.client import request
 from tests.support.server import Serve, ipv6
+from tests.support.waiting import PATIENCE
+
+# Passes of the event loop in which whatever is ready is done.
+PASSES = 20
 
 
 class Witness:
@@ -105,7 +109,7 @@ def test_body_is_bytes(serve: Serve) -> None:
         client.get()
         client.get(method="POST", body=b"x" * 10)
         client.send(request("/", "Transfer-Encoding: chunked", method="POST") + b"1\r\nx\r\n")
-        time.sleep(0.05)
+        server.until(lambda: len(messages) == 3)
         client.send(b"0\r\n\r\n")
         client.response()
     assert messages[0] == {"type": "http.request", "body": b"", "more_body": False}
@@ -282,7 +286,7 @@ def test_body_in_pieces(serve: Serve) -> None:
         client.ask("/", "Content-Length: 9", method="POST")
         for piece in (b"one", b"two", b"six"):
             client.send(piece)
-            assert got.wait(5)
+            assert got.wait(PATIENCE)
             got.clear()
         client.response()
     assert b"".join(pieces) == b"onetwosix"
@@ -296,7 +300,8 @@ def test_receive_waits_behind_the_body(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await read_body(receive)
         waiting = asyncio.ensure_future(receive())
-        await asyncio.sleep(0.1)
+        for _ in range(PASSES):
+            await asyncio.sleep(0)
         assert not waiting.done()
         await answer(send, b"x")
         second.append(await waiting)
@@ -311,9 +316,12 @@ def test_receive_waits_behind_the_body(serve: Serve) -> None:
 def test_two_receives_at_once(serve: Serve) -> None:
     """Each piece of the body goes to one of them; both end."""
     results: list[list[Message]] = []
+    waiting = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         first, second = asyncio.ensure_future(receive()), asyncio.ensure_future(receive())
+        await asyncio.sleep(0)  # both have begun
+        waiting.set()
         await asyncio.wait([first, second], return_when=asyncio.FIRST_COMPLETED)
         await answer(send, b"x")
         results.append([await first, await second])
@@ -321,7 +329,7 @@ def test_two_receives_at_once(serve: Serve) -> None:
     server = serve(app)
     with server.client() as client:
         client.ask("/", "Content-Length: 4", method="POST")
-        time.sleep(0.05)
+        assert waiting.wait(PATIENCE)
         client.send(b"body")
         assert client.response().content == b"x"
         server.until(lambda: results)
@@ -332,19 +340,21 @@ def test_two_receives_at_once(serve: Serve) -> None:
 
 def test_receive_that_is_cancelled(serve: Serve) -> None:
     """Nothing is lost with it: the next call gets what came."""
+    cancelled = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(receive(), 0.1)
+            await asyncio.wait_for(receive(), 0.01)
         waiting = asyncio.ensure_future(receive())
         await asyncio.sleep(0)
         waiting.cancel()
+        cancelled.set()
         await answer(send, await read_body(receive))
 
     server = serve(app)
     with server.client() as client:
         client.ask("/", "Content-Length: 4", method="POST")
-        time.sleep(0.3)
+        assert cancelled.wait(PATIENCE)
         client.send(b"body")
         assert client.response().content == b"body"
     assert server.ends() == {"client_eof_idle": 1}
@@ -546,7 +556,7 @@ def test_send_from_another_thread(serve: Serve) -> None:
             ):
                 step: Any = send(message)
                 assert inspect.iscoroutine(step)
-                asyncio.run_coroutine_threadsafe(step, loop).result(5)
+                asyncio.run_coroutine_threadsafe(step, loop).result(PATIENCE)
 
         await asyncio.to_thread(work)
 
@@ -673,7 +683,8 @@ def test_context_variables(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         seen.append(variable.get())
         variable.set(scope["path"])
-        await asyncio.sleep(0.01)
+        for _ in range(PASSES):  # others have their turn
+            await asyncio.sleep(0)
         assert variable.get() == scope["path"]
         await hello(scope, receive, send)
 
@@ -698,7 +709,7 @@ def test_each_request_is_a_task(serve: Serve) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.append(task.get_name())
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             group.create_task(answer(send, b"from within"))
 
     server = serve(app)

@@ -38,7 +38,7 @@ def test_keep_alive(serve: Serve, ab: Ab) -> None:
     assert report["Keep-Alive requests"] == 2000
     ends = server.ends()
     assert set(ends) <= {"client_eof_idle", "client_reset", "client_eof_unused"}
-    assert sum(ends.values()) <= 8
+    assert 4 <= sum(ends.values()) <= 8, "ab opens another one now and then, which it may not use"
     assert server.counters.requests >= 2000
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ import pytest
 from tests.support.apps import Message, Receive, Send, echo, hello, slow, stream, target
 from tests.support.client import request
 from tests.support.program import Launch, serving
-from tests.support.server import Serve
+from tests.support.server import NOISE, Serve
 
 LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (?P<peer>\S+)"
@@ -46,8 +45,8 @@ def test_lines_for_people(serve: Serve) -> None:
     assert [line["number"] for line in (first, second, last)] == ["1", "2", "3"]
     assert [line["close"] for line in (first, second, last)] == [None, None, "client_close_option"]
     assert first.expand(r"\g<method> \g<target> \g<version> \g<status> \g<octets>") == "GET /first?a=b 1.1 200 6"
-    assert 190 <= float(second["ms"]) <= 2000
-    assert float(first["ms"]) < 190
+    assert 200 <= float(second["ms"]) <= 200 + 1000 * NOISE
+    assert float(first["ms"]) < float(second["ms"])
 
 
 def test_lines_for_machines(serve: Serve) -> None:
@@ -58,7 +57,7 @@ def test_lines_for_machines(serve: Serve) -> None:
         host, port = client.address
     first, last = map(json.loads, server.access_log(2))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first.pop("time"))
-    assert 0 <= first.pop("duration_ms") < 2000
+    assert 0 <= first.pop("duration_ms") < 1000 * NOISE
     assert first == {
         "level": "info",
         "event": "request",
@@ -228,12 +227,12 @@ def test_program(launch: Launch, loop: str, style: str) -> None:
         while sock.recv(1000):
             pass
     with socket.create_connection(("127.0.0.1", port)):
-        time.sleep(0.1)
+        pass
+    program.line("requests=0 close=client_eof_unused")
     program.signal()
     assert program.wait() == 0
     (line,) = program.output
     assert "client_close_option" in line
-    program.line("requests=0 close=client_eof_unused")
     if style == "json":
         assert json.loads(line)["request"] == 1
         for row in map(json.loads, program.errors):
@@ -247,4 +246,4 @@ def test_lines_are_there_while_the_server_runs(launch: Launch, loop: str) -> Non
     program = launch(*serving(loop))
     with program.client() as client:
         client.get()
-        program.line(r'"GET / HTTP/1\.1" 200 6 .*#1', program.output, timeout=5)
+        program.line(r'"GET / HTTP/1\.1" 200 6 .*#1', program.output)

@@ -9,22 +9,28 @@
 7. Linger: a client sends on and on after the end. It is listened to no longer than the linger clock allows in all.
 """
 
+import asyncio
 import contextlib
+import threading
 import time
 
 import pytest
 
-from tests.support.apps import Message, Receive, Send, answer, echo, hello, read_body, refuse, slow
+from tests.support.apps import Message, Receive, Send, answer, echo, hello, read_body, refuse
 from tests.support.client import Client, Ending, request
 from tests.support.server import NOISE, Serve
+from tests.support.waiting import PATIENCE, pause
 
+# What the clocks are set to, seconds.
 CLOCK = 0.4
-EARLY = 0.02  # between the client's clock and the server's
+# The same where the client keeps within the clock, so that it does on a busy machine, too.
+LONGER = 1.0
 
 
 def within(started: float, ending: Ending, clock: float = CLOCK) -> None:
+    """Check that a connection ended when its clock had run out, and not much later. `started`: before the client did what started it."""
     took = ending.at - started
-    assert clock - EARLY <= took <= clock + NOISE, took
+    assert clock <= took <= clock + NOISE, took
 
 
 def test_first_octet(serve: Serve) -> None:
@@ -46,7 +52,7 @@ def test_head(serve: Serve, drip: bool) -> None:
         if drip:
             with contextlib.suppress(ConnectionError):
                 while time.monotonic() < started + CLOCK - 0.05:
-                    time.sleep(0.05)
+                    pause(0.05)
                     client.send(b"x")
         response = client.response()
         assert response.status == 408
@@ -64,7 +70,7 @@ def test_empty_lines_start_no_head(serve: Serve) -> None:
     with server.client() as client:
         for _ in range(3):
             client.send(b"\r\n")
-            time.sleep(0.1)
+            pause(0.1)
         ending = client.ending()
     assert (ending.how, ending.rest) == ("fin", b"")
     within(started, ending)
@@ -74,8 +80,8 @@ def test_empty_lines_start_no_head(serve: Serve) -> None:
 def test_body_that_stops(serve: Serve) -> None:
     server = serve(echo, timeout_body=CLOCK)
     with server.client() as client:
-        client.send(request("/", "Content-Length: 100", method="POST") + b"begun")
         started = time.monotonic()
+        client.send(request("/", "Content-Length: 100", method="POST") + b"begun")
         response = client.response()
         assert response.status == 408
         assert response.says_close
@@ -86,11 +92,12 @@ def test_body_that_stops(serve: Serve) -> None:
 
 
 def test_body_that_pauses_within_its_time(serve: Serve) -> None:
-    server = serve(echo, timeout_body=CLOCK, body_rate=0)
+    """Each pause is shorter than the clock, all of them together are longer."""
+    server = serve(echo, timeout_body=LONGER, body_rate=0)
     with server.client() as client:
         client.send(request("/", "Content-Length: 5", method="POST"))
         for _ in range(5):
-            time.sleep(0.15)
+            pause(LONGER / 4)
             client.send(b"x")
         assert client.response().content == b"xxxxx"
     assert server.ends() == {"client_eof_idle": 1}
@@ -100,8 +107,8 @@ def test_body_below_its_rate(serve: Serve) -> None:
     """It never pauses for long, but comes at a twentieth of the rate that is asked for."""
     server = serve(echo, timeout_body=5.0, body_rate=1000, rate_grace=CLOCK)
     with server.client() as client:
-        client.ask("/", "Content-Length: 1000", method="POST")
         started = time.monotonic()
+        client.ask("/", "Content-Length: 1000", method="POST")
         while client.silent_for(0.02):
             client.send(b"x")
             assert time.monotonic() < started + CLOCK + NOISE
@@ -112,21 +119,22 @@ def test_body_below_its_rate(serve: Serve) -> None:
 
 def test_time_that_the_application_takes_is_its_own(serve: Serve) -> None:
     """The body clock runs only while the application waits for the body, and no clock while it thinks."""
+    thinking, thought = threading.Event(), asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         first = await receive()
-        await slow({"path": "/1.0"}, receive, ignore)
+        thinking.set()
+        await thought.wait()
         second = await receive()
         await answer(send, first["body"] + second["body"])
-
-    async def ignore(message: Message) -> None:
-        pass
 
     server = serve(app, timeout_body=CLOCK, timeout_idle=CLOCK, timeout_head=CLOCK, timeout_first_octet=CLOCK)
     with server.client() as client:
         client.send(request("/", "Content-Length: 2", method="POST") + b"a")
-        time.sleep(CLOCK * 2)
+        assert thinking.wait(PATIENCE)
+        pause(CLOCK * 2)
         client.send(b"b")
+        server.call(thought.set)
         assert client.response().content == b"ab"
     assert server.ends() == {"client_eof_idle": 1}
 
@@ -140,7 +148,7 @@ def test_send(serve: Serve) -> None:
         started = time.monotonic()
         client.ask()
         assert server.ends() == {"send_timeout": 1}
-        assert CLOCK - EARLY <= time.monotonic() - started <= CLOCK + NOISE
+        assert CLOCK <= time.monotonic() - started <= CLOCK + NOISE
         assert client.ending().how == "reset"
 
 
@@ -150,15 +158,15 @@ def test_send_below_its_rate(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, bytes(30_000_000))
 
-    server = serve(app, timeout_send=5.0, send_rate=10_000_000, rate_grace=CLOCK)
+    server = serve(app, timeout_send=PATIENCE, send_rate=10_000_000, rate_grace=CLOCK)
     with server.client(receive_buffer=4096) as client:
-        client.ask()
         started = time.monotonic()
+        client.ask()
         with contextlib.suppress(ConnectionError):
-            while time.monotonic() < started + 5.0:
+            while time.monotonic() < started + PATIENCE:
                 client.sock.recv(2000)
-                time.sleep(0.01)
-        assert CLOCK - EARLY <= time.monotonic() - started <= CLOCK + NOISE
+                pause(0.01)
+        assert CLOCK <= time.monotonic() - started <= CLOCK + NOISE
     assert server.ends() == {"send_timeout": 1}
 
 
@@ -168,12 +176,12 @@ def test_pause_within_its_time_whatever_the_rate(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, bytes(6_000_000 + len(await read_body(receive))))
 
-    server = serve(app, timeout_send=5.0, timeout_body=5.0, send_rate=240, body_rate=240, rate_grace=0.2)
+    server = serve(app, timeout_send=PATIENCE, timeout_body=PATIENCE, send_rate=240, body_rate=240, rate_grace=0.2)
     with server.client(receive_buffer=4096) as client:
         client.ask("/", "Content-Length: 5", method="POST")
-        time.sleep(0.8)
+        pause(0.8)
         client.send(b"x" * 5)
-        time.sleep(0.8)
+        pause(0.8)
         assert len(client.response().content) == 6_000_005
     assert server.ends() == {"client_eof_idle": 1}
 
@@ -184,16 +192,16 @@ def test_slow_reader_within_its_time(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, bytes(6_000_000))
 
-    server = serve(app, timeout_send=CLOCK)
+    server = serve(app, timeout_send=LONGER)
     with server.client(receive_buffer=65536) as client:
         client.ask()
+        read = b""
         for _ in range(5):
-            time.sleep(0.2)
-            client.exactly(500_000)
-        client.exactly(3_500_000)
-        client.half_close()
-        assert client.ending().rest.strip(b"\0") == b""
-    assert server.ends() in ({"client_half_closed": 1}, {"client_eof_idle": 1})
+            pause(LONGER / 4)
+            read += client.exactly(500_000)
+        client.buffer[:0] = read
+        assert client.response().content == bytes(6_000_000)
+    assert server.ends() == {"client_eof_idle": 1}
 
 
 def test_idle(serve: Serve) -> None:
@@ -201,9 +209,9 @@ def test_idle(serve: Serve) -> None:
     server.log.expect("a request arrived just as its idle connection was closed")
     with server.client() as client:
         client.get()
-        time.sleep(CLOCK / 2)
-        client.get()  # which begins the clock anew
+        pause(CLOCK / 2)
         started = time.monotonic()
+        client.get()  # which begins the clock anew
         ending = client.ending()
         assert (ending.how, ending.rest) == ("fin", b"")
         within(started, ending)
@@ -216,21 +224,21 @@ def test_idle_client_that_stays(serve: Serve) -> None:
     """The client does not react to the end: it is closed all the same."""
     server = serve(hello, timeout_idle=CLOCK, timeout_linger=CLOCK)
     with server.client() as client:
+        started = time.monotonic()
         client.get()
         assert client.ending().how == "fin"
-        started = time.monotonic()
         assert server.ends() == {"idle_timeout": 1}
-        assert CLOCK - 2 * EARLY <= time.monotonic() - started <= CLOCK + NOISE
+        assert 2 * CLOCK <= time.monotonic() - started <= 2 * CLOCK + NOISE
 
 
 def test_discard(serve: Serve) -> None:
     server = serve(refuse, timeout_discard=CLOCK)
     with server.client() as client:
+        started = time.monotonic()
         client.send(request("/", "Content-Length: 1000", method="POST") + b"begun")
         response = client.response()
         assert response.status == 413
         assert not response.says_close  # little is outstanding: to read it off is worth while
-        started = time.monotonic()
         ending = client.ending()
     assert (ending.how, ending.rest) == ("fin", b"")
     within(started, ending)
@@ -239,18 +247,18 @@ def test_discard(serve: Serve) -> None:
 
 def test_linger_in_all(serve: Serve) -> None:
     """Octets renew the linger clock, but not for ever."""
-    server = serve(refuse, timeout_linger=CLOCK, timeout_linger_total=3 * CLOCK)
+    server = serve(refuse, timeout_linger=LONGER, timeout_linger_total=2 * LONGER)
     with server.client() as client:
+        started = time.monotonic()
         client.ask("/", "Content-Length: 100000000", method="POST")
         assert client.response().says_close
         assert client.ending().how == "fin"
-        started = time.monotonic()
         with contextlib.suppress(ConnectionError):
-            while time.monotonic() < started + 10:
+            while time.monotonic() < started + PATIENCE:
                 client.send(b"x")
-                time.sleep(0.05)
+                pause(0.05)
         took = time.monotonic() - started
-    assert 3 * CLOCK - 3 * EARLY <= took <= 3 * CLOCK + NOISE, took
+    assert 2 * LONGER <= took <= 2 * LONGER + NOISE, took
     assert server.ends() == {"request_unread": 1}
 
 

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from starlette.responses import FileResponse, StreamingResponse
 from tests.support.apps import Message, Receive, Send, answer, read_body
 from tests.support.client import request
 from tests.support.server import Serve
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -38,11 +40,11 @@ def test_application_that_waits_for_the_end(serve: Serve, how: str) -> None:
     with server.client() as client:
         client.ask()
         client.line()
+        left = time.monotonic()
         client.reset() if how == "reset" else client.close()
-    left = time.monotonic()
-    assert told.wait(5)
+    assert told.wait(PATIENCE)
     if how == "close":
-        assert time.monotonic() - left >= 0.25, "it might have been a half-close: its answer is waited for"
+        assert time.monotonic() - left >= 0.3, "it might have been a half-close: its answer is waited for"
     assert server.ends() == {"client_reset" if how == "reset" else "client_left": 1}
 
 
@@ -70,9 +72,9 @@ def test_send_by_one_that_was_told(serve: Serve, monkeypatch: pytest.MonkeyPatch
     server = serve(app)
     with server.client() as client:
         client.ask()
-        time.sleep(0.05)
+        server.until(lambda: server.states()["exchange"])
         client.reset()
-    assert raised.wait(5)
+    assert raised.wait(PATIENCE)
     assert server.ends() == {"client_reset": 1}
 
 
@@ -135,9 +137,9 @@ def test_work_behind_a_response_that_nobody_wants(serve: Serve, tmp_path: Path, 
         while client.line() != b"begun":
             pass
         client.reset() if file else client.close()
-    assert ended.wait(5)
-    assert worked.wait(5)
-    server.ends()
+    assert ended.wait(PATIENCE)
+    assert worked.wait(PATIENCE)
+    assert server.ends() == {"client_reset" if file else "client_left": 1}
 
 
 def test_told_at_once_where_nobody_half_closes(serve: Serve) -> None:
@@ -153,7 +155,7 @@ def test_told_at_once_where_nobody_half_closes(serve: Serve) -> None:
     server = serve(app, timeout_half_closed=0.0)
     with server.client() as client:
         client.ask()
-    assert told.wait(0.2)
+    assert told.wait(PATIENCE)
     assert server.ends() == {"client_left": 1}
 
 
@@ -194,16 +196,17 @@ def test_stream_to_a_client_that_closes(serve: Serve) -> None:
     with server.client() as client:
         client.ask()
         client.line()
-    assert raised.wait(5)
+    assert raised.wait(PATIENCE)
     assert server.ends() == {"client_reset": 1}
 
 
 def test_application_that_does_not_look(serve: Serve) -> None:
     """It answers into the void, without a traceback: neither that the client left nor an OSError is its fault."""
+    gone = asyncio.Event()
     done = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.2)
+        await gone.wait()
         try:
             await answer(send, bytes(100_000))
         finally:
@@ -212,18 +215,20 @@ def test_application_that_does_not_look(serve: Serve) -> None:
     server = serve(app)
     with server.client() as client:
         client.ask()
-        time.sleep(0.05)
+        server.until(lambda: server.states()["exchange"])
         client.reset()
-    assert done.wait(5)
     assert server.ends() == {"client_reset": 1}
+    server.call(gone.set)
+    assert done.wait(PATIENCE)
 
 
 def test_error_raised_from_the_disconnect(serve: Serve) -> None:
     """Frameworks wrap what `send` raised in errors of their own."""
+    gone = asyncio.Event()
     done = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.2)
+        await gone.wait()
         try:
             await answer(send, b"late")
         except OSError as error:
@@ -233,10 +238,11 @@ def test_error_raised_from_the_disconnect(serve: Serve) -> None:
     server = serve(app)
     with server.client() as client:
         client.ask()
-        time.sleep(0.05)
+        server.until(lambda: server.states()["exchange"])
         client.reset()
-    assert done.wait(5)
     assert server.ends() == {"client_reset": 1}
+    server.call(gone.set)
+    assert done.wait(PATIENCE)
 
 
 def test_frameworks_own_error_for_a_client_that_left(serve: Serve) -> None:
@@ -253,61 +259,63 @@ def test_frameworks_own_error_for_a_client_that_left(serve: Serve) -> None:
     server = serve(app)
     with server.client() as client:
         client.send(request("/", "Content-Length: 100", method="POST") + b"x" * 50)
-        time.sleep(0.05)
+        server.until(lambda: server.states()["exchange"])
         client.reset()
-    assert sum(server.ends().values()) == 1
+    assert server.ends() == {"client_reset": 1}
 
 
 def test_error_after_the_client_left(serve: Serve) -> None:
     """Whatever it was, nobody was harmed: one line tells of it."""
-    gone = threading.Event()
+    gone = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        while not gone.is_set():
-            await asyncio.sleep(0.01)
+        await gone.wait()
         raise RuntimeError("a mistake")
 
     server = serve(app)
     with server.client() as client:
         client.ask()
-        time.sleep(0.05)
+        server.until(lambda: server.states()["exchange"])
         client.reset()
     assert server.ends() == {"client_reset": 1}
-    gone.set()
+    server.call(gone.set)
     server.until(lambda: any("a mistake" in line for line in server.log.messages()))
 
 
 def test_work_behind_the_answer(serve: Serve) -> None:
     """The next request on the same connection is served while the work for the last one goes on."""
+    answered = asyncio.Event()
     finished: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, b"done")
-        await asyncio.sleep(0.3)
+        await answered.wait()
         finished.append(scope["path"])
 
     server = serve(app)
     with server.client() as client:
-        started = time.monotonic()
         for number in range(5):
             assert client.get(f"/{number}").content == b"done"
-        assert time.monotonic() - started < 0.3
-        assert finished == []
     assert server.ends() == {"client_eof_idle": 1}
+    assert finished == []
+    server.call(answered.set)
     server.until(lambda: len(finished) == 5)
 
 
 def test_failure_behind_the_answer(serve: Serve) -> None:
+    answered = asyncio.Event()
+
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, b"done")
-        await asyncio.sleep(0.05)
+        await answered.wait()
         raise RuntimeError("too late")
 
     server = serve(app)
     server.log.expect("the application failed")
     with server.client() as client:
         assert client.get().content == b"done"
-        time.sleep(0.15)
+        server.call(answered.set)
+        server.until(lambda: server.log.messages(logging.ERROR))
         assert client.get().content == b"done"
     assert server.ends() == {"client_eof_idle": 1}
 
@@ -343,11 +351,11 @@ def test_cancelled_by_the_end_of_the_server(serve: Serve) -> None:
     server.log.expect("closed at the drain timeout")
     with server.client() as client:
         client.ask()
-        time.sleep(0.1)
+        server.until(lambda: server.states()["exchange"])
         server.drain()
         response = client.response()
         assert response.status == 503
         assert response.says_close
-        assert ended.wait(5)
+        assert ended.wait(PATIENCE)
     server.stop()
     assert server.ends(wait=False) == {"drain_deadline": 1}

@@ -12,7 +12,6 @@ server that just closes fails this: the last test shows that the client here wou
 
 import socket
 import threading
-import time
 
 import pytest
 
@@ -20,9 +19,12 @@ from tests.support.apps import Message, Receive, Send, answer, hello, read_body,
 from tests.support.client import Client, request
 from tests.support.relay import Relay
 from tests.support.server import Serve
+from tests.support.waiting import pause
 
 SIZE = 10_000_000
 TIMES = 50
+# Seconds: several times what a busy machine adds to a pause of a fifth of it.
+LINGER = 1.0
 
 
 def upload(client: Client, size: int = SIZE) -> None:
@@ -207,11 +209,11 @@ def test_this_client_would_notice_a_reset() -> None:
 
 def test_refused_upload_that_goes_on_by_and_by(serve: Serve) -> None:
     """The client sends on for longer than the pause that lingering allows: it is the pauses that count."""
-    server = serve(refuse, timeout_linger=0.3)
+    server = serve(refuse, timeout_linger=LINGER)
     with server.client() as client:
         client.send(request("/", "Content-Length: 1000000", method="POST"))
         for _ in range(8):
             client.send(bytes(1000))
-            time.sleep(0.1)
+            pause(LINGER / 5)
         refused(client)
     assert server.ends() == {"request_unread": 1}

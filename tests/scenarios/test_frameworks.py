@@ -27,10 +27,13 @@ from starlette.routing import Route
 from tests.support.apps import App
 from tests.support.client import request as octets_of
 from tests.support.server import Serve
+from tests.support.waiting import pause
 
 
-def starlette_app(folder: Path, *middleware: Middleware) -> tuple[App, list[str]]:
+def starlette_app(folder: Path, *middleware: Middleware) -> tuple[App, list[str], asyncio.Event]:
+    """Return an application, what it has done, and what its background work waits for."""
     done: list[str] = []
+    go = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -53,7 +56,7 @@ def starlette_app(folder: Path, *middleware: Middleware) -> tuple[App, list[str]
         return StreamingResponse(lines())
 
     async def work() -> None:
-        await asyncio.sleep(0.2)
+        await go.wait()
         done.append("work")
 
     async def later(request: Request) -> Response:
@@ -77,7 +80,7 @@ def starlette_app(folder: Path, *middleware: Middleware) -> tuple[App, list[str]
         middleware=middleware,
         lifespan=lifespan,
     )
-    return app, done
+    return app, done, go
 
 
 class Wrapping(BaseHTTPMiddleware):
@@ -93,7 +96,7 @@ class Wrapping(BaseHTTPMiddleware):
 @pytest.mark.parametrize("middleware", [[], [Middleware(Wrapping)]])
 def test_starlette(serve: Serve, tmp_path: Path, middleware: list[Middleware]) -> None:
     (tmp_path / "file").write_bytes(b"0123456789" * 100_000)
-    app, done = starlette_app(tmp_path, *middleware)
+    app, done, go = starlette_app(tmp_path, *middleware)
     server = serve(app, lifespan="on")
     server.log.expect("the application failed")
     with httpx.Client(base_url=server.url, trust_env=False) as client:
@@ -108,11 +111,11 @@ def test_starlette(serve: Serve, tmp_path: Path, middleware: list[Middleware]) -
             assert client.get("/missing").status_code == 404
             assert client.get("/measure").status_code == 405
             assert client.get("/fail").status_code == 500
-        started = time.monotonic()
+        if middleware:  # it keeps the answer open until its background work is done
+            server.call(go.set)
         assert client.get("/later").text == "soon"
         assert client.get("/").text == "hello"
-        if not middleware:  # that one keeps the answer open until its background work is done
-            assert time.monotonic() - started < 0.2
+        server.call(go.set)
     assert server.ends() == {"client_eof_idle": 1}
     server.until(lambda: "work" in done)
     server.stop()
@@ -123,8 +126,9 @@ def test_starlette(serve: Serve, tmp_path: Path, middleware: list[Middleware]) -
 @pytest.mark.parametrize("middleware", [[], [Middleware(Wrapping)]])
 def test_starlette_and_clients_that_leave(serve: Serve, tmp_path: Path, middleware: list[Middleware]) -> None:
     (tmp_path / "file").write_bytes(bytes(20_000_000))
-    app, _ = starlette_app(tmp_path, *middleware)
+    app, _, go = starlette_app(tmp_path, *middleware)
     server = serve(app)
+    server.call(go.set)
     beginnings = [
         octets_of("/file"),
         octets_of("/numbers/100000"),
@@ -135,7 +139,7 @@ def test_starlette_and_clients_that_leave(serve: Serve, tmp_path: Path, middlewa
         for wait in (0.0, 0.1):
             with server.client(receive_buffer=4096) as client:
                 client.send(octets)
-                time.sleep(wait)
+                pause(wait)
                 client.reset()
     ends = server.ends()
     assert sum(ends.values()) == 8
@@ -232,7 +236,7 @@ def test_django_and_clients_that_leave(serve: Serve, django_app: App) -> None:
         for wait in (0.0, 0.02):
             with server.client() as client:
                 client.send(octets)
-                time.sleep(wait)
+                pause(wait)
                 client.reset()
     with server.client() as client:
         assert json.loads(client.get("/blocking").content) == {"size": 0}

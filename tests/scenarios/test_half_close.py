@@ -8,9 +8,10 @@ The same with pipelined requests, with a body, and where the end comes too early
 """
 
 import asyncio
-import time
 
-from tests.support.apps import Message, Receive, Send, answer, echo, read_body, slow, target
+import pytest
+
+from tests.support.apps import Message, Receive, Send, answer, read_body, slow, target
 from tests.support.client import chunked, request
 from tests.support.server import Serve
 
@@ -31,7 +32,7 @@ def test_half_close_while_the_application_works(serve: Serve) -> None:
     server = serve(slow)
     with server.client() as client:
         client.ask("/0.3")
-        time.sleep(0.1)
+        server.until(lambda: server.states()["exchange"])
         client.half_close()
         assert client.response().content == b"late\n"
         assert client.ending().how == "fin"
@@ -39,30 +40,51 @@ def test_half_close_while_the_application_works(serve: Serve) -> None:
 
 
 def test_pipelined_requests_before_half_close(serve: Serve) -> None:
-    server = serve(target)
+    gate = asyncio.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await target(scope, receive, send)
+
+    server = serve(app)
     with server.client() as client:
         client.send(b"".join(request(f"/{number}") for number in range(50)))
         client.half_close()
-        for number in range(50):
-            response = client.response()
-            assert response.content == b"/%d" % number
+        server.await_client_eof()
+        server.call(gate.set)
+        responses = [client.response() for _ in range(50)]
+        assert [response.content for response in responses] == [b"/%d" % number for number in range(50)]
+        assert [response.says_close for response in responses] == [False] * 49 + [True]
         assert client.ending().how == "fin"
-    assert sum(server.ends().values()) == 1
+    assert server.ends() == {"client_half_closed": 1}
 
 
-def test_body_before_half_close(serve: Serve) -> None:
-    server = serve(echo)
+@pytest.mark.parametrize(
+    ("octets", "body"),
+    [
+        (request(method="POST", body=b"x" * 100_000), b"x" * 100_000),
+        (request("/", "Transfer-Encoding: chunked", method="POST") + chunked(b"one", b"two"), b"onetwo"),
+    ],
+    ids=["length", "chunked"],
+)
+def test_body_before_half_close(serve: Serve, octets: bytes, body: bytes) -> None:
+    gate = asyncio.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        content = await read_body(receive)
+        await gate.wait()
+        await answer(send, content)
+
+    server = serve(app)
     with server.client() as client:
-        client.ask(method="POST", body=b"x" * 100_000)
+        client.send(octets)
         client.half_close()
-        assert client.response().content == b"x" * 100_000
+        server.await_client_eof()
+        server.call(gate.set)
+        response = client.response()
+        assert (response.content, response.says_close) == (body, True)
         assert client.ending().how == "fin"
-    with server.client() as client:
-        client.send(request("/", "Transfer-Encoding: chunked", method="POST") + chunked(b"one", b"two"))
-        client.half_close()
-        assert client.response().content == b"onetwo"
-        assert client.ending().how == "fin"
-    assert sum(server.ends().values()) == 2
+    assert server.ends() == {"client_half_closed": 1}
 
 
 def test_half_close_within_a_head(serve: Serve) -> None:
@@ -109,13 +131,14 @@ def test_half_close_within_a_body(serve: Serve) -> None:
 
 def test_half_close_during_a_response(serve: Serve) -> None:
     """What was begun is finished, whole."""
+    gate = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await read_body(receive)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(10):
             await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
-            await asyncio.sleep(0.02)
+            await gate.wait()
         await send({"type": "http.response.body"})
 
     server = serve(app)
@@ -123,6 +146,8 @@ def test_half_close_during_a_response(serve: Serve) -> None:
         client.ask()
         client.line()
         client.half_close()
+        server.await_client_eof()
+        server.call(gate.set)
         client.field_lines()
         body = client.ending().rest
     assert body.count(b"x") == 10_000

@@ -4,8 +4,7 @@
 2. From the signal on it is answered 503 with close; requests are served on.
 """
 
-import time
-
+from bide.terms import DRAIN
 from tests.support.apps import Message, Receive, Send, hello
 from tests.support.server import Serve
 
@@ -17,7 +16,7 @@ def test_health_check(serve: Serve) -> None:
         asked.append(scope["path"])
         await hello(scope, receive, send)
 
-    server = serve(app, health_path="/healthz", drain_delay=0.6)
+    server = serve(app, health_path="/healthz", drain_delay=2.0)
     with server.client() as client:
         response = client.get("/healthz")
         assert (response.status, response.says_close) == (200, False)
@@ -27,7 +26,7 @@ def test_health_check(serve: Serve) -> None:
         assert client.get("/healthz", method="DELETE").content == b"hello\n", "no health check"
         assert asked == ["/healthz/", "/healthz"]
         server.drain()
-        time.sleep(0.1)
+        server.until(lambda: server.server.worker.shared.standing & DRAIN)
         with server.client() as probe:
             response = probe.get("/healthz")
             assert (response.status, response.says_close) == (503, True)

@@ -153,8 +153,7 @@ def test_requests_end_before_the_application_stops(serve: Serve) -> None:
     server = serve(app, lifespan="on")
     with server.client() as client:
         client.ask()
-        server.until(lambda: server.counters.opened)
-        time.sleep(0.05)
+        server.until(lambda: server.states()["exchange"])
         server.drain()
         assert client.response().content == b"hello\n"
     server.stop()
@@ -180,7 +179,7 @@ def test_a_moment_to_clean_up(serve: Serve) -> None:
     worker = server.server.worker
     with server.client() as client:
         client.ask()
-        server.until(lambda: worker.snapshot()["states"]["exchange"])
+        server.until(lambda: server.states()["exchange"])
         server.drain()
         server.until(lambda: worker.context.facts & DRAIN)
         server.call(worker.force_stop)
@@ -219,7 +218,7 @@ def test_start_that_hangs_can_be_ended(launch: Launch, loop: str, number: signal
     program = launch(*serving(loop, "apps:hanging_startup"), "--lifespan", "on")
     program.line("hanging", program.output)
     signalled = program.signal(number)
-    program.wait(10)
+    program.wait()
     assert time.monotonic() - signalled < NOISE
 
 
@@ -229,5 +228,5 @@ def test_stop_that_hangs_can_be_ended(launch: Launch, loop: str) -> None:
     program.signal()
     program.line("hanging", program.output)
     signalled = program.signal()
-    program.wait(10)
+    program.wait()
     assert time.monotonic() - signalled < NOISE

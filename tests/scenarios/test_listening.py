@@ -19,6 +19,7 @@ from tests.support.apps import Message, Receive, Send, answer, hello
 from tests.support.client import Client
 from tests.support.program import Launch, Program, serving
 from tests.support.server import Serve, ipv6
+from tests.support.waiting import PATIENCE
 
 
 async def addresses(scope: Message, receive: Receive, send: Send) -> None:
@@ -183,7 +184,7 @@ def test_given_sockets(serve: Serve) -> None:
 
     import asyncio
 
-    urls = asyncio.run_coroutine_threadsafe(both(), server.loop).result(10)
+    urls = asyncio.run_coroutine_threadsafe(both(), server.loop).result(PATIENCE)
     assert urls == [f"http://127.0.0.1:{where[1]}" for where in wheres]
     assert [sock.fileno() for sock in bound] == [-1, -1]
 

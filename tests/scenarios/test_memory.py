@@ -22,7 +22,7 @@ import pytest
 
 from tests.support.abuse import FEW, Child, Report, ended, kernel_sockets
 from tests.support.client import Client, request
-from tests.support.server import NOISE
+from tests.support.waiting import PATIENCE, pause
 
 MB = 1_000_000
 
@@ -50,7 +50,7 @@ class Watch:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.look()
-            time.sleep(0.01)
+            pause(0.01)
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def flood(client: Client, octets: bytes, count: int, watch: Watch, patience: flo
         while sent < len(view) and time.monotonic() < until:
             sent += client.sock.send(view[sent : sent + 500_000])
             watch.look()
-    client.sock.settimeout(10)
+    client.sock.settimeout(PATIENCE)
 
 
 def test_200_mb_asked_and_nothing_read(loop: str) -> None:
@@ -126,7 +126,7 @@ def test_10000_requests_and_all_answers_read_later(loop: str) -> None:
                 sent += client.sock.send(octets[sent : sent + 100_000])
         watch.look_for(0.2)
         client.sock.setblocking(True)
-        client.sock.settimeout(10)
+        client.sock.settimeout(PATIENCE)
         rest = memoryview(octets)[sent:]
         read = 0
         while len(rest):
@@ -196,20 +196,17 @@ def test_100_mb_of_small_chunks(loop: str) -> None:
 
 
 def test_half_heads_hold_nobody_up(loop: str) -> None:
-    with watched(loop, timeout_head=1.5) as watch, contextlib.ExitStack() as stack:
+    """Others are served while all of them are open."""
+    with watched(loop, timeout_head=3.0) as watch, contextlib.ExitStack() as stack:
         server = watch.server
         half = [stack.enter_context(server.client()) for _ in range(100)]
         for client in half:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 8000)
         server.until(lambda now: now["states"]["head"] == 100)
-        slowest = 0.0
         with server.client() as quick:
-            until = time.monotonic() + 0.5
-            while time.monotonic() < until:
-                started = time.monotonic()
+            for _ in range(100):
                 assert quick.get().status == 200
-                slowest = max(slowest, time.monotonic() - started)
-        assert slowest < NOISE / 2
+        assert server.ask()["states"]["head"] == 100
         watch.look()
         for client in half:
             assert client.response().status == 408
@@ -237,9 +234,9 @@ def test_500_resets(loop: str) -> None:
             clients = [server.client() for _ in range(100)]
             for number, client in enumerate(clients):
                 client.send(beginnings[number % len(beginnings)])
-            time.sleep(0.05 * wave)
+            pause(0.05 * wave)
             watch.look()
             for client in clients:
                 client.reset()
-        found = server.until(lambda now: now["states"]["exchange"] <= 50 and kernel_sockets(server.where) == 0, 10.0)
+        found = server.until(lambda now: now["states"]["exchange"] <= 50 and kernel_sockets(server.where) == 0)
         assert found["opened"] - watch.before["opened"] <= 500  # some may have left before they were accepted

@@ -18,10 +18,13 @@ from tests.support.abuse import balanced
 from tests.support.apps import Message, Receive, Send, hello, slow
 from tests.support.client import Client
 from tests.support.server import NOISE, Serve, Served
+from tests.support.waiting import PATIENCE, pause
 
 LIMIT = 40
 IDLE = 20.0
 LEAST = 0.6
+# By how much a loop may be late, seconds: more than a busy machine makes it.
+LAG = 0.2
 
 
 def gauge(server: Served) -> tuple[float, float]:
@@ -51,10 +54,10 @@ def test_idle_timeout_falls_and_rises_again(serve: Serve) -> None:
         fill(server, stack, busy, 36)
         assert list(gauge(server)) == pytest.approx([0.9, LEAST])
         with server.client() as idle:
-            assert not idle.get().says_close
             started = time.monotonic()
+            assert not idle.get().says_close
             assert idle.ending().how == "fin"
-            assert LEAST - 0.05 <= time.monotonic() - started <= LEAST + NOISE
+            assert LEAST <= time.monotonic() - started <= LEAST + NOISE
         for client in busy[20:]:
             client.reset()
         server.until(lambda: server.snapshot()["pressure"] < 0.7)
@@ -114,36 +117,36 @@ def test_close_is_not_announced_to_those_that_reuse(serve: Serve) -> None:
 
 def test_loop_that_is_late(serve: Serve) -> None:
     """Many short blocks, as of too much work, make the loop late in every sweep."""
-    server = serve(hello, timeout_idle=1.0, timeout_idle_least=0.5, lag_target=0.02)
+    server = serve(hello, timeout_idle=1.0, timeout_idle_least=0.5, lag_target=LAG)
     stop = False
 
     async def burden() -> None:
         while not stop:
-            time.sleep(0.15)  # noqa: ASYNC251  # this is what is tried
+            time.sleep(3 * LAG)  # noqa: ASYNC251  # this is what is tried
             await asyncio.sleep(0)
 
     assert gauge(server)[0] < 0.5
     running = asyncio.run_coroutine_threadsafe(burden(), server.loop)
     try:
-        server.until(lambda: server.snapshot()["pressure"] >= 0.9, 5.0)
+        server.until(lambda: server.snapshot()["pressure"] >= 0.9)
         assert gauge(server)[1] < 1.0
     finally:
         stop = True
-        running.result(5)
-    server.until(lambda: server.snapshot()["pressure"] < 0.7, 5.0)
+        running.result(PATIENCE)
+    server.until(lambda: server.snapshot()["pressure"] < 0.7)
     assert gauge(server)[1] == 1.0
 
 
 def test_one_long_block_is_no_pressure(serve: Serve) -> None:
-    server = serve(slow, timeout_idle=1.0, lag_target=0.1)
+    server = serve(slow, timeout_idle=1.0, lag_target=LAG)
     highest = 0.0
     with server.client() as client:
-        client.ask("/block/0.6")
+        client.ask(f"/block/{3 * LAG}")
         client.response()
         until = time.monotonic() + 0.8
         while time.monotonic() < until:
             highest = max(highest, gauge(server)[0])
-            time.sleep(0.01)
+            pause(0.01)
     assert highest < 0.9
 
 
@@ -152,11 +155,11 @@ def test_memory(serve: Serve) -> None:
     server = serve(hello, timeout_idle=IDLE, timeout_idle_least=LEAST, limit_memory=1_000_000)
     server.until(lambda: server.snapshot()["pressure"] > 1)
     with server.client() as client:
-        assert client.get().status == 200
         started = time.monotonic()
+        assert client.get().status == 200
         assert client.ending().how == "fin"
-        assert time.monotonic() - started <= LEAST + NOISE
-    assert set(server.ends()) <= {"idle_timeout", "shed"}
+        assert LEAST <= time.monotonic() - started <= LEAST + NOISE
+    assert server.ends() == {"idle_timeout": 1}
 
 
 def test_what_is_advertised_follows(serve: Serve) -> None:

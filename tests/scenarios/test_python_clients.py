@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.apps import Message, Receive, Send, answer, echo, read_body, refuse, stream, target
 from tests.support.server import Serve
+from tests.support.waiting import PATIENCE
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 
@@ -153,7 +154,7 @@ def test_aiohttp_expect_continue_and_refused_upload(serve: Serve) -> None:
 
 def test_http_client(serve: Serve) -> None:
     server = serve(everything)
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
     connection.connect()
     sock = connection.sock
     for method in METHODS:
@@ -170,7 +171,7 @@ def test_http_client_refused_upload(serve: Serve) -> None:
     """It writes all of its request before it reads an octet."""
     server = serve(refuse)
     for _ in range(10):
-        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
         connection.request("POST", "/", bytes(10_000_000))
         response = connection.getresponse()
         assert (response.status, response.read()) == (413, b"too large\n")
@@ -181,7 +182,7 @@ def test_http_client_refused_upload(serve: Serve) -> None:
 
 def test_http_client_announced_close(serve: Serve) -> None:
     server = serve(target, limit_requests=7)
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
     for number in range(50):
         connection.request("GET", f"/{number}")
         assert connection.getresponse().read() == b"/%d" % number
@@ -195,6 +196,6 @@ def test_urllib(serve: Serve, path: str) -> None:
     server = serve(stream)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(3):
-        with opener.open(server.url + path, timeout=10) as response:
+        with opener.open(server.url + path, timeout=PATIENCE) as response:
             assert response.read().count(b"line") == int(path.split("/")[1])
     assert server.ends() == {"client_close_option": 3}

@@ -12,6 +12,7 @@ from tests.support.abuse import balanced
 from tests.support.apps import hello
 from tests.support.client import request
 from tests.support.server import NOISE, Serve
+from tests.support.waiting import pause
 
 CLIENTS = 40
 
@@ -22,8 +23,8 @@ def test_age(serve: Serve) -> None:
         born = []
         clients = []
         for _ in range(CLIENTS):
-            clients.append(stack.enter_context(server.client()))
             born.append(time.monotonic())
+            clients.append(stack.enter_context(server.client()))
         ages = []
         waiting = dict(zip(clients, born, strict=True))
         while waiting:
@@ -33,8 +34,8 @@ def test_age(serve: Serve) -> None:
                     ages.append((asked - since, time.monotonic() - since))
                     assert client.ending().how == "fin"
                     del waiting[client]
-            time.sleep(0.005)
-        assert min(until for _, until in ages) >= 0.9 - 0.05
+            pause(0.005)
+        assert min(until for _, until in ages) >= 0.9
         assert max(asked for asked, _ in ages) <= 1.1 + NOISE
         assert len({round(asked, 2) for asked, _ in ages}) > 5, "spread"
         balanced(server)

@@ -14,23 +14,27 @@ from bide.session.session import Session
 from tests.support.apps import Message, Receive, Send, answer, slow
 from tests.support.client import request
 from tests.support.server import Serve
+from tests.support.waiting import pause
+
+# Seconds; nobody waits for that.
+LINGER = 20.0
 
 
 def test_one_whose_request_is_on_its_way_is_not_shed(serve: Serve) -> None:
     """The loop is blocked when room is needed, and the longest idle connection has a request in its socket."""
-    server = serve(slow, limit_connections=5)  # the last slot taken, the longest idle makes room for the next
+    app = Blocking()
+    server = serve(app, limit_connections=5)  # the last slot taken, the longest idle makes room for the next
     with contextlib.ExitStack() as stack:
         oldest, blocker, *others = [stack.enter_context(server.client()) for _ in range(4)]
         for client in (oldest, blocker, *others):
             client.get()
-            time.sleep(0.01)
-        blocker.ask("/block/0.4")
-        time.sleep(0.1)
-        newcomer = stack.enter_context(server.client())
-        newcomer.ask()
-        oldest.ask()
-        assert newcomer.response().content == b"hello\n"
-        assert oldest.response().content == b"hello\n"
+            pause(0.01)  # so that the order of their idle times is that of the clock, too
+        with app.blocked(blocker.ask):
+            newcomer = stack.enter_context(server.client())
+            newcomer.ask("/newcomer")
+            oldest.ask("/oldest")
+        assert newcomer.response().content == b"/newcomer "
+        assert oldest.response().content == b"/oldest "
         assert others[0].ending().how == "fin"
 
 
@@ -55,7 +59,7 @@ def test_one_whose_next_request_is_there_is_not_shed(serve: Serve) -> None:
 
 def test_those_that_linger_make_room_first(serve: Serve) -> None:
     """Their clients were told to close and do not: nothing is owed to them, and they hold no slot."""
-    server = serve(slow, limit_connections=6, timeout_linger=20.0)
+    server = serve(slow, limit_connections=6, timeout_linger=LINGER)
     with contextlib.ExitStack() as stack:
         idle = stack.enter_context(server.client())
         for _ in range(2):
@@ -78,5 +82,5 @@ def test_those_that_linger_make_room_first(serve: Serve) -> None:
             client.ask("/0.3")
         for client in newcomers:
             assert client.response().status == 200
-        assert time.monotonic() - began < 5.0, "nobody waited for those who linger"
+        assert time.monotonic() - began < LINGER / 2, "nobody waited for those who linger"
         assert idle.get().status == 200

@@ -29,7 +29,7 @@ __all__ = ["log"]  # a fixture
 
 def read(url: str) -> bytes:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=10) as response:
+    with opener.open(url, timeout=PATIENCE) as response:
         content: bytes = response.read()
     return content
 
@@ -147,12 +147,15 @@ def test_cancelled_program_stops_its_server() -> None:
     app = Lifespan()
 
     async def program() -> None:
+        started = asyncio.Event()
+
         async def within() -> None:
             async with bide.Server(app, port=0, access_log=False):
-                await asyncio.sleep(60)
+                started.set()
+                await asyncio.Event().wait()
 
         task = asyncio.create_task(within())
-        await asyncio.sleep(0.2)
+        await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -165,24 +168,28 @@ def test_cancelled_again_and_again() -> None:
     """Not only a second time, as a program may do, but in each pass of the event loop, as anyio does: it stops at once, and whole."""
     app = Lifespan()
     answered = []
+    begun = asyncio.Event()
 
     async def endless(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
             return
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             answered.append("cancelled")
             raise
 
     async def program() -> None:
-        with anyio.move_on_after(0.3) as scope:
+        with anyio.CancelScope() as scope:
             async with bide.Server(endless, port=0, access_log=False) as server:
                 url = urlsplit(server.url)
                 _, writer = await asyncio.open_connection(url.hostname, url.port)
                 writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                await asyncio.sleep(60)
+                await begun.wait()
+                scope.cancel()
+                await asyncio.Event().wait()
         assert scope.cancelled_caught
         writer.close()
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -337,7 +344,7 @@ def test_run(tmp_path: Path, name: str) -> None:
         with Client(str(tmp_path / "x.sock")) as client:
             assert client.get().content == b"ok"
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=PATIENCE)
         assert out == "after\n"
         assert process.returncode == 0
     finally:
@@ -370,7 +377,7 @@ def test_run_puts_signal_handlers_back(tmp_path: Path, loop: str) -> None:
     try:
         await_socket(process, tmp_path / "x.sock")
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=PATIENCE)
         assert (out, process.returncode) == ("mine\n", 0)
     finally:
         process.kill()
@@ -398,7 +405,9 @@ def test_run_in_a_thread(tmp_path: Path, loop: str) -> None:
             except ConnectionRefusedError:  # bound, and not listening yet
                 pass
     """)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.stdout == "200\n", done.stderr
 
 

@@ -821,6 +821,15 @@ def test_client_that_is_gone_unheard(stage: Stage) -> None:
     assert wire.orders == ["probe", "abort"]
 
 
+def test_client_that_is_gone_unheard_where_nobody_half_closes(loop: asyncio.AbstractEventLoop) -> None:
+    """The application is told at the first look, if no time is left for an answer after a half-close."""
+    stage = Stage(loop, timeout_half_closed=0.0)
+    session, _, exchange = stage.begun()
+    session.eof_received()
+    session.watch_peer(monotonic())
+    assert exchange.client_left
+
+
 def test_reading_pauses(loop: asyncio.AbstractEventLoop) -> None:
     stage = Stage(loop, limit_buffer=1024)
     session, wire, exchange = stage.begun(request("/", "Content-Length: 5000", method="POST"))

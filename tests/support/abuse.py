@@ -46,8 +46,16 @@ _LISTEN: Final = "0A"
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer `/large/OCTETS` with so many, in pieces; `/whole/OCTETS` in one; `/cached` with an object that is always the same; `/endless` with events without end; the rest as `apps.slow` does."""
+    """Answer as the path says.
+
+    `/large/OCTETS`: that many octets, in pieces. `/whole/OCTETS`: the same in one. `/cached`: an object that is always the same.
+    `/endless`: events without end. `/read/SECONDS`: the size of the body, with a pause after each piece. `/told/...`: as without it, once
+    standard error has said `begun /told/...`. The rest: as `apps.slow` does.
+    """
     path = scope["path"]
+    if path.startswith("/told/"):
+        print("begun", path, file=sys.stderr, flush=True)
+        path = path.removeprefix("/told")
     if path.startswith("/large/"):
         left = int(path.rpartition("/")[2])
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % left)]})
@@ -69,7 +77,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         while True:
             await send({"type": "http.response.body", "body": b"data: on\n\n", "more_body": True})
             await asyncio.sleep(0.05)
-    elif path.startswith("/read/"):  # reads the body in no force_stop
+    elif path.startswith("/read/"):
         size = 0
         more = True
         while more:
@@ -79,7 +87,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
             await asyncio.sleep(float(path.rpartition("/")[2]))
         await answer(send, b"%d" % size)
     else:
-        await slow(scope, receive, send)
+        await slow({**scope, "path": path}, receive, send)
 
 
 # -- What the kernel knows ----------------------------------------------------------------------------------------------
@@ -215,6 +223,10 @@ class Child:
     def client(self, **options: Any) -> Client:
         """Connect."""
         return Client(self.where, **options)
+
+    def begun(self, path: str) -> None:
+        """Wait until a request for this path, `/told/...`, is with the application."""
+        until(lambda: f"begun {path}" in self.errors)
 
     def ask(self) -> Report:
         """Return how it is at this moment."""

@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any
+
+# An event loop that is blocked does not stay so for longer, whatever happens to the test, seconds.
+_LONGEST_BLOCK = 60
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -72,6 +76,48 @@ async def telling(scope: Message, receive: Receive, send: Send) -> None:
     """Say on standard error which request has begun, then answer as `slow` does."""
     print(f"begun {scope['path']}", file=sys.stderr, flush=True)
     await slow(scope, receive, send)
+
+
+class Gated:
+    """Answers `/wait` once `gate` is set, which is the event loop's, and anything else at once."""
+
+    def __init__(self) -> None:
+        """See the class."""
+        self.gate = asyncio.Event()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve."""
+        if scope["path"] == "/wait":
+            await self.gate.wait()
+            await answer(send, b"late\n")
+        else:
+            await answer(send, b"hello\n")
+
+
+class Blocking:
+    """Answers with path and body. At `/block` it blocks its event loop until it is released."""
+
+    def __init__(self) -> None:
+        """See the class."""
+        self._blocked = threading.Event()
+        self._released = threading.Event()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve."""
+        if scope["path"] == "/block":
+            self._blocked.set()
+            self._released.wait(_LONGEST_BLOCK)
+        await answer(send, scope["path"].encode() + b" " + await read_body(receive))
+
+    @contextlib.contextmanager
+    def blocked(self, ask: Callable[[str], None]) -> Iterator[None]:
+        """Block the event loop, for as long as the block of the `with` statement runs. `ask`: sends a request for a path."""
+        ask("/block")
+        assert self._blocked.wait(_LONGEST_BLOCK)
+        try:
+            yield
+        finally:
+            self._released.set()
 
 
 async def stream(scope: Message, receive: Receive, send: Send) -> None:

@@ -109,9 +109,10 @@ class Program:
         return Client(self.where)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Send a signal; return when that was (time.monotonic)."""
+        """Send a signal; return the time before that (time.monotonic): bounds from below count from there."""
+        before = time.monotonic()
         self.process.send_signal(number)
-        return time.monotonic()
+        return before
 
     def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for its end and return its status."""

@@ -6,11 +6,11 @@ import select
 import socket
 import struct
 import threading
-import time
 from types import TracebackType
 from typing import Self
 
 from tests.support.client import Where
+from tests.support.waiting import PATIENCE, pause
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -42,10 +42,10 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-        self._acceptor.join(10)
+        self._acceptor.join(PATIENCE)
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def _accept(self) -> None:
@@ -61,7 +61,7 @@ class Relay:
     def _carry_both(self, down: socket.socket, up: socket.socket) -> None:
         with down, up:
             for sock in (down, up):
-                sock.settimeout(10)
+                sock.settimeout(PATIENCE)
             there = threading.Thread(target=self._carry, args=(down, up), daemon=True)
             there.start()
             self._carry(up, down)
@@ -71,7 +71,7 @@ class Relay:
         try:
             while True:
                 octets = source.recv(1 << 20)
-                time.sleep(self._delay)
+                pause(self._delay)
                 if not octets:
                     sink.shutdown(socket.SHUT_WR)
                     return
