@@ -54,6 +54,12 @@ def at(connection: Connection) -> State:
     return connection.state
 
 
+def octets_held(connection: Connection) -> int:
+    """Return how many octets a connection has received and not handed on."""
+    unread = len(connection._buffer) - connection._position + len(connection._held or b"")
+    return unread + sum(map(len, connection._content or []))
+
+
 def slices(octets: bytes, size: int = 1) -> Iterator[bytes]:
     for start in range(0, len(octets), size):
         yield octets[start : start + size]

@@ -37,6 +37,7 @@ from tests.http1.driver import (
     at,
     connect,
     limits,
+    octets_held,
     read_answers,
     slices,
 )
@@ -1254,18 +1255,13 @@ def test_nothing_is_lost_if_octets_come_before_next_request_was_asked() -> None:
     assert connection.reason is CloseReason.CLIENT_HALF_CLOSED
 
 
-def held(connection: Connection) -> int:
-    """Octets received and not handed on."""
-    return len(connection._buffer) - connection._position + len(connection._held or b"") + connection._content_size
-
-
 def test_reading_pauses_when_enough_is_behind_a_request() -> None:
     connection = begun(GET * (BUFFER_LIMIT // len(GET) + 2))
-    assert held(connection) > BUFFER_LIMIT
+    assert octets_held(connection) > BUFFER_LIMIT
     assert is_crowded(connection)
     answer(connection)
     assert connection.next_request() is not None
-    assert held(connection) <= BUFFER_LIMIT
+    assert octets_held(connection) <= BUFFER_LIMIT
     assert not is_crowded(connection)
 
 
@@ -1280,7 +1276,7 @@ def test_reading_pauses_when_enough_came_behind_a_request() -> None:
 def test_reading_pauses_until_a_slow_application_has_caught_up() -> None:
     """Not for as long as it takes to begin the next request: each would let one more read in."""
     connection = begun(GET * 100)
-    most = held(connection)
+    most = octets_held(connection)
     answers = 1
     while True:
         if not connection.wants_pause:
@@ -1289,7 +1285,7 @@ def test_reading_pauses_until_a_slow_application_has_caught_up() -> None:
         assert connection.next_request() is not None
         answers += 1
     assert answers >= 100 - BUFFER_LIMIT // len(GET) - 1
-    assert held(connection) <= BUFFER_LIMIT < most
+    assert octets_held(connection) <= BUFFER_LIMIT < most
 
 
 def test_reading_pauses_for_a_body_that_nobody_takes() -> None:

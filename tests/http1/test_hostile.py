@@ -22,13 +22,12 @@ from bide.terms import (
     REQUEST_LIMIT,
     REQUEST_UNREAD,
     CloseMode,
-    CloseReason,
     State,
 )
 from tests.http1.cases import CASES, chunked, get, head, post
-from tests.http1.driver import BUFFER_LIMIT, GET, HEAD_LIMIT, connect, limits, read_answers, slices
+from tests.http1.driver import GET, connect, limits, read_answers, slices
+from tests.http1.laws import Laws
 
-OPEN: Final = (State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE)
 MOST_AT_ONCE: Final = 600
 
 whole = st.sampled_from(
@@ -112,10 +111,12 @@ def may_act(machine: "Hostile") -> bool:
     return machine.connection.state is State.EXCHANGE or machine.patience < 3
 
 
-class Hostile(RuleBasedStateMachine):
-    """The worker keeps to its contract, and to nothing else; neither client nor application keeps to anything."""
+class Hostile(Laws, RuleBasedStateMachine):
+    """The worker keeps to its contract, and to nothing else; neither client nor application keeps to anything.
 
-    connection: Connection
+    patience: steps before somebody ends the connection for no reason of the protocol.
+    """
+
     patience: int
 
     @initialize(
@@ -123,18 +124,9 @@ class Hostile(RuleBasedStateMachine):
         patience=st.integers(0, 60),
     )
     def accept(self, standing: int, patience: int) -> None:
-        self.connection = connect(limits(), standing)
-        self.patience = patience  # steps before somebody ends it for no reason of the protocol
-        self.reason: CloseReason | None = None
-        self.served = 0
-        self.methods: list[str] = []
+        self.watch(connect(limits(), standing), MOST_AT_ONCE)
+        self.patience = patience
         self.output = b""
-
-    def _begun(self, request: Request | None) -> None:
-        if request is not None:
-            assert self.reason is None, "nothing is served when the end is decided"
-            assert self.connection.state is State.EXCHANGE
-            self.methods.append(request.method)
 
     # -- the client
 
@@ -142,7 +134,7 @@ class Hostile(RuleBasedStateMachine):
         for piece in slices(data, size):
             if self.connection.wants_pause:
                 break
-            self._begun(self.connection.receive(piece))
+            self.begin(self.connection.receive(piece))
 
     @precondition(may_read)
     @rule(data=whole, size=sizes)
@@ -174,29 +166,29 @@ class Hostile(RuleBasedStateMachine):
     @precondition(may_act)
     @rule(status=statuses, named=fields, trailers=st.booleans())
     def responds(self, status: int, named: list[tuple[bytes, bytes]], trailers: bool) -> None:
-        self._may_misuse(lambda: self.connection.respond(status, named, trailers))
+        self.may_misuse(lambda: self.connection.respond(status, named, trailers))
 
     @precondition(may_act)
     @rule(content=contents, more=st.booleans())
     def sends(self, content: bytes, more: bool) -> None:
-        self._may_misuse(lambda: self.connection.send(content, more))
+        self.may_misuse(lambda: self.connection.send(content, more))
 
     @precondition(may_act)
     @rule(status=st.sampled_from([200, 404]), content=contents)
     def answers(self, status: int, content: bytes) -> None:
-        self._may_misuse(lambda: self.connection.respond(status, []))
-        self._may_misuse(lambda: self.connection.send(content, False))
-        self._begun(self.connection.next_request())
+        self.may_misuse(lambda: self.connection.respond(status, []))
+        self.may_misuse(lambda: self.connection.send(content, False))
+        self.begin(self.connection.next_request())
 
     @precondition(may_act)
     @rule(named=fields, more=st.booleans())
     def sends_trailers(self, named: list[tuple[bytes, bytes]], more: bool) -> None:
-        self._may_misuse(lambda: self.connection.send_trailers(named, more))
+        self.may_misuse(lambda: self.connection.send_trailers(named, more))
 
     @precondition(may_act)
     @rule(status=statuses, named=fields)
     def informs(self, status: int, named: list[tuple[bytes, bytes]]) -> None:
-        self._may_misuse(lambda: self.connection.inform(status, named))
+        self.may_misuse(lambda: self.connection.inform(status, named))
 
     @precondition(lambda self: self.patience < 10)
     @rule()
@@ -228,7 +220,7 @@ class Hostile(RuleBasedStateMachine):
 
     @rule()
     def next_request(self) -> None:
-        self._begun(self.connection.next_request())
+        self.begin(self.connection.next_request())
 
     @rule()
     def output_is_taken(self) -> None:
@@ -281,66 +273,13 @@ class Hostile(RuleBasedStateMachine):
     def patience_ends(self) -> None:
         self.patience -= 1
 
-    @invariant()
-    def one_reason_that_never_changes(self) -> None:
-        connection = self.connection
-        assert (connection.reason is None) == (connection.state in OPEN)
-        if self.reason is not None:
-            assert connection.reason is self.reason
-        self.reason = connection.reason
-
-    @invariant()
-    def memory_is_bounded(self) -> None:
-        connection = self.connection
-        content = sum(map(len, connection._content or []))
-        held = len(connection._buffer) - connection._position + len(connection._held or b"") + content
-        assert held <= max(BUFFER_LIMIT, HEAD_LIMIT) + MOST_AT_ONCE
-        if connection.state is State.EXCHANGE:
-            assert content == connection._content_size
-            assert connection.wants_pause == (held > BUFFER_LIMIT)
-
-    @invariant()
-    def reading_pauses_only_where_something_else_goes_on(self) -> None:
-        connection = self.connection
-        if connection.wants_pause:
-            assert connection.state in {State.EXCHANGE, State.IDLE}
-            if not connection.body_complete:
-                assert connection.has_content, "an application that waits would wait for ever"
-
-    @invariant()
-    def every_open_state_has_a_clock_or_a_reason_not_to(self) -> None:
-        connection = self.connection
-        clock = running(connection.state, body_awaited=not connection.body_complete, write_paused=False)
-        if clock is None and connection.state is not State.CLOSED:
-            assert connection.state is State.EXCHANGE
-            assert connection.body_complete, "nobody but the application is waited for"
-
-    @invariant()
-    def nothing_waits_for_ever(self) -> None:
-        """A worker asks for the next request where `pipelined` says so: nowhere else may one be found."""
-        connection = self.connection
-        if connection.state is State.IDLE and not connection.pipelined:
-            assert connection._position == len(connection._buffer)
-            assert bytes(connection._held or b"") in {b"", b"\r"}
-            assert not connection.input_ended
-
-    @invariant()
-    def what_is_counted_only_grows(self) -> None:
-        connection = self.connection
-        assert connection.served >= max(self.served, len(self.methods))
-        self.served = connection.served
-
-    @invariant()
-    def a_response_that_is_cut_has_no_exchange(self) -> None:
-        if self.connection.progress == CUT:
-            assert self.connection.state not in OPEN
-
     def teardown(self) -> None:
         """What was written is responses, in order, one for each request at most, and the last alone may be cut or say close."""
         if not hasattr(self, "connection"):
             return
         written = self.output + self.connection.take_output()
-        answers = [answer for answer in read_answers(written, self.methods) if answer.status >= 200]
+        methods = [request.method for request in self.begun]
+        answers = [answer for answer in read_answers(written, methods) if answer.status >= 200]
         assert len(answers) <= self.connection.served + 1
         for answer in answers[:-1]:
             assert answer.whole
