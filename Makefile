@@ -82,6 +82,10 @@ bench-quick: $(VENV)/.python ## measure the most important figures, in a few min
 bench-micro: $(VENV)/.installed-test ## time parts of bide in one process, without a socket
 	$(BIN)/python -m bench.micro
 
+.PHONY: bench-limits
+bench-limits: $(VENV)/.installed-test ## hold timed figures to their limits, on a machine that does nothing else
+	$(BIN)/python -m bench.limits $(ARGS)
+
 .PHONY: clean
 clean: ## remove VENV and all generated files
 	@sh tools/environment remove "$(VENV)"

@@ -1,6 +1,6 @@
 """An idle connection ends without loss, as far as the server can see to that (9.5).
 
-1. Octets that have arrived are looked for as the last thing before the FIN: between look and FIN lie some microseconds.
+1. Octets that have arrived are looked for as the last thing before the FIN. `bench.limits` measures what lies between the two.
 2. A request sent in the last moment is answered, or it meets a clean end; a reset comes at no time within a second after the FIN.
 3. A request that crosses the end cannot be answered. It is counted as lost, and one warning names the remedy.
 4. The same behind a network that delays everything: what was sent before the FIN could be seen is counted.
@@ -10,46 +10,20 @@
 
 import contextlib
 import random
-import statistics
 import threading
 import time
 
 import pytest
 
-from bide.transport.aio import AioWire
 from tests.support.abuse import balanced
 from tests.support.apps import hello
 from tests.support.client import Client
 from tests.support.relay import Relay
 from tests.support.server import NOISE, Serve
+from tests.support.waiting import pause
 
 IDLE = 0.3
 REMEDY = "--timeout-idle"
-
-
-def test_window_between_look_and_fin(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole call, of which the window is a part, takes less than 0.05 ms where the machine lets it run through."""
-    took: list[float] = []
-    original = AioWire.half_close_if_quiet
-
-    def measured(self: AioWire) -> bool:
-        started = time.perf_counter()
-        done = original(self)
-        if done:
-            took.append(time.perf_counter() - started)
-        return done
-
-    monkeypatch.setattr(AioWire, "half_close_if_quiet", measured)
-    server = serve(hello, timeout_idle=IDLE)
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(server.client()) for _ in range(50)]
-        for client in clients:
-            client.get()
-        for client in clients:
-            assert client.ending().how == "fin"
-    assert server.ends() == {"idle_timeout": 50}
-    assert len(took) == 50
-    assert statistics.median(took) < 0.000_05
 
 
 def test_requests_around_the_end(serve: Serve) -> None:
@@ -61,7 +35,7 @@ def test_requests_around_the_end(serve: Serve) -> None:
     def run(after: float) -> None:
         with server.client() as client:
             client.get()
-            time.sleep(after)
+            pause(after)
             try:
                 client.ask()
                 ending = None if client.sock.recv(1 << 16).startswith(b"HTTP/1.1 200") else client.ending()
@@ -77,6 +51,7 @@ def test_requests_around_the_end(serve: Serve) -> None:
             thread.start()
         for thread in threads:
             thread.join()
+    assert len(outcomes) == 100
     assert set(outcomes) <= {"answered", "fin b''"}, outcomes
     lost = len([outcome for outcome in outcomes if outcome != "answered"])
     balanced(server)
@@ -108,15 +83,15 @@ def test_listens_for_about_a_second(serve: Serve) -> None:
     server = serve(hello, timeout_idle=IDLE, timeout_linger=2.0)
     server.log.expect(REMEDY)
     with server.client() as late, server.client() as quiet:
-        late.get()
+        started = time.monotonic()
         quiet.get()
+        late.get()
         assert quiet.ending().how == "fin"
-        fin = time.monotonic()
-        time.sleep(0.6)
+        pause(0.6)
         late.ask()
         server.until(lambda: server.counters.race_lost == 1)
         server.until(lambda: server.states()["linger"] == 1)
-        assert 0.9 <= time.monotonic() - fin <= 1.0 + NOISE
+        assert IDLE + 1.0 <= time.monotonic() - started <= IDLE + 1.0 + NOISE
         late.close()
     assert server.ends() == {"idle_timeout": 2}
 
@@ -157,12 +132,12 @@ def test_advertised_less_than_held(serve: Serve) -> None:
     server = serve(hello, timeout_idle=2.0, advertise_keep_alive=True)
     with server.client() as client:
         assert client.get()["keep-alive"] == "timeout=1"
-        time.sleep(1.0)  # a client that reads it asks no later than that
+        pause(1.0)  # a client that reads it asks no later than that
+        started = time.monotonic()
         response = client.get()
         assert response["keep-alive"] == "timeout=1"
-        started = time.monotonic()
         assert client.ending().how == "fin"
-        assert time.monotonic() - started >= 1.9
+        assert time.monotonic() - started >= 2.0
     assert server.ends() == {"idle_timeout": 1}
 
 
