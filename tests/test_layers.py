@@ -148,6 +148,10 @@ def test_imports_only_what_its_row_allows(module: str) -> None:
     assert faults(module, path.read_text(encoding="utf-8"), is_package=path.stem == "__init__") == []
 
 
+def test_every_row_has_a_module() -> None:
+    assert [row for row in MAY_IMPORT if not any(is_within(module, row) for module in FILES)] == []
+
+
 def test_rows_name_only_rows() -> None:
     for row, allowed in MAY_IMPORT.items():
         for prefix in allowed:
