@@ -1,7 +1,7 @@
 """Fuzzes a target with atheris: `python -m tests.fuzz.run TARGET SECONDS [CORPUS]`, TARGET being `connection` or `chunked`.
 
-Begins with the rows of `tests/http1/cases.py`, and with CORPUS, a folder that keeps what was learned. Exits with 1 at a finding, whose
-input is then written to the current folder; put it into `tests/fuzz/found/TARGET/` with the repair, and it is replayed for ever.
+Begins with the rows of `tests/http1/cases.py`, and with CORPUS, a folder that keeps what was learned. If an input fails, the exit
+status is 1 and the input is in the current folder. Put it into `tests/fuzz/found/TARGET/` with the repair: tests replay it from then on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What is fuzzed: `connection` and `chunked` take an input of any octets, and fail an assertion where something is wrong.
+"""The targets of the fuzzer: `connection` and `chunked` take any octets, and fail an assertion if something is wrong.
 
 An input of `connection` begins with the length of a script, then come the script and what the client sends. Each octet of the
-script is an act of somebody: of the client, of an application that keeps to nothing, of a worker that keeps to its contract. Without
-a script, a well-behaved application answers, and what comes of it must not depend on how the octets are cut into pieces.
+script is an act of the client, of an application that keeps to no rule, or of a worker that keeps to its contract. Without a script, a
+well-behaved application answers, and the outcome must not depend on how the octets are cut into pieces.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _slices_make_no_difference(octets: bytes) -> None:
 
 
 class _Anarchy(Laws):
-    """One connection, and everybody around it."""
+    """Plays the client, the application and the worker of one connection, by a script."""
 
     def __init__(self, octets: bytes) -> None:
         self.watch(connect(limits()), _MOST_AT_ONCE)
@@ -257,7 +257,7 @@ def _are_extensions(octets: bytes) -> bool:
 
 
 def _reference(octets: bytes) -> tuple[bytes, int] | None:
-    """Return content and end of a whole chunked body, or None where it is not whole or not well-formed. Slow and plain."""
+    """Return content and end of a chunked body, or None if it is incomplete or malformed. Slow and plain."""
     content = b""
     position = 0
     while True:
@@ -281,7 +281,7 @@ def _reference(octets: bytes) -> tuple[bytes, int] | None:
 
 
 def _decode(octets: bytes, bounds: Limits, size: int) -> tuple[bytes, int] | int | None:
-    """Return content and end of the body, 400 where it is rejected, or None where more is to come."""
+    """Return content and end of the body, 400 if it is rejected, None if more is to come, -1 for a status that is wrong."""
     decoder = ChunkedDecoder(bounds)
     content: list[bytes] = []
     try:
@@ -310,9 +310,9 @@ def chunked(data: bytes) -> None:
         at_once = _decode(data, bounds, whole)
         for size in (1, 2, 5, 64):
             assert _decode(data, bounds, size) == at_once, (size, at_once)
-    # Behind another position, and with a request behind it.
+    # From another position on, and with a request after it.
     if isinstance(found, tuple):
         content: list[bytes] = []
-        behind = ChunkedDecoder(_WIDE)
-        assert behind.feed(b"??" + data[: found[1]] + GET, 2, content) == found[1] + 2
+        moved = ChunkedDecoder(_WIDE)
+        assert moved.feed(b"??" + data[: found[1]] + GET, 2, content) == found[1] + 2
         assert b"".join(content) == found[0]

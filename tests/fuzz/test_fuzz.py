@@ -1,4 +1,4 @@
-"""Runs the fuzz targets: over what they begin with and what was ever found, then for some seconds with atheris where it is there."""
+"""Runs the fuzz targets over their first inputs and over those found before, then for some seconds with atheris, if it is installed."""
 
 import importlib.util
 import random
@@ -26,19 +26,19 @@ FOUND = sorted((HERE / "found").glob("*/*"))
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_seeds(name: str) -> None:
+def test_seeds_of_each_target_hold(name: str) -> None:
     run, seeds = TARGETS[name]
     for data in seeds():
         run(data)
 
 
 @pytest.mark.parametrize("path", FOUND, ids=[path.name for path in FOUND])
-def test_input_that_was_found_passes_since_its_repair(path: Path) -> None:
+def test_input_found_before_holds_since_its_repair(path: Path) -> None:
     run, _ = TARGETS[path.parent.name]
     run(path.read_bytes())
 
 
-def test_inputs_that_were_found_are_replayed() -> None:
+def test_inputs_found_before_exist() -> None:
     assert FOUND, "a replay of nothing would pass"
 
 
@@ -90,8 +90,8 @@ def test_target_with_a_planted_fault_fails(
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_seeds_that_were_changed(name: str) -> None:
-    """A fuzzer without coverage, for where there is no atheris: octets are changed, dropped, doubled, swapped between seeds."""
+def test_seeds_changed_at_random_hold(name: str) -> None:
+    """A fuzzer without coverage, for machines without atheris: octets are changed, dropped, doubled, or swapped between seeds."""
     run, make = TARGETS[name]
     seeds = make()
     chance = random.Random(20_240_801)
@@ -114,7 +114,7 @@ def test_seeds_that_were_changed(name: str) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install atheris")
 @pytest.mark.parametrize("name", TARGETS)
-def test_atheris(name: str, tmp_path: Path) -> None:
+def test_inputs_that_atheris_makes_hold(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.run", name, str(SECONDS)],
         cwd=HERE.parent.parent,

@@ -1,7 +1,7 @@
-"""Rows of octets and what becomes of them. Each is run whole, octet by octet, and with another request behind it.
+"""Holds rows of octets and their outcomes. Each is run whole, octet by octet, and with another request after it.
 
-`status` 0: accepted, with `requests` answered in order; otherwise the rejection, behind the answers to `requests`.
-Sections are of RFC 9112 where nothing else is named. The limits are those of `driver`.
+`status` 0: accepted, with `requests` answered in order; otherwise the rejection, after the answers to `requests`.
+Sections are of RFC 9112 unless another is named. The limits are those of `driver`.
 """
 
 from typing import Final, NamedTuple
@@ -82,7 +82,7 @@ REQUEST_LINES: Final = [
     ok("one empty line before (2.2)", b"\r\n" + GET),
     ok("empty lines before", b"\r\n" * 5 + GET),
     ok("empty lines between", GET + b"\r\n\r\n" + GET, (SEEN, SEEN)),
-    ok("empty line behind a body", post(b"abc\r\n", b"Content-Length: 3") + GET, (*posted(b"abc"), SEEN)),
+    ok("empty line after a body", post(b"abc\r\n", b"Content-Length: 3") + GET, (*posted(b"abc"), SEEN)),
     last("HTTP/1.0", head(b"GET / HTTP/1.0")),
     last("HTTP/1.0 with a Host", line(b"GET / HTTP/1.0")),
     ok("HTTP/1.0 that asks to persist", head(b"GET / HTTP/1.0", b"Connection: keep-alive")),
@@ -112,16 +112,16 @@ REQUEST_LINES: Final = [
     bad("version x.1", line(b"GET / HTTP/x.1")),
     bad("version +1.1", line(b"GET / HTTP/+.1")),
     bad("version of another protocol", line(b"GET / RTSP/1.0")),
-    bad("version with an octet behind", line(b"GET / HTTP/1.1x")),
+    bad("version with an octet after", line(b"GET / HTTP/1.1x")),
     bad("version, superscript", line(b"GET / HTTP/1.\xb9")),
     bad("two spaces before the version", line(b"GET /  HTTP/1.1")),
     bad("two spaces before the target", line(b"GET  / HTTP/1.1")),
-    bad("space behind the line", line(b"GET / HTTP/1.1 ")),
+    bad("space after the line", line(b"GET / HTTP/1.1 ")),
     bad("space before the line", line(b" GET / HTTP/1.1")),
     bad("tab before the version", line(b"GET /\tHTTP/1.1")),
     bad("tab before the target", line(b"GET\t/ HTTP/1.1")),
     bad("tabs for spaces", line(b"GET\t/\tHTTP/1.1")),
-    bad("tab behind the line", line(b"GET / HTTP/1.1\t")),
+    bad("tab after the line", line(b"GET / HTTP/1.1\t")),
     bad("vertical tab for a space", line(b"GET\x0b/ HTTP/1.1")),
     bad("form feed for a space", line(b"GET /\x0cHTTP/1.1")),
     bad("NBSP for a space", line(b"GET /\xa0HTTP/1.1")),
@@ -307,19 +307,19 @@ FIELDS: Final = [
     bad("tab before the first field", head(b"GET / HTTP/1.1", b"\tX: b", b"Host: a")),
     bad("NUL in a value", get(b"X: a\x00b")),
     bad("bare CR in a value", get(b"X: a\rb")),
-    bad("bare CR behind a value", get(b"X: a\r")),
+    bad("bare CR after a value", get(b"X: a\r")),
     bad("bare CR before a value", get(b"X: \ra")),
     bad("bare CR that hides a field", get(b"X: a\rContent-Length: 3")),
     bad("bare LF in a value", get(b"X: a\nb")),
     bad("bare LF that hides a field", get(b"X: a\nContent-Length: 3")),
-    bad("bare LF behind the request line", b"GET / HTTP/1.1\nHost: a\r\n\r\n"),
-    bad("bare LF behind a field", b"GET / HTTP/1.1\r\nHost: a\n\r\n"),
+    bad("bare LF after the request line", b"GET / HTTP/1.1\nHost: a\r\n\r\n"),
+    bad("bare LF after a field", b"GET / HTTP/1.1\r\nHost: a\n\r\n"),
     bad("bare LF as the empty line", b"GET / HTTP/1.1\r\nHost: a\r\n\n"),
     bad("bare LF throughout", b"GET / HTTP/1.1\nHost: a\n\n"),
     bad("LF CR", b"GET / HTTP/1.1\n\rHost: a\n\r\n\r"),
     bad("CR throughout", b"GET / HTTP/1.1\rHost: a\r\r" + b"\r\n\r\n"),
     bad("CR CR LF", b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"),
-    bad("CR CR LF behind a field", b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n"),
+    bad("CR CR LF after a field", b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n"),
     bad("DEL in a value", get(b"X: a\x7f")),
     bad("escape in a value", get(b"X: \x1b[2J")),
     bad("control octet in a known field", get(b"Accept: a\x01")),
@@ -333,7 +333,7 @@ FIELDS: Final = [
     bad("head without end", b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * HEAD_LIMIT, 431),
     Case("second head one octet too large", GET + head_of(HEAD_LIMIT + 1), (SEEN,), 431),
     ok("second head just large enough", GET + head_of(HEAD_LIMIT), (SEEN, SEEN)),
-    ok("largest head behind an empty line", b"\r\n" + head_of(HEAD_LIMIT)),
+    ok("largest head after an empty line", b"\r\n" + head_of(HEAD_LIMIT)),
 ]
 
 OPTIONS: Final = [
@@ -343,7 +343,7 @@ OPTIONS: Final = [
     last("close in the second of three lines", get(b"Connection: x", b"connection: close", b"Connection: keep-alive")),
     last("close and keep-alive", get(b"Connection: keep-alive, close")),
     last("close in HTTP/1.0", head(b"GET / HTTP/1.0", b"Connection: keep-alive, close")),
-    last("what comes behind close is not looked at", get(b"Connection: close") + b"\x00\r\n\r\n"),
+    last("what comes after close is not looked at", get(b"Connection: close") + b"\x00\r\n\r\n"),
     ok("not close", get(b"Connection: closed, x-close, close;a, clo se")),
     ok("close elsewhere", get(b"Proxy-Connection: close", b"X: Connection: close")),
     ok("keep-alive", get(b"Connection: keep-alive", b"Keep-Alive: timeout=5, max=100")),
@@ -551,19 +551,19 @@ CHUNKS: Final = [
             "\uff15".encode(),
         )
     ),
-    bad("bare LF behind a size", chunked(b"5\nhello\r\n0\r\n\r\n")),
-    bad("bare LF behind an extension", chunked(b"5;a\nhello\r\n0\r\n\r\n")),
-    bad("bare LF behind data", chunked(b"5\r\nhello\n0\r\n\r\n")),
-    bad("bare LF behind the last chunk", chunked(b"5\r\nhello\r\n0\n\r\n")),
+    bad("bare LF after a size", chunked(b"5\nhello\r\n0\r\n\r\n")),
+    bad("bare LF after an extension", chunked(b"5;a\nhello\r\n0\r\n\r\n")),
+    bad("bare LF after data", chunked(b"5\r\nhello\n0\r\n\r\n")),
+    bad("bare LF after the last chunk", chunked(b"5\r\nhello\r\n0\n\r\n")),
     bad("bare LF as the end", chunked(b"5\r\nhello\r\n0\r\n\n")),
-    bad("bare LF behind a trailer", chunked(b"0\r\nX: a\n\r\n")),
-    bad("CR behind data", chunked(b"5\r\nhello\r0\r\n\r\n")),
-    bad("CR CR LF behind data", chunked(b"5\r\nhello\r\r\n0\r\n\r\n")),
-    bad("nothing behind data", chunked(b"5\r\nhello0\r\n\r\n")),
+    bad("bare LF after a trailer", chunked(b"0\r\nX: a\n\r\n")),
+    bad("CR after data", chunked(b"5\r\nhello\r0\r\n\r\n")),
+    bad("CR CR LF after data", chunked(b"5\r\nhello\r\r\n0\r\n\r\n")),
+    bad("nothing after data", chunked(b"5\r\nhello0\r\n\r\n")),
     bad("data longer than its size", chunked(b"5\r\nhello!\r\n0\r\n\r\n")),
     bad("data shorter than its size", chunked(b"7\r\nhello\r\n0\r\n\r\n")),
     bad("data one shorter than its size", chunked(b"6\r\nhello\r\n0\r\n\r\n")),
-    bad("two CRLF behind data", chunked(b"5\r\nhello\r\n\r\n0\r\n\r\n")),
+    bad("two CRLF after data", chunked(b"5\r\nhello\r\n\r\n0\r\n\r\n")),
     bad("content that is not chunked", chunked(b"hello world\r\n")),
     bad("size that has no end", chunked(b"0" * (CHUNK_LINE_LIMIT + 100)), 413),
     ok("extension", chunked(b"5;a\r\nhello\r\n0\r\n\r\n"), posted(b"hello")),
@@ -649,10 +649,10 @@ PIPELINES: Final = [
         400,
     ),
     Case("a body one octet longer than said", post(b"hello\x00", b"Content-Length: 5"), posted(b"hello"), 400),
-    last("nothing behind close", GET + get(b"Connection: close") + GET, (SEEN, SEEN)),
+    last("nothing after close", GET + get(b"Connection: close") + GET, (SEEN, SEEN)),
     last("HTTP/1.0 ends a pipeline", GET + head(b"GET / HTTP/1.0") + GET, (SEEN, SEEN)),
     last("close spoils nothing", get(b"Connection: close") + b"garbage\n\n"),
-    Case("nothing behind a rejection", GET + b"GET\r\n\r\n" + GET, (SEEN,), 400),
+    Case("nothing after a rejection", GET + b"GET\r\n\r\n" + GET, (SEEN,), 400),
 ]
 
 CASES: Final = [*REQUEST_LINES, *TARGETS, *HOSTS, *FIELDS, *OPTIONS, *LENGTHS, *CODINGS, *CHUNKS, *PIPELINES]

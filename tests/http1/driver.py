@@ -32,7 +32,7 @@ def limits(
     buffer: int = BUFFER_LIMIT,
     underscores: int = DROP,
 ) -> Limits:
-    """Small ones, so that a test reaches them with little."""
+    """Return small limits, so that a test reaches them with few octets."""
     return Limits(
         head=head,
         target=target,
@@ -50,7 +50,7 @@ def connect(bounds: Limits | None = None, standing: int = 0) -> Connection:
 
 
 def at(connection: Connection) -> State:
-    """Where it is now: a type checker takes an attribute for what it was before the call in between."""
+    """Return the state. A type checker would take an attribute to be as before the call in between."""
     return connection.state
 
 
@@ -83,9 +83,9 @@ class Answer(NamedTuple):
 
 
 def read_answers(output: bytes, methods: Iterable[str] = ()) -> list[Answer]:
-    """Read responses as a strict client does (6.3). `methods`: of the requests, GET where there is none.
+    """Read responses as a strict client does (6.3). `methods`: of the requests; GET for those without.
 
-    Fails where octets are no response, or where a response is framed twice.
+    Fails if octets are not a response, or if a response is framed twice.
     """
     answers = []
     asked = iter(methods)
@@ -146,7 +146,7 @@ def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def _chunked(octets: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], bool, bytes]:
-    """Return content, trailers, whether the end was there, and the octets behind it."""
+    """Return content, trailers, whether the body was complete, and the octets after it."""
     content = b""
     while True:
         size, end, octets = octets.partition(b"\r\n")
@@ -218,6 +218,6 @@ class Server:
         self.output += connection.take_output()
 
     def answers(self) -> list[Answer]:
-        """What the client got, interim responses left out."""
+        """Return the final responses that the client got."""
         found = read_answers(self.output, [seen.method for seen in self.answered])
         return [answer for answer in found if answer.status >= 200]

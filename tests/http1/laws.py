@@ -1,4 +1,4 @@
-"""What holds of a Connection at any moment, whatever client, application and worker do; and what was seen of it so far. Holds no test.
+"""Holds a Connection to its laws at any moment, whatever client, application and worker do. Contains no test.
 
 `test_hostile` and the fuzz target play the three in different ways, and hold the connection to the same laws.
 """
@@ -23,8 +23,11 @@ OPEN: Final = frozenset({State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, S
 class Laws:
     """The laws are the methods that are marked as invariants.
 
-    connection: the one that is held to them. most_at_once: the most octets that it is given at once.
-    reason: why it ends, as seen so far. begun: the requests that it has handed out. served: how many it said it had.
+    connection: the one that is held to them.
+    most_at_once: the most octets that it is given at once.
+    reason: why it ends, as seen so far.
+    begun: the requests that it has handed out.
+    served: its count of requests, as seen so far.
     """
 
     connection: Connection
@@ -117,7 +120,7 @@ class Laws:
             assert self.connection.state not in OPEN
 
 
-#: The invariants, for who is no state machine of hypothesis.
+#: The invariants, to be called where hypothesis does not.
 LAWS: Final[tuple[Callable[[Laws], None], ...]] = (
     Laws.one_reason_that_never_changes,
     Laws.memory_is_bounded,

@@ -42,18 +42,18 @@ def decode(octets: bytes, size: int, bounds: Limits | None = None) -> tuple[byte
         (b"1\r\na\r\n0\r\nX: y\r\nZ:\r\n\r\n", b"a"),
     ],
 )
-def test_decoded(octets: bytes, content: bytes, size: int) -> None:
+def test_chunked_body_well_formed_is_decoded(octets: bytes, content: bytes, size: int) -> None:
     assert decode(octets, size) == (content, b"", True)
     assert decode(octets + b"GET / HTTP/1.1", size) == (content, b"GET / HTTP/1.1", True)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_incomplete_until_the_last_octet(size: int) -> None:
+def test_chunked_body_without_its_last_octet_is_incomplete(size: int) -> None:
     octets = b"5;a\r\nhello\r\n0\r\nX: y\r\n\r\n"
     for end in range(len(octets)):
-        _, behind, complete = decode(octets[:end], size)
+        _, after, complete = decode(octets[:end], size)
         assert not complete
-        assert not behind
+        assert not after
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -91,7 +91,7 @@ def test_incomplete_until_the_last_octet(size: int) -> None:
         (b"0\r\n" + b"X:\r\n" * (FIELDS_LIMIT + 1), 431),
     ],
 )
-def test_refused(octets: bytes, status: int, size: int) -> None:
+def test_chunked_body_malformed_or_too_large_is_refused(octets: bytes, status: int, size: int) -> None:
     with pytest.raises(Rejected) as rejected:
         decode(octets, size)
     assert rejected.value.status == status
@@ -266,7 +266,7 @@ def test_a_chunk_may_be_large_and_come_slowly() -> None:
     assert not decoder.complete
 
 
-def test_no_octet_is_no_news() -> None:
+def test_empty_read_changes_nothing() -> None:
     decoder = ChunkedDecoder(limits())
     content: list[bytes] = []
     assert decoder.feed(b"", 0, content) == 0
@@ -281,8 +281,8 @@ chunks = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.booleans(), e
 
 @settings(max_examples=150)
 @given(chunks, st.lists(st.sampled_from([b"X: y\r\n", b"Z:\r\n"]), max_size=3), st.binary(max_size=20), st.data())
-def test_whatever_is_chunked_is_decoded(
-    pieces: list[tuple[bytes, bool, bytes]], trailers: list[bytes], behind: bytes, data: st.DataObject
+def test_chunked_body_in_any_pieces_is_decoded(
+    pieces: list[tuple[bytes, bool, bytes]], trailers: list[bytes], after: bytes, data: st.DataObject
 ) -> None:
     octets = b"".join(
         (b"%X" if capitals else b"%x") % len(piece) + extra + b"\r\n" + piece + b"\r\n"
@@ -291,4 +291,4 @@ def test_whatever_is_chunked_is_decoded(
     octets += b"0\r\n" + b"".join(trailers) + b"\r\n"
     plain = b"".join(piece for piece, _, _ in pieces)
     size = data.draw(st.integers(1, len(octets)))
-    assert decode(octets + behind, size) == (plain, behind, True)
+    assert decode(octets + after, size) == (plain, after, True)

@@ -1,4 +1,4 @@
-"""Scenarios on one connection: octets, acts of the application, clocks; and what is written, what follows, and why it ends."""
+"""Plays scenarios on one connection: octets, acts of the application and clocks lead to output, states and a reason."""
 
 import itertools
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def refuses(act: Callable[[], object]) -> None:
 # -- How a response is framed (6.3, W12) ---------------------------------------------------------------------------------
 
 
-def test_a_response_with_a_length() -> None:
+def test_response_with_a_length_is_written_at_its_first_content() -> None:
     connection = begun()
     connection.respond(200, [(b"X", b"1"), *LENGTH_2])
     assert connection.take_output() == b"", "held until the first content"
@@ -110,7 +110,7 @@ def test_a_response_with_a_length() -> None:
     assert connection.announced is None
 
 
-def test_a_response_with_a_length_in_pieces() -> None:
+def test_response_with_a_length_in_pieces_ends_with_its_last_event() -> None:
     connection = begun()
     connection.respond(200, LENGTH_2)
     assert connection.progress == HELD
@@ -127,7 +127,7 @@ def test_a_response_with_a_length_in_pieces() -> None:
     assert connection.sent == 2
 
 
-def test_pieces_that_nobody_took_yet_leave_together() -> None:
+def test_pieces_not_taken_yet_leave_together() -> None:
     connection = begun()
     connection.respond(200, LENGTH_2)
     connection.send(b"o", True)
@@ -136,7 +136,7 @@ def test_pieces_that_nobody_took_yet_leave_together() -> None:
 
 
 @pytest.mark.parametrize("request_head", [GET, GET_10_KEEP])
-def test_a_response_that_is_known_in_full_gets_its_length(request_head: bytes) -> None:
+def test_response_known_in_full_gets_its_length(request_head: bytes) -> None:
     """RFC 9110, 8.6; so a client of HTTP/1.0 can keep its connection, too."""
     connection = begun(request_head)
     answer(connection, 200, content=b"hello")
@@ -148,7 +148,7 @@ def test_a_response_that_is_known_in_full_gets_its_length(request_head: bytes) -
 
 
 @pytest.mark.parametrize(("content", "length"), [(b"hello", [b"5"]), (b"", [])])
-def test_the_answer_to_head_tells_a_length_if_the_application_shows_it(content: bytes, length: list[bytes]) -> None:
+def test_response_to_head_has_a_length_if_the_application_shows_content(content: bytes, length: list[bytes]) -> None:
     connection = begun(head(b"HEAD / HTTP/1.1", b"Host: a"))
     answer(connection, 200, content=content)
     found = only(connection, "HEAD")
@@ -156,7 +156,7 @@ def test_the_answer_to_head_tells_a_length_if_the_application_shows_it(content: 
     assert found.content == b""
 
 
-def test_a_response_without_length_is_chunked() -> None:
+def test_response_without_length_is_chunked() -> None:
     connection = begun()
     connection.respond(200, [])
     connection.send(b"hello", True)
@@ -171,7 +171,7 @@ def test_a_response_without_length_is_chunked() -> None:
     assert at(connection) is State.IDLE
 
 
-def test_an_empty_response_without_length() -> None:
+def test_response_without_length_and_content_is_whole() -> None:
     connection = begun()
     answer(connection, content=b"")
     found = only(connection)
@@ -180,7 +180,7 @@ def test_an_empty_response_without_length() -> None:
     assert at(connection) is State.IDLE
 
 
-def test_http_1_0_without_length_is_close_delimited() -> None:
+def test_response_without_length_to_http_1_0_is_close_delimited() -> None:
     connection = begun(GET_10_KEEP)
     connection.respond(200, [])
     connection.send(b"hello", True)
@@ -204,7 +204,9 @@ def test_http_1_0_without_length_is_close_delimited() -> None:
         (205, None, [b"0"]),
     ],
 )
-def test_head_has_no_content_and_the_fields_of_get(status: int, length: bytes | None, written: list[bytes]) -> None:
+def test_response_to_head_has_the_fields_of_get_and_no_content(
+    status: int, length: bytes | None, written: list[bytes]
+) -> None:
     connection = begun(HEAD_REQUEST)
     connection.respond(status, [] if length is None else [(b"content-length", length)])
     connection.send(b"hello", True)
@@ -248,7 +250,7 @@ def test_status_without_content_stands_and_content_is_dropped(
     answer(connection, 200, *LENGTH_2)
 
 
-def test_date_is_the_applications_if_it_says_one() -> None:
+def test_date_of_the_application_replaces_the_servers() -> None:
     connection = begun()
     answer(connection, 200, (b"date", b"then"), *LENGTH_2)
     found = only(connection)
@@ -259,7 +261,7 @@ def test_date_is_the_applications_if_it_says_one() -> None:
     assert DATE.split(b": ")[1].strip() in only(connection).values(b"date"), "one thing said is not the other"
 
 
-def test_framing_fields_of_the_application_are_not_written_twice() -> None:
+def test_framing_fields_of_the_application_are_written_once() -> None:
     connection = begun()
     answer(connection, 200, (b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"2"))
     found = only(connection)
@@ -270,7 +272,7 @@ def test_framing_fields_of_the_application_are_not_written_twice() -> None:
 # -- Trailers (7.1.2) ----------------------------------------------------------------------------------------------------
 
 
-def test_trailers() -> None:
+def test_trailers_of_a_chunked_response_are_written() -> None:
     connection = begun(get(b"TE: trailers"))
     connection.respond(200, [(b"trailer", b"x")], True)
     connection.send(b"ok", False)
@@ -298,7 +300,7 @@ def test_trailers_are_dropped_where_the_framing_has_no_place(
     assert b"\r\n0\r\n" not in output
 
 
-def test_trailers_out_of_place_are_misuse() -> None:
+def test_trailers_before_the_end_of_content_or_unannounced_are_misuse() -> None:
     connection = begun()
     refuses(lambda: connection.send_trailers([], False))
     connection.respond(200, [])
@@ -310,7 +312,7 @@ def test_trailers_out_of_place_are_misuse() -> None:
     assert only(connection).whole
 
 
-def test_content_behind_the_end_or_within_trailers_is_misuse() -> None:
+def test_content_after_the_end_or_among_trailers_is_misuse() -> None:
     connection = begun()
     connection.respond(200, [], True)
     connection.send(b"ok", False)
@@ -322,7 +324,7 @@ def test_content_behind_the_end_or_within_trailers_is_misuse() -> None:
     assert only(connection).content == b"ok"
 
 
-def test_a_response_whose_trailers_never_come_is_cut() -> None:
+def test_response_whose_trailers_never_come_is_cut() -> None:
     connection = begun()
     connection.respond(200, [], True)
     connection.send(b"ok", False)
@@ -334,7 +336,7 @@ def test_a_response_whose_trailers_never_come_is_cut() -> None:
 # -- Interim responses (RFC 9110, 15.2) ----------------------------------------------------------------------------------
 
 
-def test_early_hints() -> None:
+def test_interim_responses_before_the_final_one_are_written() -> None:
     connection = begun()
     connection.inform(103, [(b"link", b"</a>"), (b"connection", b"close")])
     assert connection.take_output() == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
@@ -349,27 +351,27 @@ def test_early_hints() -> None:
     refuses(lambda: connection.inform(103, []))
 
 
-def test_an_interim_response_has_no_length() -> None:
+def test_interim_response_with_a_length_is_misuse() -> None:
     """RFC 9110, 8.6."""
     connection = begun()
     refuses(lambda: connection.inform(103, LENGTH_2))
     assert connection.take_output() == b""
 
 
-def test_no_interim_response_to_http_1_0() -> None:
+def test_interim_response_to_http_1_0_is_dropped() -> None:
     connection = begun(GET_10)
     connection.inform(103, [(b"link", b"</a>")])
     assert connection.take_output() == b""
 
 
 @pytest.mark.parametrize("status", [99, 100, 101, 200, 500])
-def test_only_interim_statuses_inform(status: int) -> None:
+def test_interim_response_of_another_status_is_misuse(status: int) -> None:
     connection = begun()
     refuses(lambda: connection.inform(status, []))
     assert connection.take_output() == b""
 
 
-def test_no_interim_response_within_the_final_one() -> None:
+def test_interim_response_within_the_final_one_is_misuse() -> None:
     connection = begun()
     connection.respond(200, [])
     connection.send(b"ok", True)
@@ -382,7 +384,7 @@ def test_no_interim_response_within_the_final_one() -> None:
 
 
 @pytest.mark.parametrize("status", [-1, 0, 99, 100, 101, 103, 199, 1000])
-def test_no_final_status(status: int) -> None:
+def test_response_of_a_status_that_is_not_final_is_misuse(status: int) -> None:
     connection = begun()
     refuses(lambda: connection.respond(status, []))
     assert connection.progress == OWED
@@ -408,7 +410,7 @@ def test_no_final_status(status: int) -> None:
     ],
     ids=lambda fields: repr(fields)[:40],
 )
-def test_fields_that_are_none(fields: object) -> None:
+def test_fields_of_wrong_types_or_octets_are_misuse(fields: object) -> None:
     """Nothing is written; the application may still answer as it should."""
     wrong = cast("Any", fields)
     connection = begun()
@@ -423,7 +425,7 @@ def test_fields_that_are_none(fields: object) -> None:
     assert (found.status, found.content, found.trailers, found.whole) == (200, b"ok", [], True)
 
 
-def test_a_status_that_is_no_number() -> None:
+def test_status_of_another_type_is_misuse() -> None:
     connection = begun()
     with pytest.raises((Misuse, TypeError)):  # TypeError is what the compiled build says of it
         connection.respond(cast("Any", "200"), [])
@@ -436,7 +438,7 @@ def test_a_status_that_is_no_number() -> None:
     assert connection.progress == OWED
 
 
-def test_content_before_the_head() -> None:
+def test_content_before_the_head_is_misuse() -> None:
     connection = begun()
     refuses(lambda: connection.send(b"ok", False))
     assert connection.take_output() == b""
@@ -444,7 +446,7 @@ def test_content_before_the_head() -> None:
     assert only(connection).status == 200
 
 
-def test_a_second_head() -> None:
+def test_second_head_is_misuse() -> None:
     connection = begun()
     connection.respond(200, LENGTH_2)
     refuses(lambda: connection.respond(500, []))
@@ -621,7 +623,7 @@ def test_event_stream_ends_in_form_when_its_application_was_told_to_end_it(
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_fails_before_its_head(held: bool) -> None:
+def test_application_that_fails_before_its_head_is_answered_500(held: bool) -> None:
     connection = begun()
     if held:
         connection.respond(200, [(b"x", b"secret"), *LENGTH_2], True)
@@ -633,7 +635,7 @@ def test_fails_before_its_head(held: bool) -> None:
     begun(connection=connection)
 
 
-def test_fails_before_its_head_with_the_request_unread() -> None:
+def test_application_that_fails_with_the_request_unread_is_answered_500_with_close() -> None:
     connection = begun(post(b"ab", b"Content-Length: 3"))
     connection.fail()
     found = only(connection)
@@ -641,7 +643,7 @@ def test_fails_before_its_head_with_the_request_unread() -> None:
     assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
 
 
-def test_fails_on_a_head_request() -> None:
+def test_application_that_fails_on_a_head_request_is_answered_500() -> None:
     connection = begun(HEAD_REQUEST)
     connection.fail()
     assert only(connection, "HEAD").status == 500
@@ -649,7 +651,7 @@ def test_fails_on_a_head_request() -> None:
 
 
 @pytest.mark.parametrize("fields", [[], [(b"content-length", b"9")]])
-def test_fails_after_its_head(fields: list[tuple[bytes, bytes]]) -> None:
+def test_application_that_fails_after_its_head_cuts_the_response(fields: list[tuple[bytes, bytes]]) -> None:
     connection = begun()
     connection.respond(200, fields)
     connection.send(b"hello", True)
@@ -661,7 +663,7 @@ def test_fails_after_its_head(fields: list[tuple[bytes, bytes]]) -> None:
     assert connection.take_output() == b""
 
 
-def test_fails_after_its_head_where_only_the_close_ends_it() -> None:
+def test_application_that_fails_in_a_close_delimited_response_aborts() -> None:
     """A clean end would make it look whole."""
     connection = begun(GET_10)
     connection.respond(200, [])
@@ -670,7 +672,7 @@ def test_fails_after_its_head_where_only_the_close_ends_it() -> None:
     assert ended(connection) == (CloseReason.RESPONSE_INCOMPLETE, CloseMode.ABORT)
 
 
-def test_fails_after_it_announced_another_reason() -> None:
+def test_application_that_fails_after_an_announced_close_ends_as_incomplete() -> None:
     connection = begun(get(b"Connection: close"))
     connection.respond(200, [])
     connection.send(b"hello", True)
@@ -680,7 +682,7 @@ def test_fails_after_it_announced_another_reason() -> None:
 
 
 @pytest.mark.parametrize("state", ["new", "idle", "closing", "closed"])
-def test_fails_when_all_is_over(state: str) -> None:
+def test_application_that_fails_without_an_exchange_changes_nothing(state: str) -> None:
     connection = connect()
     if state == "idle":
         answer(begun(connection=connection))
@@ -695,7 +697,7 @@ def test_fails_when_all_is_over(state: str) -> None:
     assert connection.take_output() == b""
 
 
-# -- Who persists, and who is told (W1 to W5) ----------------------------------------------------------------------------
+# -- Whether the connection persists, and what says so (W1 to W5) --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -709,7 +711,9 @@ def test_fails_when_all_is_over(state: str) -> None:
         (head(b"GET / HTTP/1.0", b"Connection: keep-alive, close"), [b"close"], CloseReason.CLIENT_CLOSE_OPTION),
     ],
 )
-def test_what_the_client_says(request_head: bytes, option: list[bytes], reason: CloseReason | None) -> None:
+def test_client_options_decide_and_are_answered(
+    request_head: bytes, option: list[bytes], reason: CloseReason | None
+) -> None:
     connection = begun(request_head)
     answer(connection, 200, *LENGTH_2)
     assert only(connection).values(b"connection") == option
@@ -726,7 +730,7 @@ def test_what_the_client_says(request_head: bytes, option: list[bytes], reason: 
 
 @pytest.mark.parametrize("value", [b"close", b"Close", b"x, close", b"close, keep-alive"])
 @pytest.mark.parametrize("request_head", [GET, GET_10_KEEP])
-def test_what_the_application_says(value: bytes, request_head: bytes) -> None:
+def test_close_of_the_application_is_written_once_and_obeyed(value: bytes, request_head: bytes) -> None:
     """W3: said once, obeyed."""
     connection = begun(request_head)
     answer(connection, 200, (b"connection", value), *LENGTH_2)
@@ -747,7 +751,7 @@ FROM_THE_SERVER = [
 
 @pytest.mark.parametrize(("fact", "reason"), FROM_THE_SERVER)
 @pytest.mark.parametrize("when", ["standing", "before", "during", "held"])
-def test_what_the_server_wishes_is_announced_and_obeyed(fact: int, reason: CloseReason, when: str) -> None:
+def test_server_wish_before_the_head_is_announced_and_obeyed(fact: int, reason: CloseReason, when: str) -> None:
     connection = connect(standing=fact if when == "standing" else 0)
     if when == "before":
         connection.add_facts(fact)
@@ -763,7 +767,7 @@ def test_what_the_server_wishes_is_announced_and_obeyed(fact: int, reason: Close
 
 
 @pytest.mark.parametrize(("fact", "reason"), FROM_THE_SERVER)
-def test_what_the_server_wishes_too_late_waits_for_the_next_response(fact: int, reason: CloseReason) -> None:
+def test_server_wish_after_the_head_waits_for_the_next_response(fact: int, reason: CloseReason) -> None:
     """9.5: only an announced close loses nothing."""
     connection = begun()
     connection.respond(200, LENGTH_2)
@@ -777,7 +781,7 @@ def test_what_the_server_wishes_too_late_waits_for_the_next_response(fact: int, 
     assert connection.reason is reason
 
 
-def test_an_announced_close_is_final() -> None:
+def test_announced_close_is_final() -> None:
     """Octets that arrive in between, or facts that speak for another reason, change nothing."""
     connection = begun(EXPECTING)
     connection.respond(200, LENGTH_2)
@@ -794,7 +798,7 @@ def test_an_announced_close_is_final() -> None:
     ("request_head", "persists"),
     [(GET, True), (GET_10_KEEP, True), (GET_10, False), (get(b"Connection: close"), False)],
 )
-def test_how_long_it_is_held_is_announced_where_it_is_held(request_head: bytes, persists: bool) -> None:
+def test_keep_alive_timeout_is_announced_if_the_connection_persists(request_head: bytes, persists: bool) -> None:
     """W16."""
     common_fields = CommonFields(DATE)
     common_fields.advertise(15)
@@ -838,7 +842,7 @@ def test_content_in_tiny_pieces_is_held_in_few(begin: bytes) -> None:
     assert connection.take_content() == b"x" * 5000
 
 
-def test_many_chunks_in_one_read_are_one_piece() -> None:
+def test_chunks_of_one_read_are_one_piece() -> None:
     connection = begun(CHUNKED_HEAD)
     connection.receive(b"1\r\na\r\n" * 3)
     assert connection._content == [b"aaa"]
@@ -866,7 +870,7 @@ def test_large_content_is_not_copied(size: int, length: bool) -> None:
     assert found.content == 2 * content + b"tail"
 
 
-def test_large_content_behind_small_and_before_it() -> None:
+def test_large_content_among_small_keeps_its_order() -> None:
     connection = begun()
     connection.respond(200, [(b"content-length", b"%d" % (100_000 + 8))])
     for content in (b"some", bytes(50_000), bytes(50_000), b"some"):
@@ -878,8 +882,8 @@ def test_large_content_behind_small_and_before_it() -> None:
 @pytest.mark.parametrize(
     ("octets", "rests"), [(b"", True), (b"\r\n", True), (b"\r", False), (b"G", False), (b"GET / HTTP/1.1\r\n", False)]
 )
-def test_at_rest(octets: bytes, rests: bool) -> None:
-    """Idle, and nothing held: only how many requests it has served tells one such connection from another."""
+def test_connection_is_at_rest_if_idle_and_holding_nothing(octets: bytes, rests: bool) -> None:
+    """At rest, connections differ only in their count of requests served."""
     connection = idle()
     connection.receive(octets)
     assert connection.may_park == rests
@@ -891,7 +895,7 @@ def test_at_rest(octets: bytes, rests: bool) -> None:
         assert ended(connection)[0] is CloseReason.DRAIN
 
 
-def test_who_begins_for_one_that_served_nothing_is_new() -> None:
+def test_connection_begun_without_requests_served_is_new() -> None:
     connection = idle()
     connection.reset(0, 0)
     assert at(connection) is State.NEW
@@ -899,14 +903,14 @@ def test_who_begins_for_one_that_served_nothing_is_new() -> None:
     assert connection.reason is CloseReason.CLIENT_EOF_UNUSED
 
 
-def test_refused_and_silent() -> None:
+def test_refused_connection_that_asks_nothing_ends_as_refused() -> None:
     connection = connect()
     connection.add_facts(REFUSED)
     connection.expire(Clock.FIRST_OCTET)
     assert connection.reason is CloseReason.REFUSED
 
 
-def test_chunked_content() -> None:
+def test_chunked_content_in_pieces_is_handed_over() -> None:
     connection = begun(chunked(b"5\r\nhe"))
     connection.receive(b"llo\r\n")
     assert connection.take_content() == b"hello"
@@ -918,7 +922,7 @@ def test_chunked_content() -> None:
     assert connection.next_request() is not None
 
 
-def test_a_body_that_nobody_read_but_that_is_in_costs_nothing() -> None:
+def test_body_unread_but_received_keeps_the_connection() -> None:
     connection = begun(post(b"x" * 300, b"Content-Length: 300"))
     answer(connection, 200, *LENGTH_2)
     assert not only(connection).says_close
@@ -929,7 +933,7 @@ def test_a_body_that_nobody_read_but_that_is_in_costs_nothing() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 @pytest.mark.parametrize("left", [1, DISCARD_LIMIT])
-def test_a_small_rest_is_discarded(left: int, size: int) -> None:
+def test_body_rest_within_the_bound_is_discarded(left: int, size: int) -> None:
     connection = begun(post(b"x" * 50, b"Content-Length: %d" % (50 + left)))
     answer(connection, 200, *LENGTH_2)
     assert not only(connection).says_close
@@ -953,7 +957,7 @@ SIZES = [0, 1, 8191, 8192, 20_000]
     st.sampled_from(SIZES),
 )
 def test_content_in_any_pieces(request_head: tuple[bytes, bool], events: list[tuple[int, bool]], last: int) -> None:
-    """Whoever writes looks at `output` only: it is empty only where nothing is left, and then all has been written, in order."""
+    """`output` is all that a writer looks at: it is empty only if nothing is left to write."""
     octets, length = request_head
     content = [bytes([65 + index]) * size for index, (size, _) in enumerate(events)]
     content.append(b"z" * last)
@@ -973,7 +977,7 @@ def test_content_in_any_pieces(request_head: tuple[bytes, bool], events: list[tu
     assert connection.may_park == (at(connection) is State.IDLE)
 
 
-def test_each_rest_has_the_bound_for_itself() -> None:
+def test_body_rest_of_each_request_has_the_bound_for_itself() -> None:
     connection = connect()
     rest = b"%x\r\n" % DISCARD_LIMIT + b"x" * DISCARD_LIMIT + b"\r\n0\r\n\r\n"
     for _ in range(3):
@@ -982,7 +986,7 @@ def test_each_rest_has_the_bound_for_itself() -> None:
         assert at(connection) is State.IDLE
 
 
-def test_a_large_rest_is_not() -> None:
+def test_body_rest_beyond_the_bound_ends_the_connection() -> None:
     """9.3, 9.6: close is announced, and lingered."""
     connection = begun(post(b"x" * 50, b"Content-Length: %d" % (51 + DISCARD_LIMIT)))
     answer(connection, 200, *LENGTH_2)
@@ -991,8 +995,8 @@ def test_a_large_rest_is_not() -> None:
 
 
 @pytest.mark.parametrize("begin", [post(b"", b"Content-Length: %d" % (DISCARD_LIMIT + 1)), CHUNKED_HEAD])
-def test_a_refusal_in_pieces_announces_close(begin: bytes) -> None:
-    """The application may yet read the body of a request that it goes on answering, but hardly of one that it refuses."""
+def test_refusal_in_pieces_with_the_body_unread_announces_close(begin: bytes) -> None:
+    """An application may yet read the body while it answers, but hardly if it refuses the request."""
     connection = begun(begin)
     connection.respond(413, [])
     connection.send(b"no", True)
@@ -1002,7 +1006,7 @@ def test_a_refusal_in_pieces_announces_close(begin: bytes) -> None:
     assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
 
 
-def test_what_is_left_is_looked_at_when_the_head_is_written() -> None:
+def test_body_rest_counts_when_the_head_is_written() -> None:
     """A close that was announced is final, though the application read it all in the end."""
     connection = begun(post(b"", b"Content-Length: %d" % (DISCARD_LIMIT + 1)))
     connection.respond(200, LENGTH_2)
@@ -1015,7 +1019,7 @@ def test_what_is_left_is_looked_at_when_the_head_is_written() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
-def test_a_chunked_rest_within_the_bound_is_discarded(size: int) -> None:
+def test_chunked_rest_within_the_bound_is_discarded(size: int) -> None:
     connection = begun(CHUNKED_HEAD)
     answer(connection, 200, *LENGTH_2)
     assert not only(connection).says_close
@@ -1027,7 +1031,7 @@ def test_a_chunked_rest_within_the_bound_is_discarded(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
-def test_a_chunked_rest_beyond_the_bound_is_not_discarded(size: int) -> None:
+def test_chunked_rest_beyond_the_bound_ends_the_connection(size: int) -> None:
     connection = begun(CHUNKED_HEAD)
     answer(connection, 200, *LENGTH_2)
     rest = b"%x\r\n" % (DISCARD_LIMIT + 1) + b"x" * (DISCARD_LIMIT + 1) + b"\r\n0\r\n\r\n"
@@ -1036,7 +1040,7 @@ def test_a_chunked_rest_beyond_the_bound_is_not_discarded(size: int) -> None:
     assert ended(connection) == (CloseReason.REQUEST_UNREAD, CloseMode.LINGER)
 
 
-def test_a_chunked_rest_that_is_malformed_ends_the_discard_without_a_word() -> None:
+def test_chunked_rest_malformed_ends_the_connection_without_an_answer() -> None:
     """The answer is given; a second one would be taken for that to the next request."""
     connection = begun(CHUNKED_HEAD)
     answer(connection, 200, *LENGTH_2)
@@ -1047,7 +1051,7 @@ def test_a_chunked_rest_that_is_malformed_ends_the_discard_without_a_word() -> N
     assert connection.detail
 
 
-def test_a_body_read_while_the_answer_is_written() -> None:
+def test_body_read_while_the_response_is_written_keeps_the_connection() -> None:
     """As an echo does: nothing is unread in the end."""
     connection = begun(CHUNKED_HEAD)
     connection.respond(200, [])
@@ -1064,7 +1068,7 @@ def test_a_body_read_while_the_answer_is_written() -> None:
 
 
 @pytest.mark.parametrize("progress", [OWED, HELD])
-def test_a_malformed_body_is_answered_where_an_answer_is_possible(progress: int) -> None:
+def test_body_malformed_before_a_response_is_answered_400(progress: int) -> None:
     connection = begun(CHUNKED_HEAD)
     if progress != OWED:
         connection.respond(200, [])
@@ -1073,7 +1077,7 @@ def test_a_malformed_body_is_answered_where_an_answer_is_possible(progress: int)
     assert ended(connection) == (CloseReason.BODY_REJECTED, CloseMode.LINGER)
 
 
-def test_a_body_malformed_at_once_never_reaches_the_application() -> None:
+def test_body_malformed_at_once_does_not_reach_the_application() -> None:
     connection = connect()
     assert connection.receive(chunked(b"x\r\n")) is None
     assert only(connection).status == 400
@@ -1084,7 +1088,7 @@ def test_a_body_malformed_at_once_never_reaches_the_application() -> None:
 # -- Expect (W10) --------------------------------------------------------------------------------------------------------
 
 
-def test_continue_is_said_once_when_the_body_is_asked_for() -> None:
+def test_continue_is_written_once_when_the_body_is_wanted() -> None:
     connection = begun(EXPECTING)
     assert connection.take_output() == b""
     connection.want_content()
@@ -1097,7 +1101,7 @@ def test_continue_is_said_once_when_the_body_is_asked_for() -> None:
     assert at(connection) is State.IDLE
 
 
-def test_continue_is_said_while_the_head_is_held() -> None:
+def test_continue_while_the_head_is_held_is_written() -> None:
     connection = begun(EXPECTING)
     connection.respond(200, LENGTH_2)
     connection.want_content()
@@ -1106,7 +1110,7 @@ def test_continue_is_said_while_the_head_is_held() -> None:
     assert at(connection) is State.DISCARD
 
 
-def test_a_final_answer_without_continue_ends_the_connection() -> None:
+def test_final_response_without_continue_ends_the_connection() -> None:
     connection = begun(EXPECTING)
     answer(connection, 403, *LENGTH_2)
     connection.want_content()
@@ -1115,7 +1119,7 @@ def test_a_final_answer_without_continue_ends_the_connection() -> None:
     assert ended(connection) == (CloseReason.EXPECTATION_UNMET, CloseMode.LINGER)
 
 
-def test_no_continue_within_the_final_answer() -> None:
+def test_continue_within_the_final_response_is_not_written() -> None:
     connection = begun(EXPECTING)
     connection.respond(200, LENGTH_2)
     connection.send(b"o", True)
@@ -1126,7 +1130,7 @@ def test_no_continue_within_the_final_answer() -> None:
 
 @pytest.mark.parametrize("body", [b"h", b"hello"])
 @pytest.mark.parametrize("at_once", [False, True])
-def test_a_client_that_does_not_wait_needs_no_continue(body: bytes, at_once: bool) -> None:
+def test_continue_to_a_client_that_has_sent_is_not_written(body: bytes, at_once: bool) -> None:
     connection = begun(EXPECTING + (body if at_once else b""))
     if not at_once:
         connection.receive(body)
@@ -1146,13 +1150,13 @@ def test_a_client_that_does_not_wait_needs_no_continue(body: bytes, at_once: boo
         head(b"POST / HTTP/1.0", b"Content-Length: 5", b"Expect: 100-continue"),
     ],
 )
-def test_no_continue_for_who_did_not_ask(octets: bytes) -> None:
+def test_continue_without_an_expectation_is_not_written(octets: bytes) -> None:
     connection = begun(octets)
     connection.want_content()
     assert connection.take_output() == b""
 
 
-def test_an_application_that_fails_without_reading_what_is_expected() -> None:
+def test_application_that_fails_before_continue_ends_the_connection() -> None:
     connection = begun(EXPECTING)
     connection.fail()
     found = only(connection)
@@ -1163,7 +1167,7 @@ def test_an_application_that_fails_without_reading_what_is_expected() -> None:
 # -- Pipelining (W11) ----------------------------------------------------------------------------------------------------
 
 
-def test_one_at_a_time_and_in_order() -> None:
+def test_pipelined_requests_are_served_one_at_a_time_in_order() -> None:
     connection = connect()
     octets = b"".join(head(b"GET /%d HTTP/1.1" % number, b"Host: a") for number in range(5))
     request = connection.receive(octets)
@@ -1179,7 +1183,7 @@ def test_one_at_a_time_and_in_order() -> None:
     assert [one.status for one in read_answers(connection.take_output())] == [200, 201, 202, 203, 299]
 
 
-def test_what_comes_before_the_answer_waits() -> None:
+def test_octets_received_during_an_exchange_wait() -> None:
     connection = begun()
     for piece in slices(GET + post(b"abc", b"Content-Length: 3")):
         assert connection.receive(piece) is None
@@ -1202,7 +1206,7 @@ def test_what_comes_before_the_answer_waits() -> None:
         (b"HEAD / HTTP/1.1\r\nHost:", 408),
     ],
 )
-def test_a_refused_head_has_no_content(octets: bytes, status: int) -> None:
+def test_refused_head_request_is_answered_without_content(octets: bytes, status: int) -> None:
     """RFC 9110, 9.3.2. For any other method there is some."""
     for method, has_content in (("HEAD", False), ("GET", True)):
         connection = connect()
@@ -1213,7 +1217,7 @@ def test_a_refused_head_has_no_content(octets: bytes, status: int) -> None:
         assert (found.status, found.content != b"") == (status, has_content)
 
 
-def test_a_head_in_pieces_before_and_after_the_answer() -> None:
+def test_head_in_pieces_around_a_response_begins_a_request() -> None:
     connection = begun(GET + GET[:9])
     connection.receive(GET[9:12])
     answer(connection)
@@ -1222,7 +1226,7 @@ def test_a_head_in_pieces_before_and_after_the_answer() -> None:
     assert connection.receive(GET[12:]) is not None
 
 
-def test_an_empty_line_in_pieces() -> None:
+def test_empty_line_in_pieces_begins_no_request() -> None:
     """2.2: it is no request, so the connection stays idle, or unused."""
     connection = connect()
     for state in (State.NEW, State.IDLE):
@@ -1241,7 +1245,7 @@ def test_an_empty_line_in_pieces() -> None:
     begun(b"\n" + GET, connection)
 
 
-def test_nothing_is_lost_if_octets_come_before_next_request_was_asked() -> None:
+def test_octets_received_before_next_request_is_called_are_kept() -> None:
     connection = begun(GET + head(b"GET /2 HTTP/1.1", b"Host: a"))
     answer(connection)
     assert at(connection) is State.IDLE
@@ -1255,7 +1259,7 @@ def test_nothing_is_lost_if_octets_come_before_next_request_was_asked() -> None:
     assert connection.reason is CloseReason.CLIENT_HALF_CLOSED
 
 
-def test_reading_pauses_when_enough_is_behind_a_request() -> None:
+def test_reading_pauses_when_enough_comes_with_a_request() -> None:
     connection = begun(GET * (BUFFER_LIMIT // len(GET) + 2))
     assert octets_held(connection) > BUFFER_LIMIT
     assert is_crowded(connection)
@@ -1265,7 +1269,7 @@ def test_reading_pauses_when_enough_is_behind_a_request() -> None:
     assert not is_crowded(connection)
 
 
-def test_reading_pauses_when_enough_came_behind_a_request() -> None:
+def test_reading_pauses_when_enough_comes_after_a_request() -> None:
     connection = begun()
     connection.receive(b"x" * BUFFER_LIMIT)
     assert not is_crowded(connection)
@@ -1273,8 +1277,8 @@ def test_reading_pauses_when_enough_came_behind_a_request() -> None:
     assert is_crowded(connection)
 
 
-def test_reading_pauses_until_a_slow_application_has_caught_up() -> None:
-    """Not for as long as it takes to begin the next request: each would let one more read in."""
+def test_reading_stays_paused_until_the_application_has_caught_up() -> None:
+    """If reading went on with each next request, each would let one more read in."""
     connection = begun(GET * 100)
     most = octets_held(connection)
     answers = 1
@@ -1321,7 +1325,7 @@ def test_reading_goes_on_when_the_rest_of_a_body_is_discarded() -> None:
 # -- The client's EOF (W8) -----------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_half_closes_gets_its_answer() -> None:
+def test_half_close_before_the_response_is_answered_with_close() -> None:
     connection = begun()
     connection.receive_eof()
     assert at(connection) is State.EXCHANGE
@@ -1331,7 +1335,7 @@ def test_a_client_that_half_closes_gets_its_answer() -> None:
     assert ended(connection) == (CloseReason.CLIENT_HALF_CLOSED, CloseMode.RELEASE)
 
 
-def test_a_client_that_half_closes_behind_the_head_of_its_answer() -> None:
+def test_half_close_after_the_head_of_the_response_lets_it_complete() -> None:
     connection = begun()
     connection.respond(200, LENGTH_2)
     connection.send(b"o", True)
@@ -1342,7 +1346,7 @@ def test_a_client_that_half_closes_behind_the_head_of_its_answer() -> None:
     assert ended(connection) == (CloseReason.CLIENT_HALF_CLOSED, CloseMode.RELEASE)
 
 
-def test_a_client_that_half_closes_behind_several_requests_gets_all_answers() -> None:
+def test_half_close_after_several_requests_lets_all_be_answered() -> None:
     server = Server()
     connection = server.connection
     connection.receive(GET * 3)
@@ -1358,21 +1362,21 @@ def test_a_client_that_half_closes_behind_several_requests_gets_all_answers() ->
     assert ended(connection) == (CloseReason.CLIENT_HALF_CLOSED, CloseMode.RELEASE)
 
 
-@pytest.mark.parametrize("behind", [GET[:5], post(b"ab", b"Content-Length: 3"), chunked(b"5\r\nab")])
-def test_a_client_that_half_closes_within_a_later_request(behind: bytes) -> None:
-    connection = begun(GET + behind)
+@pytest.mark.parametrize("beginning", [GET[:5], post(b"ab", b"Content-Length: 3"), chunked(b"5\r\nab")])
+def test_half_close_within_a_later_request_ends_as_incomplete(beginning: bytes) -> None:
+    connection = begun(GET + beginning)
     connection.receive_eof()
     answer(connection, 200, *LENGTH_2)
     assert connection.next_request() is None
     found = read_answers(connection.take_output())
     assert found[0].status == 200
-    assert [one.status for one in found[1:]] == ([] if behind == GET[:5] else [400])
+    assert [one.status for one in found[1:]] == ([] if beginning == GET[:5] else [400])
     assert ended(connection) == (CloseReason.CLIENT_INCOMPLETE, CloseMode.RELEASE)
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
 @pytest.mark.parametrize("progress", [OWED, HELD])
-def test_a_request_that_is_cut_short(progress: int, method: str) -> None:
+def test_half_close_within_a_body_is_answered_400(progress: int, method: str) -> None:
     """8: it is answered with an error, if an answer has not begun; the application is told by the state."""
     connection = begun(head(b"%b / HTTP/1.1" % method.encode(), b"Host: a", b"Content-Length: 3") + b"ab")
     if progress != OWED:
@@ -1398,7 +1402,7 @@ def spoil(connection: Connection, how: str) -> CloseReason:
 @pytest.mark.parametrize("announced", [False, True])
 @pytest.mark.parametrize("trailers", [False, True])
 @pytest.mark.parametrize("how", ["eof", "malformed", "malformed, eof"])
-def test_an_answer_that_has_begun_outlives_the_request(how: str, trailers: bool, announced: bool) -> None:
+def test_response_begun_before_its_request_breaks_off_is_completed(how: str, trailers: bool, announced: bool) -> None:
     """9.5: a client that sees its head, and that it says close, ceases sending, closes its side and reads on."""
     connection = begun(CHUNKED_HEAD + b"2\r\nab\r\n")
     connection.respond(200, [(b"Connection", b"close")] if announced else [], trailers)
@@ -1422,8 +1426,8 @@ def test_an_answer_that_has_begun_outlives_the_request(how: str, trailers: bool,
 
 @pytest.mark.parametrize("how", ["eof", "malformed"])
 @pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
-def test_an_answer_given_up_for_the_sake_of_a_spoilt_request(how: str, version: bytes) -> None:
-    """The application was told, and gave up: that is no failure of its own, and the client does not take the answer for whole."""
+def test_response_given_up_after_its_request_broke_off_ends_for_that_reason(how: str, version: bytes) -> None:
+    """The application was told, and gave up. It has not failed, and the client does not take the response for a whole one."""
     if version == b"HTTP/1.0":
         connection = begun(head(b"POST / HTTP/1.0", b"Content-Length: 3") + b"ab")
         how = "eof"
@@ -1440,7 +1444,7 @@ def test_an_answer_given_up_for_the_sake_of_a_spoilt_request(how: str, version: 
 # -- Clocks, stop, shed, loss --------------------------------------------------------------------------------------------
 
 
-def test_a_head_that_takes_too_long() -> None:
+def test_head_clock_that_expires_is_answered_408() -> None:
     connection = connect()
     connection.receive(GET[:5])
     connection.expire(Clock.HEAD)
@@ -1452,7 +1456,7 @@ def test_a_head_that_takes_too_long() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
 @pytest.mark.parametrize("progress", [OWED, HELD, STARTED])
-def test_a_body_that_takes_too_long(progress: int, method: str) -> None:
+def test_body_clock_that_expires_is_answered_408_before_a_response(progress: int, method: str) -> None:
     connection = begun(head(b"%b / HTTP/1.1" % method.encode(), b"Host: a", b"Content-Length: 3") + b"ab")
     if progress == STARTED and method == "HEAD":
         return  # it is complete with its head
@@ -1471,7 +1475,7 @@ def test_a_body_that_takes_too_long(progress: int, method: str) -> None:
     assert ended(connection) == (CloseReason.BODY_TIMEOUT, CloseMode.LINGER)
 
 
-def test_a_client_that_connects_and_says_nothing() -> None:
+def test_first_octet_clock_that_expires_writes_nothing() -> None:
     connection = connect()
     connection.expire(Clock.FIRST_OCTET)
     assert connection.take_output() == b"", "nothing was asked"
@@ -1486,7 +1490,7 @@ def idle() -> Connection:
     return connection
 
 
-def test_a_client_that_stays_idle() -> None:
+def test_idle_clock_that_expires_writes_nothing() -> None:
     connection = idle()
     connection.expire(Clock.IDLE)
     assert connection.take_output() == b""
@@ -1494,7 +1498,7 @@ def test_a_client_that_stays_idle() -> None:
 
 
 @pytest.mark.parametrize(("clock", "fresh"), [(Clock.IDLE, False), (Clock.FIRST_OCTET, True)])
-def test_the_grace_of_a_drain(clock: Clock, fresh: bool) -> None:
+def test_idle_clock_that_expires_during_a_drain_ends_as_drain(clock: Clock, fresh: bool) -> None:
     """An idle connection is kept a little while the server drains; what ends it then is the drain."""
     connection = connect() if fresh else idle()
     connection.add_facts(DRAIN)
@@ -1502,7 +1506,7 @@ def test_the_grace_of_a_drain(clock: Clock, fresh: bool) -> None:
     assert ended(connection) == (CloseReason.DRAIN, CloseMode.LINGER)
 
 
-def test_who_does_not_read_is_not_drained_politely() -> None:
+def test_send_clock_that_expires_during_a_drain_aborts() -> None:
     connection = idle()
     connection.add_facts(DRAIN)
     connection.expire(Clock.SEND)
@@ -1510,7 +1514,7 @@ def test_who_does_not_read_is_not_drained_politely() -> None:
 
 
 @pytest.mark.parametrize("progress", [OWED, STARTED])
-def test_a_client_that_does_not_read(progress: int) -> None:
+def test_send_clock_that_expires_aborts(progress: int) -> None:
     connection = begun()
     if progress == STARTED:
         connection.respond(200, [])
@@ -1521,7 +1525,7 @@ def test_a_client_that_does_not_read(progress: int) -> None:
     assert ended(connection) == (CloseReason.SEND_TIMEOUT, CloseMode.ABORT)
 
 
-def test_a_discard_that_takes_too_long() -> None:
+def test_discard_clock_that_expires_ends_as_unread() -> None:
     connection = begun(post(b"ab", b"Content-Length: 3"))
     answer(connection)
     connection.expire(Clock.DISCARD)
@@ -1530,7 +1534,7 @@ def test_a_discard_that_takes_too_long() -> None:
 
 @pytest.mark.parametrize("how", ["expire", "stop"])
 @pytest.mark.parametrize("request_head", [GET_10, get(b"Connection: close")])
-def test_a_last_flush_that_is_given_up_does_not_look_whole(how: str, request_head: bytes) -> None:
+def test_last_flush_given_up_aborts(how: str, request_head: bytes) -> None:
     """A close-delimited response above all: the FIN would be taken for its end. The reason stays the first."""
     connection = begun(request_head)
     answer(connection, content=b"x" * 1000)
@@ -1568,7 +1572,7 @@ def stopped(state: State) -> Connection:
         (State.IDLE, CloseReason.DRAIN, None),
     ],
 )
-def test_stop(state: State, reason: CloseReason, status: int | None) -> None:
+def test_stop_in_each_state_ends_the_connection(state: State, reason: CloseReason, status: int | None) -> None:
     connection = stopped(state)
     assert ended(connection) == (reason, CloseMode.LINGER)
     assert [one.status for one in read_answers(connection.take_output())] == ([] if status is None else [status])
@@ -1585,14 +1589,14 @@ def test_stop_within_a_response(request_head: bytes, mode: CloseMode) -> None:
     assert ended(connection) == (CloseReason.DRAIN_DEADLINE, mode)
 
 
-def test_shed() -> None:
+def test_shed_of_a_new_or_idle_connection_releases() -> None:
     for connection in (connect(), idle()):
         connection.shed()
         assert ended(connection) == (CloseReason.SHED, CloseMode.RELEASE)
 
 
 @pytest.mark.parametrize("progress", [OWED, STARTED])
-def test_break_down(progress: int) -> None:
+def test_break_down_aborts_and_writes_nothing(progress: int) -> None:
     """What was written last cannot be trusted to be whole."""
     connection = begun()
     if progress == STARTED:
@@ -1608,14 +1612,14 @@ def test_break_down(progress: int) -> None:
     assert at(connection) is State.CLOSED
 
 
-def test_break_down_while_a_last_answer_is_flushed() -> None:
+def test_break_down_during_the_last_flush_keeps_the_reason() -> None:
     connection = begun(get(b"Connection: close"))
     answer(connection)
     connection.fail_internal()
     assert ended(connection) == (CloseReason.CLIENT_CLOSE_OPTION, CloseMode.ABORT)
 
 
-def test_the_end() -> None:
+def test_octets_after_the_end_are_dropped() -> None:
     """CLOSING, half-closed, lingering: what still comes is dropped, and the reason stays."""
     connection = begun(get(b"Connection: close") + GET)
     answer(connection, 200, *LENGTH_2)
@@ -1635,7 +1639,7 @@ def test_the_end() -> None:
     assert len(read_answers(connection.take_output())) == 1
 
 
-def test_a_client_that_is_done_is_lingered_for_until_its_eof() -> None:
+def test_close_mode_lingers_until_the_clients_eof() -> None:
     connection = begun(GET_10)
     answer(connection, 200, *LENGTH_2)
     assert connection.close_mode() is CloseMode.LINGER
@@ -1643,13 +1647,13 @@ def test_a_client_that_is_done_is_lingered_for_until_its_eof() -> None:
     assert connection.close_mode() is CloseMode.RELEASE
 
 
-def test_how_to_end_is_asked_of_who_is_closing() -> None:
+def test_close_mode_of_an_open_connection_raises() -> None:
     for connection in (connect(), begun(), idle()):
         with pytest.raises(AssertionError):
             connection.close_mode()
 
 
-def test_lost_while_the_application_works() -> None:
+def test_loss_during_an_exchange_ends_as_client_reset() -> None:
     connection = begun(post(b"ab", b"Content-Length: 3"))
     connection.receive(b"c" + GET)
     connection.lost()
@@ -1681,8 +1685,8 @@ def cut(how: str, octets: bytes, started: bool) -> Connection:
     ("how", "started"),
     [*itertools.product(["lost", "stop", "send", "body"], [False, True]), ("eof", False)],
 )
-def test_an_application_that_goes_on_when_the_end_came(how: str, started: bool) -> None:
-    """It cannot know. It is told by Misuse; nothing is written, and nothing changes."""
+def test_application_that_goes_on_after_the_end_gets_misuse(how: str, started: bool) -> None:
+    """It cannot know of the end. Misuse tells it; nothing is written, and nothing changes."""
     connection = cut(how, EXPECTING, started)
     before = connection.state, connection.reason
     connection.want_content()
@@ -1700,7 +1704,7 @@ def test_an_application_that_goes_on_when_the_end_came(how: str, started: bool) 
 # -- What is reported ----------------------------------------------------------------------------------------------------
 
 
-def test_a_rejection_is_told_from_the_answer_before() -> None:
+def test_rejection_after_a_response_has_its_own_status_and_size() -> None:
     connection = begun(GET + b"@ \r\n\r\n")
     answer(connection, content=b"hello")
     assert (connection.status, connection.sent) == (200, 5)
@@ -1710,7 +1714,7 @@ def test_a_rejection_is_told_from_the_answer_before() -> None:
     assert ended(connection) == (CloseReason.HEAD_REJECTED, CloseMode.LINGER)
 
 
-def test_a_rejection_behind_a_head_request_has_content() -> None:
+def test_rejection_after_a_head_request_has_content() -> None:
     """It does not answer the HEAD."""
     connection = begun(HEAD_REQUEST + b"@ \r\n\r\n")
     answer(connection)
@@ -1720,7 +1724,7 @@ def test_a_rejection_behind_a_head_request_has_content() -> None:
     assert found[1].content
 
 
-def test_nothing_is_reported_before_it_happened() -> None:
+def test_fresh_connection_reports_nothing() -> None:
     connection = connect()
     assert (connection.state, connection.reason, connection.announced) == (State.NEW, None, None)
     assert (connection.served, connection.status, connection.sent, connection.detail) == (0, 0, 0, "")
@@ -1738,7 +1742,7 @@ def test_nothing_is_reported_before_it_happened() -> None:
     assert (connection.served, connection.progress) == (2, OWED)
 
 
-def test_empty_octets_are_no_news() -> None:
+def test_empty_read_changes_no_state() -> None:
     connection = connect()
     connection.receive(b"")
     assert at(connection) is State.NEW
@@ -1757,7 +1761,7 @@ def test_empty_octets_are_no_news() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 100])
-def test_a_head_without_end_is_refused_as_soon_as_it_is_too_large(size: int) -> None:
+def test_head_without_end_is_refused_once_it_is_too_large(size: int) -> None:
     connection = connect()
     fed = 0
     for piece in slices(b"GET / HTTP/1.1\r\n" + b"x" * 10 * HEAD_LIMIT, size):
@@ -1894,12 +1898,12 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
 }
 
 
-def test_every_reason_is_reached() -> None:
+def test_every_reason_has_a_scenario() -> None:
     assert set(SCENARIOS) == set(CloseReason)
 
 
 @pytest.mark.parametrize("reason", SCENARIOS)
-def test_a_reason_is_given_once(reason: CloseReason) -> None:
+def test_reason_given_once_never_changes(reason: CloseReason) -> None:
     connection = SCENARIOS[reason]()
     assert connection.reason is reason
     if connection.state is State.CLOSING:
@@ -1917,7 +1921,7 @@ def test_a_reason_is_given_once(reason: CloseReason) -> None:
     assert connection.reason is reason
 
 
-def test_no_end_is_decided_while_a_connection_is_open() -> None:
+def test_open_connection_has_no_reason() -> None:
     for connection in (connect(), begun(), idle()):
         assert connection.reason is None
 

@@ -21,19 +21,19 @@ TCHAR = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 
 
 @pytest.mark.parametrize("octet", range(256))
-def test_token_octets(octet: int) -> None:
+def test_token_holds_tchar_only(octet: int) -> None:
     assert is_token(bytes([octet])) == (octet in TCHAR)
     assert is_token(b"a%cb" % octet) == (octet in TCHAR)
     assert sorted(TOKEN_OCTETS) == sorted(TCHAR)
 
 
-def test_an_empty_token_is_none() -> None:
+def test_empty_token_is_refused() -> None:
     assert not is_token(b"")
     assert field_name(b"") is None
 
 
 @pytest.mark.parametrize("octet", range(256))
-def test_value_octets(octet: int) -> None:
+def test_value_holds_no_control_octet_but_tab(octet: int) -> None:
     """RFC 9110, 5.5: visible octets, SP, HTAB and obs-text; no other control."""
     belongs = octet == 0x09 or 0x20 <= octet <= 0x7E or octet >= 0x80
     assert is_value(b"a%cb" % octet) == belongs
@@ -61,7 +61,7 @@ def test_value_octets(octet: int) -> None:
         (b"N" * 100 + b": long", (b"n" * 100, b"long")),
     ],
 )
-def test_read(line: bytes, field: tuple[bytes, bytes]) -> None:
+def test_field_line_well_formed_is_read(line: bytes, field: tuple[bytes, bytes]) -> None:
     assert field_line(line) == field
     assert field_line(line) == field, "the same line again"
 
@@ -90,7 +90,7 @@ def test_read(line: bytes, field: tuple[bytes, bytes]) -> None:
         b"accept: \x7f",
     ],
 )
-def test_refused(line: bytes) -> None:
+def test_field_line_malformed_is_refused(line: bytes) -> None:
     for _ in range(2):  # a refusal is not remembered as anything else
         with pytest.raises(Rejected) as rejected:
             field_line(line)
@@ -98,7 +98,7 @@ def test_refused(line: bytes) -> None:
     assert line not in known_lines
 
 
-def test_lines_that_repeat_are_remembered_as_they_are_read() -> None:
+def test_field_line_of_a_repeating_name_is_remembered() -> None:
     line = b"User-Agent:  test_fields/1.0 "
     field = field_line(line)
     assert known_lines[line] == field == (b"user-agent", b"test_fields/1.0")
@@ -126,13 +126,13 @@ def test_lines_that_repeat_are_remembered_as_they_are_read() -> None:
         b"Referer",
     ],
 )
-def test_lines_that_decide_or_may_hold_secrets_are_not_remembered(name: bytes) -> None:
+def test_field_line_that_decides_or_is_secret_is_not_remembered(name: bytes) -> None:
     line = name + b": close"
     field_line(line)
     assert line not in known_lines
 
 
-def test_long_lines_are_not_remembered() -> None:
+def test_field_line_or_name_too_long_is_not_remembered() -> None:
     line = b"Accept: " + b"a" * 1000
     assert field_line(line) == (b"accept", b"a" * 1000)
     assert line not in known_lines
@@ -142,7 +142,7 @@ def test_long_lines_are_not_remembered() -> None:
     assert b"N" * 64 in _names
 
 
-def test_what_is_remembered_is_bounded_and_stays_right() -> None:
+def test_memory_of_field_lines_is_bounded_and_stays_right() -> None:
     for number in range(3000):
         value = b"%d" % number
         assert field_line(b"Accept: " + value) == (b"accept", value)
@@ -201,7 +201,7 @@ def test_underscore_in_a_value_is_an_octet_like_others(underscores: int) -> None
         (b"keep-alive close", [b"keep-alive close"]),
     ],
 )
-def test_members(value: bytes, expected: list[bytes]) -> None:
+def test_list_members_are_split_and_in_lower_case(value: bytes, expected: list[bytes]) -> None:
     assert members(value) == expected
 
 
@@ -211,7 +211,7 @@ def test_members(value: bytes, expected: list[bytes]) -> None:
         st.builds(lambda name, value: name + b":" + value, st.binary(min_size=1, max_size=2), st.binary(max_size=4)),
     )
 )
-def test_any_line_is_read_or_refused(line: bytes) -> None:
+def test_any_field_line_is_read_if_well_formed_and_refused_otherwise(line: bytes) -> None:
     try:
         name, value = field_line(line)
     except Rejected:

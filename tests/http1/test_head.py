@@ -1,4 +1,4 @@
-"""Request heads, read in one piece, and refused before they are complete. What `cases` has is not repeated in breadth."""
+"""Reads request heads whole, and refuses some before they are complete. The breadth is in `cases`."""
 
 import ipaddress
 from typing import Final, NamedTuple
@@ -30,7 +30,7 @@ def refused(*lines: bytes) -> int:
     return rejected.value.status
 
 
-def test_everything_is_where_it_belongs() -> None:
+def test_request_has_each_part_of_its_head() -> None:
     request = read(b"POST /a%20b?c=d?e HTTP/1.1", b"HOST:  b ", b"Content-Length: 5", b"X-y: Z", b"Accept: */*")
     assert request.method == "POST"
     assert request.target == b"/a%20b?c=d?e"
@@ -45,7 +45,7 @@ def test_everything_is_where_it_belongs() -> None:
 @pytest.mark.parametrize(
     "method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "PURGE", "m-1!"]
 )
-def test_methods(method: str) -> None:
+def test_method_of_any_token_is_kept(method: str) -> None:
     assert read(b"%b / HTTP/1.1" % method.encode(), HOST).method == method
 
 
@@ -53,7 +53,7 @@ def test_methods(method: str) -> None:
     ("version", "minor", "facts"),
     [(b"HTTP/1.1", 1, 0), (b"HTTP/1.2", 1, 0), (b"HTTP/1.9", 1, 0), (b"HTTP/1.0", 0, HTTP_1_0)],
 )
-def test_versions(version: bytes, minor: int, facts: int) -> None:
+def test_version_of_http_1_is_read(version: bytes, minor: int, facts: int) -> None:
     request = read(b"GET / " + version, HOST)
     assert (request.minor, request.facts) == (minor, facts)
 
@@ -74,7 +74,7 @@ def test_versions(version: bytes, minor: int, facts: int) -> None:
         (b"http://b/c://d", b"/c://d", b"", b"b"),
     ],
 )
-def test_targets(target: bytes, path: bytes, query: bytes, host: bytes) -> None:
+def test_target_is_split_and_its_authority_replaces_host(target: bytes, path: bytes, query: bytes, host: bytes) -> None:
     """3.2.2: the authority of an absolute-form replaces what Host says."""
     request = read(b"GET " + target + b" HTTP/1.1", b"X: 1", HOST, b"Y: 2")
     assert (request.target, request.path, request.query) == (target, path, query)
@@ -82,7 +82,7 @@ def test_targets(target: bytes, path: bytes, query: bytes, host: bytes) -> None:
 
 
 @pytest.mark.parametrize("octet", range(256))
-def test_target_octets(octet: int) -> None:
+def test_target_holds_visible_octets_without_a_fragment(octet: int) -> None:
     """3.2: whatever is visible, except the `#` of a fragment."""
     request_line = b"GET /a%cb HTTP/1.1" % octet
     if 0x21 <= octet <= 0x7E and octet != 0x23:
@@ -91,18 +91,18 @@ def test_target_octets(octet: int) -> None:
         assert refused(request_line, HOST) == 400
 
 
-def test_absolute_form_without_host() -> None:
+def test_absolute_form_without_host_adds_one() -> None:
     request = read(b"GET http://b/ HTTP/1.0", b"X: 1")
     assert request.fields == [(b"x", b"1"), (b"host", b"b")]
 
 
-def test_what_an_absolute_form_says_is_not_remembered_for_the_next_request() -> None:
+def test_absolute_form_leaves_the_host_of_the_next_request_alone() -> None:
     """Fields are shared between requests; a replaced Host must not be."""
     assert read(b"GET http://evil/ HTTP/1.1", b"Host: shared").fields == [(b"host", b"evil")]
     assert read(b"GET / HTTP/1.1", b"Host: shared").fields == [(b"host", b"shared")]
 
 
-def test_asterisk() -> None:
+def test_asterisk_form_is_for_options_only() -> None:
     request = read(b"OPTIONS * HTTP/1.1", HOST)
     assert (request.target, request.path, request.query) == (b"*", b"*", b"")
     assert refused(b"GET * HTTP/1.1", HOST) == 400
@@ -126,7 +126,7 @@ def test_asterisk() -> None:
         ([b"not-keep-alive, keep-alives, 'keep-alive'"], 0),
     ],
 )
-def test_connection_options(values: list[bytes], facts: int) -> None:
+def test_connection_options_become_facts(values: list[bytes], facts: int) -> None:
     lines = [b"Connection: " + value for value in values]
     for _ in range(2):  # what was read for one version is not remembered for the other
         request = read(b"GET / HTTP/1.1", HOST, *lines)
@@ -145,7 +145,7 @@ def test_connection_options(values: list[bytes], facts: int) -> None:
         ([b"Transfer-Encoding: CHUNKED"], CHUNKED),
     ],
 )
-def test_lengths(lines: list[bytes], length: int) -> None:
+def test_body_length_is_read_from_the_framing(lines: list[bytes], length: int) -> None:
     assert read(b"POST / HTTP/1.1", HOST, *lines).length == length
 
 
@@ -159,7 +159,7 @@ def test_lengths(lines: list[bytes], length: int) -> None:
         (b"HTTP/1.0", [b"Content-Length: 1"], False),  # RFC 9110, 10.1.1
     ],
 )
-def test_expectation(version: bytes, lines: list[bytes], expects: bool) -> None:
+def test_expectation_with_a_body_is_open(version: bytes, lines: list[bytes], expects: bool) -> None:
     assert read(b"POST / " + version, HOST, b"Expect: 100-Continue", *lines).facts & EXPECTATION_UNMET == (
         EXPECTATION_UNMET if expects else 0
     )
@@ -177,7 +177,7 @@ def test_expectation(version: bytes, lines: list[bytes], expects: bool) -> None:
         ([b""], False),
     ],
 )
-def test_te(values: list[bytes], accepts: bool) -> None:
+def test_te_with_trailers_accepts_them(values: list[bytes], accepts: bool) -> None:
     assert read(b"GET / HTTP/1.1", HOST, *[b"TE: " + value for value in values]).accepts_trailers is accepts
 
 
@@ -302,12 +302,12 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: b"|".join(refusal.lines)[:60].decode())
-def test_refusals(refusal: Refusal) -> None:
+def test_malformed_head_is_refused_with_its_status(refusal: Refusal) -> None:
     assert refused(*refusal.lines) == refusal.status
     assert refused(*refusal.lines) == refusal.status, "and again: nothing of it was remembered as valid"
 
 
-def test_the_request_line_is_judged_before_the_size_and_the_size_before_the_rest() -> None:
+def test_head_with_several_faults_is_refused_for_the_first() -> None:
     """So that it does not matter in how many pieces a head comes."""
     long_line, large = b"A /" + b"a" * 300, b"X: " + b"a" * HEAD_LIMIT
     assert refused(long_line, large, *[b"@"] * 100) == 414
@@ -317,11 +317,11 @@ def test_the_request_line_is_judged_before_the_size_and_the_size_before_the_rest
 
 
 @pytest.mark.parametrize("method", [b"get", b"Post", b"dELETE", b"A" * 41, b"A" * 1000])
-def test_unknown_methods(method: bytes) -> None:
+def test_method_in_other_case_or_too_long_is_501(method: bytes) -> None:
     assert refused(method + b" / HTTP/1.1", HOST) == 501
 
 
-def test_request_lines_are_remembered_within_bounds_and_stay_right() -> None:
+def test_memory_of_request_lines_is_bounded_and_stays_right() -> None:
     for _ in range(2):
         for number in range(600):
             target = b"/%d" % number
@@ -338,13 +338,13 @@ def test_request_lines_are_remembered_within_bounds_and_stay_right() -> None:
         assert line not in _request_lines
 
 
-def test_empty_host() -> None:
+def test_empty_host_is_accepted_once() -> None:
     for _ in range(2):  # RFC 9112, 3.2: so it is sent where the target has no authority
         assert read(b"GET / HTTP/1.1", b"Host:").fields == [(b"host", b"")]
         assert refused(b"GET / HTTP/1.1", b"Host:", b"Host:") == refused(b"GET / HTTP/1.1", HOST, b"Host:") == 400
 
 
-def test_hosts_are_remembered_within_bounds_and_stay_right() -> None:
+def test_memory_of_hosts_is_bounded_and_stays_right() -> None:
     for number in range(600):
         host = b"h%d.example" % number
         assert read(b"GET / HTTP/1.1", b"Host: " + host).fields == [(b"host", host)]
@@ -352,7 +352,7 @@ def test_hosts_are_remembered_within_bounds_and_stay_right() -> None:
     assert not any(line.lower().startswith(b"host") for line in known_lines)
 
 
-def test_what_was_read_before_is_read_alike() -> None:
+def test_head_read_again_is_read_alike() -> None:
     long = b"Host: " + b"h" * 300
     for _ in range(2):
         request = read(b"GET / HTTP/1.1", b"Accept: text/test-head", long, b"accept: text/test-head")
@@ -541,11 +541,11 @@ def early(octets: bytes, size: int = 1 << 20) -> int | None:
         (b"GET / HTTP/1.1\r\n" + b"a" * (HEAD_LIMIT - 15), 431),
     ],
 )
-def test_rejected_early(octets: bytes, status: int | None, size: int) -> None:
+def test_incomplete_head_is_refused_as_soon_as_it_is_wrong(octets: bytes, status: int | None, size: int) -> None:
     assert early(octets, size) == status
 
 
-def test_lf_first_in_a_later_piece() -> None:
+def test_bare_lf_at_the_start_of_a_piece_is_refused() -> None:
     """The octet before it is in the piece before."""
     assert rejected_early(bytearray(b"GET / HTTP/1.1\r\n"), LIMITS, 15) is None
     rejected = rejected_early(bytearray(b"GET / HTTP/1.1\n"), LIMITS, 14)
@@ -553,7 +553,7 @@ def test_lf_first_in_a_later_piece() -> None:
     assert rejected.status == 400
 
 
-def test_no_good_head_is_rejected_early() -> None:
+def test_incomplete_head_of_a_good_request_is_not_refused() -> None:
     for case in CASES:
         if not case.status and case.octets.startswith((b"GET", b"POST", b"HEAD")):
             head, _, _ = case.octets.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""A hostile client, a careless application and an impatient worker at one connection, in any order; and what holds throughout."""
+"""Plays a hostile client, a careless application and an impatient worker at one connection, in any order, and holds it to its laws."""
 
 from typing import Final
 
@@ -274,7 +274,7 @@ class Hostile(Laws, RuleBasedStateMachine):
         self.patience -= 1
 
     def teardown(self) -> None:
-        """What was written is responses, in order, one for each request at most, and the last alone may be cut or say close."""
+        """Check that the output is responses in order, at most one for each request. Only the last may be cut or say close."""
         if not hasattr(self, "connection"):
             return
         written = self.output + self.connection.take_output()

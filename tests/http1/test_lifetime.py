@@ -41,7 +41,7 @@ def reached(start: State) -> set[State]:
 @pytest.mark.parametrize(
     ("state", "happened"), list(product(State, Input)), ids=lambda word: cast("State | Input", word).value
 )
-def test_every_pair(state: State, happened: Input) -> None:
+def test_step_of_each_state_and_input_follows_the_table(state: State, happened: Input) -> None:
     following = TABLE.get((state, happened))
     if following is None:
         with pytest.raises(AssertionError, match=f"{happened.name} cannot happen in {state.name}"):
@@ -51,49 +51,49 @@ def test_every_pair(state: State, happened: Input) -> None:
 
 
 @pytest.mark.parametrize("happened", Input, ids=lambda word: cast("Input", word).value)
-def test_every_column(happened: Input) -> None:
+def test_steps_of_an_input_are_its_column(happened: Input) -> None:
     assert steps(happened) == {state: following for (state, what), following in TABLE.items() if what is happened}
 
 
-def test_every_state_has_its_row() -> None:
+def test_table_has_a_row_for_each_state() -> None:
     assert set(TRANSITIONS) == set(State)
 
 
-def test_every_state_is_reached() -> None:
+def test_each_state_is_reached_from_new() -> None:
     assert reached(State.NEW) == set(State)
 
 
 @pytest.mark.parametrize("state", [State.CLOSING, State.LINGER, State.CLOSED])
-def test_closing_never_reopens(state: State) -> None:
+def test_ending_state_leads_to_ending_states_only(state: State) -> None:
     assert reached(state) <= ENDING
 
 
 @pytest.mark.parametrize("state", State)
-def test_every_state_leads_to_the_end(state: State) -> None:
+def test_each_state_leads_to_closed(state: State) -> None:
     assert State.CLOSED in reached(state)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.CLOSED])
-def test_the_wire_may_be_lost_the_time_run_out_and_the_server_stop_in_any_state(state: State) -> None:
+def test_loss_deadline_and_stop_in_each_state_end_it(state: State) -> None:
     assert step(state, Input.LOST) is State.CLOSED
     assert step(state, Input.DEADLINE) in ENDING
     assert step(state, Input.STOPPED) in ENDING
 
 
-def test_only_the_loss_of_the_wire_is_the_end() -> None:
+def test_closed_is_reached_by_loss_only() -> None:
     """So that connections closed and reasons given are the same number."""
     assert {happened for (_, happened), following in TABLE.items() if following is State.CLOSED} == {Input.LOST}
     assert not any(state is State.CLOSED for state, _ in TABLE)
 
 
-def test_every_input_happens_somewhere() -> None:
+def test_each_input_has_a_place_in_the_table() -> None:
     assert {happened for _, happened in TABLE} == set(Input)
 
 
-def test_an_exchange_begins_with_a_complete_head_only() -> None:
+def test_exchange_begins_with_a_complete_head_only() -> None:
     ways = {happened for (_, happened), following in TABLE.items() if following is State.EXCHANGE}
     assert ways == {Input.HEAD_COMPLETE}
 
 
-def test_shed_is_who_has_no_exchange() -> None:
+def test_shed_is_for_new_and_idle_only() -> None:
     assert {state for state, happened in TABLE if happened is Input.SHED} == {State.NEW, State.IDLE}

@@ -1,4 +1,4 @@
-"""Limits keep what they are given, each under its own name."""
+"""Keeps each limit under its name."""
 
 from bide.http1.limits import Limits
 

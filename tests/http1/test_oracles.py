@@ -1,7 +1,7 @@
 """Whatever bide accepts, h11 and httptools (llhttp) read the same way; every disagreement has its row, with its reason.
 
-Others may refuse what bide accepts, where a row says why that does no harm: who refuses cannot be made to read something else.
-Nobody may read it otherwise.
+Another parser may refuse what bide accepts, if a row says why. A parser that refuses cannot be made to read something else. None may
+read it otherwise.
 """
 
 from collections.abc import Callable, Iterator
@@ -120,7 +120,7 @@ READERS: Final[dict[str, Callable[[bytes], Iterator[Reading]]]] = {"h11": read_b
 
 
 class Difference(NamedTuple):
-    """What `reader` says when it refuses a request that bide accepts, and why that is as it should be."""
+    """Explains a refusal. reader: the parser that refuses what bide accepts. says: part of its message. why: the reason."""
 
     reader: str
     says: str
@@ -177,11 +177,11 @@ def without_host(reading: Reading) -> Reading:
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_cases(case: Case, reader: str) -> None:
+def test_case_accepted_is_read_alike_by_another_parser(case: Case, reader: str) -> None:
     compare(reader, case.octets)
 
 
-def test_every_difference_is_one() -> None:
+def test_each_difference_is_shown_by_a_case() -> None:
     """A row that no case shows explains nothing."""
     shown = {row for case in CASES for reader in READERS for row in compare(reader, case.octets)}
     assert [row.why for row in DIFFERENCES if row not in shown] == []
@@ -257,7 +257,7 @@ INSERTED: Final = [
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A request with up to three wrongs, and another behind it."""
+    """A request with up to three faults, and another after it."""
     octets = draw(requests())
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(octets)))
@@ -268,7 +268,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(requests())
-def test_valid_requests_are_read_by_all_alike(octets: bytes) -> None:
+def test_valid_request_is_read_alike_by_all_parsers(octets: bytes) -> None:
     assert len(read_by_bide(octets)) == 1
     for reader in READERS:
         compare(reader, octets)
@@ -276,6 +276,6 @@ def test_valid_requests_are_read_by_all_alike(octets: bytes) -> None:
 
 @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
-def test_what_bide_accepts_is_read_by_others_alike(octets: bytes) -> None:
+def test_mutated_request_accepted_is_read_alike_by_all_parsers(octets: bytes) -> None:
     for reader in READERS:
         compare(reader, octets)

@@ -1,4 +1,4 @@
-"""What is written of an application's response, and what never is (W15)."""
+"""Writes the fields of a response as the application gave them, and never those that break the message (W15)."""
 
 from http import HTTPStatus
 from typing import cast
@@ -27,7 +27,7 @@ from tests.http1.driver import DATE, read_answers
 Fields = list[tuple[bytes, bytes]]
 
 
-def test_a_stamp_is_shared_and_kept_current() -> None:
+def test_stamp_that_is_set_gives_the_date() -> None:
     common_fields = CommonFields()
     assert (common_fields.date, common_fields.date_end) == (b"", b"\r\n")
     common_fields.set(DATE)
@@ -35,7 +35,7 @@ def test_a_stamp_is_shared_and_kept_current() -> None:
     assert CommonFields(DATE).date == DATE
 
 
-def test_how_long_a_connection_is_held_can_be_announced() -> None:
+def test_stamp_that_advertises_gives_keep_alive_fields() -> None:
     """W16."""
     common_fields = CommonFields(DATE)
     assert common_fields.persists == b""
@@ -63,7 +63,7 @@ def test_how_long_a_connection_is_held_can_be_announced() -> None:
         (999, b"HTTP/1.1 999 \r\n"),
     ],
 )
-def test_status_line(status: int, line: bytes) -> None:
+def test_status_line_has_code_and_phrase(status: int, line: bytes) -> None:
     assert STATUS_LINES[status] == line
 
 
@@ -72,11 +72,11 @@ RENAMED = {413, 414, 416, 418, 422}
 
 
 @pytest.mark.parametrize("status", [status for status in HTTPStatus if status >= 200 and status not in RENAMED])
-def test_phrases(status: HTTPStatus) -> None:
+def test_status_phrase_is_that_of_the_standard_library(status: HTTPStatus) -> None:
     assert STATUS_LINES[status].decode().lower() == f"http/1.1 {status.value} {status.phrase}\r\n".lower()
 
 
-def test_every_status_code_has_a_line_and_nothing_else_has() -> None:
+def test_status_lines_cover_100_to_999() -> None:
     assert list(STATUS_LINES) == list(range(100, 1000))
 
 
@@ -105,7 +105,9 @@ def test_every_status_code_has_a_line_and_nothing_else_has() -> None:
         ([(b"keep-alive", b"timeout=999"), (b"Proxy-Connection", b"close")], b"", UNDECLARED, 0),
     ],
 )
-def test_field_lines(fields: Fields, lines: bytes, length: int, said: int) -> None:
+def test_field_lines_are_written_and_what_they_say_is_returned(
+    fields: Fields, lines: bytes, length: int, said: int
+) -> None:
     for _ in range(2):  # the second time from memory
         assert field_lines(b"first\r\n", fields) == (b"first\r\n" + lines, length, said)
         assert field_lines(b"", iter(fields)) == (lines, length, said)
@@ -143,13 +145,13 @@ def test_field_lines(fields: Fields, lines: bytes, length: int, said: int) -> No
         [(b"transfer-encoding", b"")],
     ],
 )
-def test_never_written(fields: Fields) -> None:
+def test_field_lines_malformed_are_misuse(fields: Fields) -> None:
     for _ in range(2):
         with pytest.raises(Misuse):
             field_lines(b"", [(b"a", b"b"), *fields])
 
 
-def test_what_is_remembered_is_bounded_and_stays_right() -> None:
+def test_memory_of_written_lines_is_bounded_and_stays_right() -> None:
     for number in range(3000):
         value = b"%d" % number
         fields = [(b"vary", value), (b"x-" + value, value)]
@@ -188,7 +190,7 @@ def test_any_fields_are_written_line_by_line_or_not_at_all(fields: Fields) -> No
     ("fields", "lines"),
     [([], b""), ([(b"x", b"a"), (b"Y", b"b")], b"x: a\r\nY: b\r\n")],
 )
-def test_trailer_lines(fields: Fields, lines: bytes) -> None:
+def test_trailer_lines_are_written(fields: Fields, lines: bytes) -> None:
     assert trailer_lines(fields) == lines
     assert trailer_lines(iter(fields)) == lines
 
@@ -205,7 +207,7 @@ def test_trailer_lines(fields: Fields, lines: bytes) -> None:
         (b"x", b"a\r\n"),
     ],
 )
-def test_never_a_trailer(field: tuple[bytes, bytes]) -> None:
+def test_trailer_that_frames_or_is_malformed_is_misuse(field: tuple[bytes, bytes]) -> None:
     """RFC 9110, 6.5.1: what frames a message, or is about the connection, comes too late there."""
     with pytest.raises(Misuse):
         trailer_lines([(b"a", b"b"), field])
@@ -215,16 +217,16 @@ def test_never_a_trailer(field: tuple[bytes, bytes]) -> None:
     ("content", "octets"),
     [(b"a", b"1\r\na\r\n"), (b"\r\n", b"2\r\n\r\n\r\n"), (b"x" * 255, b"ff\r\n" + b"x" * 255 + b"\r\n")],
 )
-def test_chunk(content: bytes, octets: bytes) -> None:
+def test_chunk_has_its_size_in_hexadecimal(content: bytes, octets: bytes) -> None:
     assert chunk(content) == octets
 
 
-def test_last_chunk() -> None:
+def test_last_chunk_ends_the_body() -> None:
     assert LAST_CHUNK + b"\r\n" == b"0\r\n\r\n"
 
 
 @pytest.mark.parametrize("status", [400, 408, 414, 431, 501, 503, 505])
-def test_error_response(status: int) -> None:
+def test_error_response_is_whole_and_says_close(status: int) -> None:
     (answer,) = read_answers(b"".join(error_response(status, "what was wrong", DATE, False)))
     assert answer.status == status
     assert answer.content == b"what was wrong\n"
@@ -251,18 +253,18 @@ WRONG: list[object] = [
 
 
 @pytest.mark.parametrize("fields", WRONG, ids=repr)
-def test_wrong_types_are_told_apart_from_wrong_octets(fields: object) -> None:
+def test_field_lines_of_wrong_types_raise_no_misuse(fields: object) -> None:
     """The caller turns them into Misuse, whichever of them the build raises."""
     with pytest.raises((TypeError, ValueError, AttributeError)):
         field_lines(b"", cast("Fields", fields))
 
 
-def test_a_response_has_one_date() -> None:
+def test_date_given_twice_is_written_once() -> None:
     lines, _, said = field_lines(b"", [(b"date", b"now"), (b"Date", b"then")])
     assert (lines, said) == (b"date: now\r\n", SAYS_DATE)
 
 
 @pytest.mark.parametrize("value", [b"0", b"13", b"9999", b"10000", b"0005", b"123456789012"])
-def test_lengths_are_read_alike_again_and_again(value: bytes) -> None:
+def test_content_length_read_again_is_read_alike(value: bytes) -> None:
     for _ in range(2):
         assert field_lines(b"", [(b"content-length", value)])[1] == int(value)

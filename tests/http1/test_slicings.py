@@ -1,4 +1,4 @@
-"""Every row of `cases` whole, octet by octet, in threes, and with another request behind it: the same becomes of it."""
+"""Runs every row of `cases` whole, octet by octet, in threes, and with another request after it: the outcome is the same."""
 
 import pytest
 
@@ -59,20 +59,20 @@ def expect(server: Server, requests: list[Seen], case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 @pytest.mark.parametrize("size", [1, 3, 1 << 20], ids=["octets", "threes", "whole"])
-def test_slices(case: Case, size: int) -> None:
+def test_case_in_pieces_of_any_size_has_its_outcome(case: Case, size: int) -> None:
     expect(run(case.octets, size), list(case.requests), case)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_tail(case: Case) -> None:
-    """What is behind a request changes nothing about it; it is served where the connection persists, and only there."""
+def test_case_with_a_request_after_it_has_its_outcome(case: Case) -> None:
+    """The octets after a request change nothing about it. They are served only if the connection persists."""
     requests = list(case.requests)
     if case.persists and not case.status:
         requests.append(TAIL_SEEN)
     expect(run(case.octets + TAIL, 1 << 20), requests, case)
 
 
-def test_names_are_given_once() -> None:
+def test_case_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
@@ -81,11 +81,11 @@ MESSAGE = b"POST /path HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX: a b\r\n\r\
 
 @pytest.mark.parametrize("octet", [b"\r", b"\n", b"\x00", b"\x0b", b"\x0c", b"\x7f", b"\x1c"])
 @pytest.mark.parametrize("size", [1, 1 << 20], ids=["octets", "whole"])
-def test_no_control_octet_passes_anywhere_in_a_head(octet: bytes, size: int) -> None:
+def test_control_octet_anywhere_in_a_head_is_refused(octet: bytes, size: int) -> None:
     for place in range(len(MESSAGE)):
         broken = MESSAGE[:place] + octet + MESSAGE[place:] + b"\r\n\r\n"
         if broken.startswith(MESSAGE):
-            continue  # the same as behind it
+            continue  # the same as after it
         server = run(broken, size)
         assert server.answered == [], broken
         assert [answer.status for answer in server.answers()] == [400], broken
@@ -98,12 +98,12 @@ CHUNK_DATA = CHUNKED.index(b"hello")
 
 @pytest.mark.parametrize("octet", [b"\r", b"\n", b"\x00", b"\x0b", b"\x7f"])
 @pytest.mark.parametrize("size", [1, 1 << 20], ids=["octets", "whole"])
-def test_no_control_octet_passes_anywhere_in_chunked_framing(octet: bytes, size: int) -> None:
+def test_control_octet_anywhere_in_a_chunked_body_is_refused(octet: bytes, size: int) -> None:
     """Within the data too: it shifts what follows."""
     for place in range(CHUNKED_HEAD, len(CHUNKED)):
         broken = CHUNKED[:place] + octet + CHUNKED[place:] + b"\r\n\r\n"
         if broken.startswith(CHUNKED):
-            continue  # the same as behind it
+            continue  # the same as after it
         server = run(broken, size)
         assert server.answered == [], broken
         assert [answer.status for answer in server.answers()] == [400], broken
@@ -113,7 +113,7 @@ WHOLE = [GET, get(b"X: a"), post(b"hello", b"Content-Length: 5"), CHUNKED]
 
 
 @pytest.mark.parametrize("octets", WHOLE)
-def test_no_beginning_of_a_request_is_taken_for_a_request(octets: bytes) -> None:
+def test_request_cut_anywhere_is_not_served(octets: bytes) -> None:
     """8: cut anywhere and ended, it is incomplete; nothing of it is served."""
     for end in range(1, len(octets)):
         server = run(octets[:end], 1 << 20)
@@ -126,7 +126,7 @@ def test_no_beginning_of_a_request_is_taken_for_a_request(octets: bytes) -> None
 
 
 @pytest.mark.parametrize("octets", WHOLE)
-def test_cut_in_two_at_each_place(octets: bytes) -> None:
+def test_request_in_two_pieces_is_served_whole(octets: bytes) -> None:
     body = b"hello" if octets.startswith(b"POST") else b""
     for end in range(len(octets) + 1):
         server = Server()

@@ -1,4 +1,4 @@
-"""Each row of the rules for scarce resources; and that more pressure never means more patience."""
+"""Checks each rule for scarce resources: more pressure never means more patience."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -17,17 +17,17 @@ ROUNDED = 1 - 1e-12
     ("used", "expected"),
     [
         ([], 0.0),
-        ([(0, 0)], 0.0),  # a limit of 0 is none
+        ([(0, 0)], 0.0),  # a limit of 0 means no limit
         ([(1_000_000, 0)], 0.0),
         ([(0, 100)], 0.0),
         ([(50, 100)], 0.5),
         ([(100, 100)], 1.0),
-        ([(150, 100)], 1.5),  # more than there is: connections above the limit, a loop far behind
+        ([(150, 100)], 1.5),  # more than there is: connections above the limit, a loop that is very late
         ([(10, 100), (90, 100), (20, 100)], 0.9),  # the scarcest counts
         ([(10, 100), (900, 0), (0.05, 0.1)], 0.5),
     ],
 )
-def test_pressure(used: list[tuple[float, float]], expected: float) -> None:
+def test_pressure_is_the_largest_share(used: list[tuple[float, float]], expected: float) -> None:
     assert pressure(*used) == pytest.approx(expected)
 
 
@@ -49,7 +49,9 @@ def test_pressure(used: list[tuple[float, float]], expected: float) -> None:
         (0.8, 5, 5, 5),
     ],
 )
-def test_idle_allowance(pressed: float, configured: float, least: float, expected: float) -> None:
+def test_idle_allowance_falls_between_low_and_high(
+    pressed: float, configured: float, least: float, expected: float
+) -> None:
     assert idle_allowance(pressed, configured, least) == pytest.approx(expected)
 
 
@@ -57,35 +59,41 @@ def test_idle_allowance(pressed: float, configured: float, least: float, expecte
     ("idle", "expected"),
     [(0, 0), (1, 1), (7, 1), (8, 1), (15, 1), (16, 2), (80, 10), (256, 32), (257, 32), (20_000, 32)],
 )
-def test_shed_batch(idle: int, expected: int) -> None:
+def test_shed_batch_is_an_eighth_within_bounds(idle: int, expected: int) -> None:
     assert shed_batch(idle) == expected
 
 
 @given(st.lists(st.tuples(shares, shares)), st.tuples(shares, shares))
-def test_one_resource_more_never_relieves(used: list[tuple[float, float]], more: tuple[float, float]) -> None:
+def test_pressure_with_one_resource_more_is_never_less(
+    used: list[tuple[float, float]], more: tuple[float, float]
+) -> None:
     assert pressure(*used, more) >= pressure(*used) >= 0
 
 
 @given(shares, shares, seconds, seconds)
-def test_more_pressure_never_means_more_patience(one: float, other: float, configured: float, least: float) -> None:
+def test_idle_allowance_at_more_pressure_is_never_longer(
+    one: float, other: float, configured: float, least: float
+) -> None:
     low, high = sorted((one, other))
     assert idle_allowance(high, configured, least) <= idle_allowance(low, configured, least)
 
 
 @given(shares, seconds, seconds)
-def test_allowance_stays_within_its_bounds(pressed: float, configured: float, least: float) -> None:
+def test_idle_allowance_stays_within_its_bounds(pressed: float, configured: float, least: float) -> None:
     allowance = idle_allowance(pressed, configured, least)
     assert min(configured, least) * ROUNDED <= allowance <= configured
 
 
 @given(shares, seconds, seconds, seconds)
-def test_longer_timeouts_never_make_it_shorter(pressed: float, configured: float, more: float, least: float) -> None:
+def test_idle_allowance_of_a_longer_timeout_is_never_shorter(
+    pressed: float, configured: float, more: float, least: float
+) -> None:
     shorter = idle_allowance(pressed, configured, least)
     assert idle_allowance(pressed, configured + more, least) >= shorter * ROUNDED
 
 
 @given(counts, counts)
-def test_shedding_is_never_idle_and_never_all_at_once(one: int, other: int) -> None:
+def test_shed_batch_of_many_is_some_and_never_all(one: int, other: int) -> None:
     few, many = sorted((one, other))
     assert shed_batch(few) <= shed_batch(many)
     assert (shed_batch(many) == 0) == (many == 0)

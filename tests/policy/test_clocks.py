@@ -42,11 +42,13 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("state", "body_awaited", "write_paused", "clock"), ROWS)
-def test_running(state: State, body_awaited: bool, write_paused: bool, clock: Clock | None) -> None:
+def test_clock_that_runs_follows_the_table(
+    state: State, body_awaited: bool, write_paused: bool, clock: Clock | None
+) -> None:
     assert running(state, body_awaited=body_awaited, write_paused=write_paused) is clock
 
 
-def test_every_open_state_has_a_clock_or_a_reason_not_to() -> None:
+def test_open_state_has_a_clock_unless_the_application_works() -> None:
     """The one reason: nobody outside is waited for, the application has the request."""
     for state, body_awaited, write_paused in PAIRS:
         clock = running(state, body_awaited=body_awaited, write_paused=write_paused)
@@ -56,7 +58,7 @@ def test_every_open_state_has_a_clock_or_a_reason_not_to() -> None:
             assert clock is not None, (state, body_awaited, write_paused)
 
 
-def test_the_table_has_a_row_for_each_state() -> None:
+def test_table_has_a_row_for_each_state() -> None:
     assert set(CLOCKS) == set(State)
 
 
@@ -71,11 +73,11 @@ def test_the_table_has_a_row_for_each_state() -> None:
         (Clock.DISCARD, CloseReason.REQUEST_UNREAD, None),
     ],
 )
-def test_expiry(clock: Clock, reason: CloseReason, status: int | None) -> None:
+def test_expiry_of_each_clock_has_a_reason_and_a_status(clock: Clock, reason: CloseReason, status: int | None) -> None:
     assert EXPIRIES[clock] == (reason, status)
 
 
-def test_every_clock_brings_something_and_runs_somewhere() -> None:
+def test_each_clock_has_an_expiry_and_runs_in_some_state() -> None:
     assert set(EXPIRIES) == set(Clock)
     run = {
         running(state, body_awaited=body_awaited, write_paused=write_paused)
@@ -89,9 +91,9 @@ def test_every_clock_brings_something_and_runs_somewhere() -> None:
     [
         (100.0, 100.0, 100.0, 0, 30.0, 5.0, 0.0, 130.0),  # no rate: the pause alone counts
         (100.0, 120.0, 120.0, 9, 30.0, 5.0, 0.0, 150.0),  # and it is renewed
-        (100.0, 100.0, 100.0, 0, 30.0, 5.0, 240.0, 130.0),  # who has not begun is judged by the pause alone
+        (100.0, 100.0, 100.0, 0, 30.0, 5.0, 240.0, 130.0),  # a client that has not begun is judged by the pause alone
         (100.0, 105.0, 105.0, 1, 30.0, 5.0, 240.0, 135.0),  # within the grace, any rate will do
-        (100.0, 105.5, 105.5, 1, 30.0, 5.0, 240.0, 105.5),  # behind it, a drip is too slow at once
+        (100.0, 105.5, 105.5, 1, 30.0, 5.0, 240.0, 105.5),  # after it, a drip is too slow at once
         (100.0, 110.0, 110.0, 2399, 30.0, 5.0, 240.0, 110.0),  # a little too slow
         (100.0, 110.0, 110.0, 2400, 30.0, 5.0, 240.0, 140.0),  # just fast enough
         (100.0, 110.0, 110.0, 24000, 30.0, 5.0, 240.0, 140.0),  # well ahead of the rate: no more time for that
@@ -99,7 +101,7 @@ def test_every_clock_brings_something_and_runs_somewhere() -> None:
         (100.0, 106.0, 110.0, 1, 30.0, 5.0, 240.0, 110.0),  # too slow whenever they came
     ],
 )
-def test_progress_deadline(
+def test_progress_deadline_follows_pause_grace_and_rate(
     since: float, came: float, last: float, octets: int, timeout: float, grace: float, rate: float, deadline: float
 ) -> None:
     assert progress_deadline(since, came, last, octets, timeout, grace, rate) == deadline
@@ -109,7 +111,7 @@ seconds = st.floats(0, 1e6)
 
 
 @given(seconds, seconds, st.integers(0, 10**9), st.floats(0, 600), st.floats(0, 600), st.floats(0, 1e6))
-def test_a_rate_only_ever_shortens_and_octets_only_ever_lengthen(
+def test_progress_deadline_is_shortened_by_the_rate_and_lengthened_by_octets(
     since: float, waited: float, octets: int, timeout: float, grace: float, rate: float
 ) -> None:
     last = since + waited

@@ -50,12 +50,12 @@ QUIET = {
 }
 
 
-def test_every_reason_has_a_row() -> None:
+def test_table_has_a_row_for_each_reason() -> None:
     assert set(QUIET) == set(CloseReason)
 
 
 @pytest.mark.parametrize("reason", CloseReason)
-def test_quiet(reason: CloseReason) -> None:
+def test_close_mode_before_the_clients_eof_follows_the_table(reason: CloseReason) -> None:
     assert close_mode(reason, looks_complete=False, input_ended=False) is QUIET[reason]
 
 
@@ -70,11 +70,11 @@ def test_nothing_lingers_behind_the_clients_eof(reason: CloseReason) -> None:
 
 
 @pytest.mark.parametrize("reason", CloseReason)
-def test_a_broken_response_never_looks_whole(reason: CloseReason) -> None:
+def test_close_mode_of_a_deceptive_response_is_abort(reason: CloseReason) -> None:
     for input_ended in (False, True):
         assert close_mode(reason, looks_complete=True, input_ended=input_ended) is ABORT
 
 
-def test_who_does_not_read_is_not_waited_for() -> None:
+def test_close_mode_of_a_send_timeout_is_abort() -> None:
     for looks_complete, input_ended in product((False, True), repeat=2):
         assert close_mode(CloseReason.SEND_TIMEOUT, looks_complete=looks_complete, input_ended=input_ended) is ABORT

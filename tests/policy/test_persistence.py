@@ -48,7 +48,7 @@ UNANNOUNCED = {
         (HTTP_1_0 | CLIENT_KEEP_ALIVE, True),  # 9.3 third rule
     ],
 )
-def test_versions(facts: int, persists: bool) -> None:
+def test_persistence_by_version_and_keep_alive_follows_the_rfc(facts: int, persists: bool) -> None:
     assert persist(facts) is (None if persists else CloseReason.CLIENT_HTTP10)
 
 
@@ -83,7 +83,7 @@ def test_facts_that_worsen_never_turn_a_reason_into_none() -> None:
                 assert persist(facts | fact) is not None, (facts, fact)
 
 
-def test_keep_alive_never_overrules_a_close() -> None:
+def test_keep_alive_beside_another_fact_changes_nothing() -> None:
     for facts in range(sum(ALL_FACTS) + 1):
         if any(facts & fact for fact in AGAINST):
             assert persist(facts | CLIENT_KEEP_ALIVE) is persist(facts & ~CLIENT_KEEP_ALIVE) is not None
