@@ -1,4 +1,4 @@
-"""What an application sees, to the letter: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+"""An application sees what ASGI says, to the letter: https://asgi.readthedocs.io/en/latest/specs/www.html."""
 
 import asyncio
 import contextvars
@@ -35,7 +35,7 @@ class Witness:
 # -- The scope --------------------------------------------------------------------------------------------------------------
 
 
-def test_scope(serve: Serve) -> None:
+def test_scope_of_a_request_has_each_part_of_it(serve: Serve) -> None:
     app = Witness()
     server = serve(app)
     with server.client() as client:
@@ -66,7 +66,7 @@ def test_scope(serve: Serve) -> None:
     assert scope["asgi"]["spec_version"] == "2.3", "from 2.4 on, frameworks do not listen for http.disconnect"
 
 
-def test_types_are_exact(serve: Serve) -> None:
+def test_scope_has_exact_types(serve: Serve) -> None:
     """Frameworks compare and concatenate: bytes are bytes, not bytearrays or views; text is text."""
     app = Witness()
     server = serve(app)
@@ -95,7 +95,7 @@ def test_types_are_exact(serve: Serve) -> None:
         assert isinstance(address[1], int)
 
 
-def test_body_is_bytes(serve: Serve) -> None:
+def test_body_messages_hold_bytes(serve: Serve) -> None:
     messages: list[Message] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -138,7 +138,7 @@ def test_body_is_bytes(serve: Serve) -> None:
         ("/%00", b"/%00", "/\0", b""),
     ],
 )
-def test_targets(serve: Serve, sent: str, raw: bytes, path: str, query: bytes) -> None:
+def test_target_is_given_raw_and_decoded(serve: Serve, sent: str, raw: bytes, path: str, query: bytes) -> None:
     app = Witness()
     server = serve(app)
     with server.client() as client:
@@ -147,8 +147,8 @@ def test_targets(serve: Serve, sent: str, raw: bytes, path: str, query: bytes) -
     assert (scope["raw_path"], scope["path"], scope["query_string"]) == (raw, path, query)
 
 
-def test_path_that_is_no_utf8(serve: Serve) -> None:
-    """What cannot be decoded is replaced, not refused: the octets are in raw_path."""
+def test_path_outside_utf8_is_decoded_with_replacement(serve: Serve) -> None:
+    """Octets outside UTF-8 are replaced, not refused. They are in raw_path as sent."""
     app = Witness()
     server = serve(app)
     with server.client() as client:
@@ -157,7 +157,7 @@ def test_path_that_is_no_utf8(serve: Serve) -> None:
     assert app.scopes[0]["path"] == "/\ufffd"
 
 
-def test_asterisk(serve: Serve) -> None:
+def test_path_of_an_asterisk_form_is_an_asterisk(serve: Serve) -> None:
     app = Witness()
     server = serve(app)
     with server.client() as client:
@@ -166,7 +166,7 @@ def test_asterisk(serve: Serve) -> None:
     assert app.scopes[0]["path"] == "*"
 
 
-def test_root_path(serve: Serve) -> None:
+def test_path_begins_with_the_root_path(serve: Serve) -> None:
     """The path holds the root path, as of version 2.3 of the specification."""
     app = Witness()
     server = serve(app, root_path="/mounted")
@@ -178,7 +178,7 @@ def test_root_path(serve: Serve) -> None:
     assert scope["raw_path"] == b"/mounted/a%20b"
 
 
-def test_root_path_of_any_letters(serve: Serve) -> None:
+def test_root_path_beyond_ascii_is_quoted_in_raw_path(serve: Serve) -> None:
     app = Witness()
     server = serve(app, root_path="/\u00e9t\u00e9")
     with server.client() as client:
@@ -191,7 +191,7 @@ def test_root_path_of_any_letters(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PROPFIND", "M-SEARCH", "x", "query"])
-def test_methods(serve: Serve, method: str) -> None:
+def test_method_is_given_in_upper_case(serve: Serve, method: str) -> None:
     app = Witness()
     server = serve(app)
     with server.client() as client:
@@ -199,7 +199,7 @@ def test_methods(serve: Serve, method: str) -> None:
     assert app.scopes[0]["method"] == method.upper()
 
 
-def test_version(serve: Serve) -> None:
+def test_http_version_is_that_of_the_request(serve: Serve) -> None:
     app = Witness()
     server = serve(app)
     with server.client() as client:
@@ -208,8 +208,8 @@ def test_version(serve: Serve) -> None:
     assert [scope["http_version"] for scope in app.scopes] == ["1.1", "1.0"]
 
 
-def test_scopes_are_nobody_elses(serve: Serve) -> None:
-    """Middleware writes into scopes: the next request must not see that."""
+def test_scope_changed_by_middleware_leaves_the_next_one_alone(serve: Serve) -> None:
+    """Middleware writes into scopes. The next request must not see it."""
     seen: list[Any] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -228,7 +228,7 @@ def test_scopes_are_nobody_elses(serve: Serve) -> None:
     assert seen == [(None, None, None, 2)] * 3
 
 
-def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
+def test_client_of_a_unix_socket_without_a_name_is_none(serve: Serve, tmp_path: Path) -> None:
     app = Witness()
     path = str(tmp_path / "bide.sock")
     server = serve(app, uds=path)
@@ -239,7 +239,7 @@ def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
     assert scope["server"] == (path, None)
 
 
-def test_unix_peer_with_a_name(serve: Serve, tmp_path: Path) -> None:
+def test_client_of_a_unix_socket_with_a_name_is_its_path(serve: Serve, tmp_path: Path) -> None:
     app = Witness()
     name = str(tmp_path / "client.sock")
     serve(app, uds=str(tmp_path / "bide.sock"))
@@ -253,7 +253,7 @@ def test_unix_peer_with_a_name(serve: Serve, tmp_path: Path) -> None:
 
 
 @ipv6
-def test_ipv6_peer(serve: Serve) -> None:
+def test_client_over_ipv6_has_address_and_port(serve: Serve) -> None:
     app = Witness()
     server = serve(app, host="::1")
     with server.client() as client:
@@ -267,7 +267,7 @@ def test_ipv6_peer(serve: Serve) -> None:
 # -- receive ----------------------------------------------------------------------------------------------------------------
 
 
-def test_body_in_pieces(serve: Serve) -> None:
+def test_body_in_pieces_is_given_piece_by_piece(serve: Serve) -> None:
     """Each piece is given when it is there; none is held back until the next one."""
     pieces: list[bytes] = []
     got = threading.Event()
@@ -293,7 +293,7 @@ def test_body_in_pieces(serve: Serve) -> None:
     assert len([piece for piece in pieces if piece]) == 3
 
 
-def test_receive_waits_behind_the_body(serve: Serve) -> None:
+def test_receive_after_the_body_waits_for_the_end(serve: Serve) -> None:
     """After the body, `receive` waits for the end of the exchange; it does not give the body's end again."""
     second: list[Message] = []
 
@@ -313,8 +313,8 @@ def test_receive_waits_behind_the_body(serve: Serve) -> None:
     assert second == [{"type": "http.disconnect"}]
 
 
-def test_two_receives_at_once(serve: Serve) -> None:
-    """Each piece of the body goes to one of them; both end."""
+def test_receive_called_twice_at_once_gives_each_piece_once(serve: Serve) -> None:
+    """Each piece of the body goes to one of the two calls, and both end."""
     results: list[list[Message]] = []
     waiting = threading.Event()
 
@@ -338,8 +338,8 @@ def test_two_receives_at_once(serve: Serve) -> None:
     assert [message["body"] for message in messages if "body" in message] == [b"body"]
 
 
-def test_receive_that_is_cancelled(serve: Serve) -> None:
-    """Nothing is lost with it: the next call gets what came."""
+def test_receive_cancelled_loses_nothing(serve: Serve) -> None:
+    """The next call returns what has arrived meanwhile."""
     cancelled = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -360,7 +360,7 @@ def test_receive_that_is_cancelled(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_receive_between_sends(serve: Serve) -> None:
+def test_receive_between_sends_goes_both_ways(serve: Serve) -> None:
     """Both directions at once: each line is answered before the next is sent."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -419,7 +419,7 @@ def test_failure_in_the_pass_of_the_head_is_answered_500(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_content_of_any_octets(serve: Serve, kind: Any) -> None:
+def test_content_of_any_bytes_like_type_is_sent(serve: Serve, kind: Any) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": kind(b"one"), "more_body": True})
@@ -430,7 +430,7 @@ def test_content_of_any_octets(serve: Serve, kind: Any) -> None:
         assert client.get().content == b"onetwo"
 
 
-def test_defaults(serve: Serve) -> None:
+def test_events_without_optional_keys_are_accepted(serve: Serve) -> None:
     """`headers`, `body` and `more_body` may be left out."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -444,7 +444,7 @@ def test_defaults(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("make", [list, tuple, iter])
-def test_fields_from_any_iterable(serve: Serve, make: Any) -> None:
+def test_headers_from_any_iterable_are_sent(serve: Serve, make: Any) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         fields = make([[b"X-One", b"1"], (b"x-two", b"2")])
         await send({"type": "http.response.start", "status": 200, "headers": fields})
@@ -457,7 +457,7 @@ def test_fields_from_any_iterable(serve: Serve, make: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 299, 302, 404, 418, 451, 499, 500, 599, 600, 999])
-def test_statuses(serve: Serve, status: int) -> None:
+def test_status_of_any_final_code_is_sent(serve: Serve, status: int) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, b"x", status)
 
@@ -468,7 +468,7 @@ def test_statuses(serve: Serve, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_statuses_without_content(serve: Serve, status: int) -> None:
+def test_status_without_content_keeps_the_connection(serve: Serve, status: int) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": [(b"etag", b'"x"')]})
         await send({"type": "http.response.body", "body": b""})
@@ -482,7 +482,7 @@ def test_statuses_without_content(serve: Serve, status: int) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_numbers_that_are_enumerations(serve: Serve) -> None:
+def test_status_of_an_enumeration_is_sent(serve: Serve) -> None:
     from http import HTTPStatus
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -493,7 +493,7 @@ def test_numbers_that_are_enumerations(serve: Serve) -> None:
         assert client.get().status == 404
 
 
-def test_own_date_and_server_fields(serve: Serve) -> None:
+def test_date_and_server_of_the_application_are_kept(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, b"x", fields=[(b"Date", b"Thu, 01 Jan 1970 00:00:00 GMT"), (b"Server", b"mine")])
 
@@ -504,7 +504,7 @@ def test_own_date_and_server_fields(serve: Serve) -> None:
         assert response.all("server") == ["mine"]
 
 
-def test_date(serve: Serve) -> None:
+def test_date_is_that_of_the_response(serve: Serve) -> None:
     from email.utils import parsedate_to_datetime
 
     server = serve(hello)
@@ -512,7 +512,7 @@ def test_date(serve: Serve) -> None:
         assert abs(parsedate_to_datetime(client.get()["date"]).timestamp() - time.time()) <= 2
 
 
-def test_send_as_a_task(serve: Serve) -> None:
+def test_send_awaited_as_a_task_works(serve: Serve) -> None:
     """What `send` returns can be awaited by whatever awaits coroutines."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -528,7 +528,7 @@ def test_send_as_a_task(serve: Serve) -> None:
         assert client.get().content == b"onetwo"
 
 
-def test_send_from_a_task_group(serve: Serve) -> None:
+def test_send_within_a_task_group_works(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         async with asyncio.TaskGroup() as group:
@@ -542,7 +542,7 @@ def test_send_from_a_task_group(serve: Serve) -> None:
         assert client.get().content == b"x" * 10
 
 
-def test_send_from_another_thread(serve: Serve) -> None:
+def test_send_called_in_another_thread_acts_once_awaited(serve: Serve) -> None:
     """Adapters for WSGI call `send` in a thread, and hand on what it returns to the event loop: nothing may happen before."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -579,7 +579,7 @@ async def with_trailers(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.trailers", "headers": [(b"digest", b"two")]})
 
 
-def test_trailers(serve: Serve) -> None:
+def test_trailers_that_the_client_accepts_are_sent(serve: Serve) -> None:
     server = serve(with_trailers)
     with server.client() as client:
         for lines in (["TE: trailers", "Connection: TE"], ["TE: deflate;q=0.5, trailers", "Connection: TE"]):
@@ -592,7 +592,7 @@ def test_trailers(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_trailers_that_nobody_can_be_sent(serve: Serve) -> None:
+def test_trailers_without_a_place_are_dropped(serve: Serve) -> None:
     """A length was declared, or the client speaks HTTP/1.0: the trailers are dropped, the answer is whole."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -610,7 +610,7 @@ def test_trailers_that_nobody_can_be_sent(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("name", [b"content-length", b"transfer-encoding", b"connection"])
-def test_trailers_that_cannot_be(serve: Serve, name: bytes) -> None:
+def test_trailers_that_frame_the_message_raise(serve: Serve, name: bytes) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "trailers": True})
         await send({"type": "http.response.body", "body": b"content"})
@@ -625,7 +625,7 @@ def test_trailers_that_cannot_be(serve: Serve, name: bytes) -> None:
             assert (response.content, response.trailers) == (b"content", [])
 
 
-def test_early_hints(serve: Serve) -> None:
+def test_early_hints_are_sent_before_the_response(serve: Serve) -> None:
     links = [b"</style.css>; rel=preload; as=style", b"</script.js>; rel=preload; as=script"]
     hints_read = asyncio.Event()
 
@@ -651,7 +651,7 @@ def test_early_hints(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_early_hints_too_late(serve: Serve) -> None:
+def test_early_hints_within_the_response_raise(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"page", "more_body": True})
@@ -664,7 +664,7 @@ def test_early_hints_too_late(serve: Serve) -> None:
         assert client.get().content == b"page"
 
 
-def test_unknown_extensions_are_not_offered(serve: Serve) -> None:
+def test_extensions_offered_are_those_supported(serve: Serve) -> None:
     app = Witness()
     server = serve(app)
     with server.client() as client:
@@ -675,8 +675,8 @@ def test_unknown_extensions_are_not_offered(serve: Serve) -> None:
 # -- Around it --------------------------------------------------------------------------------------------------------------
 
 
-def test_context_variables(serve: Serve) -> None:
-    """What one request sets, no other sees; not the next one on the same connection either."""
+def test_context_variables_of_a_request_are_its_own(serve: Serve) -> None:
+    """Other requests do not see what one has set, nor does the next one on the same connection."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
     seen: list[str] = []
 
@@ -701,7 +701,7 @@ def test_context_variables(serve: Serve) -> None:
     assert seen == ["unset"] * 8
 
 
-def test_each_request_is_a_task(serve: Serve) -> None:
+def test_request_runs_in_a_named_task_of_its_own(serve: Serve) -> None:
     """`asyncio.timeout`, task groups and cancel scopes need one; it has a name."""
     tasks: list[str] = []
 
@@ -720,7 +720,7 @@ def test_each_request_is_a_task(serve: Serve) -> None:
     assert all("bide" in name for name in tasks)
 
 
-def test_exceptions_are_nobody_elses(serve: Serve) -> None:
+def test_exception_handled_in_one_request_is_unseen_by_the_next(serve: Serve) -> None:
     """A pipelined request, whose predecessor was answered within an `except` block, does not see what was handled there."""
     handled: list[BaseException | None] = []
 
@@ -738,8 +738,8 @@ def test_exceptions_are_nobody_elses(serve: Serve) -> None:
     assert handled == [None] * 3
 
 
-def test_cancelled_from_within(serve: Serve) -> None:
-    """An application that ends itself by cancellation: 500, a line in the log, and the connection lives."""
+def test_application_that_cancels_itself_is_answered_500(serve: Serve) -> None:
+    """The log has a line, and the connection persists."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         raise asyncio.CancelledError
@@ -753,7 +753,7 @@ def test_cancelled_from_within(serve: Serve) -> None:
 
 
 def double(inner: App) -> App:
-    """Return an application of the old kind: called twice (ASGI 2)."""
+    """Return an application of ASGI 2, which is called twice."""
 
     def outer(scope: Message) -> Any:
         async def instance(receive: Receive, send: Send) -> None:
@@ -765,8 +765,8 @@ def double(inner: App) -> App:
     return result  # type: ignore[no-any-return]
 
 
-def test_application_of_the_wrong_kind(serve: Serve) -> None:
-    """It cannot be called with three arguments, which nobody could see before: an error in the log for each request, and 500."""
+def test_application_of_asgi_2_is_answered_500(serve: Serve) -> None:
+    """Its signature hides that it cannot be called with three arguments. So each request is an error in the log."""
     wrong = double(hello)
     server = serve(lambda *arguments: wrong(*arguments))  # noqa: PLW0108  # its signature takes anything
     server.log.expect("the application failed")
@@ -775,7 +775,7 @@ def test_application_of_the_wrong_kind(serve: Serve) -> None:
             assert client.get().status == 500
 
 
-def test_class_with_call(serve: Serve) -> None:
+def test_application_that_is_an_object_serves(serve: Serve) -> None:
     class App:
         async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
             await hello(scope, receive, send)
@@ -785,7 +785,7 @@ def test_class_with_call(serve: Serve) -> None:
         assert client.get().content == b"hello\n"
 
 
-def test_function_that_is_not_async(serve: Serve) -> None:
+def test_application_that_returns_an_awaitable_serves(serve: Serve) -> None:
     """A plain function that returns an awaitable is an application too."""
 
     def app(scope: Message, receive: Receive, send: Send) -> Any:

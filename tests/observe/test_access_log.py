@@ -10,7 +10,7 @@ from bide.terms import CloseReason
 
 
 class Later:
-    """What `schedule` gets: called when the test says so."""
+    """Stands for the event loop: calls what was scheduled when the test says so."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
@@ -44,7 +44,7 @@ def test_lines_of_one_pass_are_written_together() -> None:
     assert line.partition(" ")[2] == '192.0.2.1:4000 "GET / HTTP/1.1" 200 6 1.2ms #4 close=idle_timeout'
 
 
-def test_time_of_day() -> None:
+def test_line_begins_with_the_time() -> None:
     stream, later = io.StringIO(), Later()
     before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     access_log = TextAccessLog(stream, later)
@@ -54,7 +54,7 @@ def test_time_of_day() -> None:
     assert before <= stream.getvalue().split()[0] <= after
 
 
-def test_peers() -> None:
+def test_line_names_the_peer_of_any_kind() -> None:
     stream, later = io.StringIO(), Later()
     access_log = TextAccessLog(stream, later)
     for peer in (None, ("::1", 80), ("/run/x.sock", None)):
@@ -63,7 +63,7 @@ def test_peers() -> None:
     assert [line.split()[1] for line in stream.getvalue().splitlines()] == ["-", "::1:80", "/run/x.sock"]
 
 
-def test_octets_beyond_ascii() -> None:
+def test_line_with_octets_beyond_ascii_is_written() -> None:
     stream, later = io.StringIO(), Later()
     for access_log in (TextAccessLog(stream, later), JsonAccessLog(stream, later)):
         access_log.record(None, "GET", b'/\xe4"', 1, 400, 0, 0, 1, None)
@@ -72,8 +72,8 @@ def test_octets_beyond_ascii() -> None:
     assert json.loads(line)["target"] == '/ä"'
 
 
-def test_stream_that_takes_nothing_any_more() -> None:
-    """The lines are lost, and not kept for a stream that takes something again; the server is not."""
+def test_lines_for_a_broken_stream_are_lost_and_not_kept() -> None:
+    """The lines are lost, and are not kept for later. Nothing is raised."""
     closed = io.StringIO()
     closed.close()
     for stream in (Broken(), closed):
@@ -88,7 +88,7 @@ def test_stream_that_takes_nothing_any_more() -> None:
         assert "/second" in again.getvalue()
 
 
-def test_nothing_to_write() -> None:
+def test_flush_without_lines_writes_nothing() -> None:
     stream = io.StringIO()
     TextAccessLog(stream, Later()).flush()
     assert stream.getvalue() == ""

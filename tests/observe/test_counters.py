@@ -1,4 +1,4 @@
-"""What is counted, and how it is shown."""
+"""Counts connections, requests and gaps, and shows them."""
 
 import logging
 
@@ -8,7 +8,7 @@ from bide.terms import CloseReason, State
 from tests.support.server import logged
 
 
-def test_ends_by_reason() -> None:
+def test_ends_are_counted_by_reason() -> None:
     counters = Counters()
     counters.opened = 3
     counters.ended(CloseReason.IDLE_TIMEOUT, 5)
@@ -20,7 +20,7 @@ def test_ends_by_reason() -> None:
     assert set(counters.closed) == set(CloseReason), "every reason is shown, counted or not"
 
 
-def test_histograms() -> None:
+def test_histograms_count_requests_and_gaps_by_powers_of_two() -> None:
     counters = Counters()
     for served in (0, 1, 2, 3, 4, 1000, 1 << 60):
         counters.ended(CloseReason.DRAIN, served)
@@ -36,7 +36,7 @@ def test_histograms() -> None:
     assert shown["idle_gaps_ms"][1] == 2
 
 
-def test_snapshot() -> None:
+def test_snapshot_has_each_figure() -> None:
     counters = Counters()
     counters.opened = 2
     counters.ended(CloseReason.SHED, 7)
@@ -48,7 +48,7 @@ def test_snapshot() -> None:
     assert (shown["pressure"], shown["effective_idle_timeout"], shown["accepting"]) == (0.25, 30.0, False)
 
 
-def test_lost_race_is_warned_of_now_and_then() -> None:
+def test_lost_races_are_counted_and_warned_of_once() -> None:
     counters = Counters()
     with logged() as log:
         for _ in range(100):

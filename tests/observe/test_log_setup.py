@@ -19,7 +19,7 @@ def _restored() -> Iterator[None]:
     log.level, log.propagate, log.handlers[:] = before
 
 
-def test_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_as_text_has_time_level_and_message(capsys: pytest.CaptureFixture[str]) -> None:
     log_setup.configure("info", "text")
     logging.getLogger("bide.error").info("hello %s", "you")
     logging.getLogger("bide").debug("hidden")
@@ -28,7 +28,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO hello you\n", err)
 
 
-def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_as_json_is_an_object_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     log_setup.configure("debug", "json")
     logging.getLogger("bide.error").debug('a "quoted"\nline')
     try:
@@ -44,7 +44,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert second["traceback"].endswith("ValueError: no")
 
 
-def test_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_configured_twice_has_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     """No line twice, and none to the root logger's handlers."""
     for _ in range(3):
         log_setup.configure("warning", "text")
@@ -58,7 +58,7 @@ def test_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.count("once") == 1
 
 
-def test_logs_are_silent_where_nobody_set_them_up() -> None:
+def test_log_without_configuration_is_silent() -> None:
     """A program that embeds the server decides: importing bide adds no handler."""
     import subprocess
 

@@ -21,7 +21,7 @@ def loaded(name: str, *, factory: bool, app_dir: str) -> object:
     return load(name, factory, app_dir)
 
 
-def test_load(folder: Path) -> None:
+def test_application_is_found_by_module_and_attribute(folder: Path) -> None:
     (folder / "some_module.py").write_text("class Some:\n    inner = print\napp = max\nother = min\n")
     assert loaded("some_module:app", factory=False, app_dir=str(folder)) is max
     assert loaded("some_module", factory=False, app_dir=str(folder)) is max
@@ -29,13 +29,13 @@ def test_load(folder: Path) -> None:
     assert loaded("some_module:Some.inner", factory=False, app_dir=str(folder)) is print
 
 
-def test_load_from_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_application_in_the_current_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "here_module.py").write_text("app = max\n")
     monkeypatch.chdir(folder)
     assert loaded("here_module:app", factory=False, app_dir="") is max
 
 
-def test_app_dir_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_application_in_app_dir_comes_before_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "here").mkdir()
     (folder / "there").mkdir()
     (folder / "here" / "twice_module.py").write_text("app = max\n")
@@ -44,14 +44,14 @@ def test_app_dir_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert loaded("twice_module:app", factory=False, app_dir=str(folder / "there")) is min
 
 
-def test_load_from_a_package(folder: Path) -> None:
+def test_application_in_a_package_is_found(folder: Path) -> None:
     (folder / "some_package" / "inner").mkdir(parents=True)
     (folder / "some_package" / "__init__.py").touch()
     (folder / "some_package" / "inner" / "asgi.py").write_text("app = max\n")
     assert loaded("some_package.inner.asgi:app", factory=False, app_dir=str(folder)) is max
 
 
-def test_factory(folder: Path) -> None:
+def test_factory_is_called_and_its_errors_are_named(folder: Path) -> None:
     (folder / "factory_module.py").write_text(
         "def make():\n    return max\ndef fail():\n    raise OSError('no disk')\ndef wrong():\n    return 1\n"
     )
@@ -62,8 +62,8 @@ def test_factory(folder: Path) -> None:
         load("factory_module:wrong", factory=True, app_dir=str(folder))
 
 
-def test_decorated(folder: Path) -> None:
-    """What is called takes the three, whatever it wraps takes."""
+def test_application_that_wraps_another_signature_is_accepted(folder: Path) -> None:
+    """The wrapper takes the three arguments, whatever the wrapped function takes."""
     (folder / "decorated.py").write_text(
         "import functools\n"
         "def view(f):\n"
@@ -104,14 +104,16 @@ def test_decorated(folder: Path) -> None:
         ("", "", "must be module:attribute, got ''"),
     ],
 )
-def test_cannot_load(folder: Path, text: str | None, name: str, message: str) -> None:
+def test_application_that_cannot_be_loaded_raises_with_a_remedy(
+    folder: Path, text: str | None, name: str, message: str
+) -> None:
     if text is not None:
         (folder / "broken_module.py").write_text(text)
     with pytest.raises(ApplicationError, match=message):
         load(name, factory=False, app_dir=str(folder))
 
 
-def test_asynchronous_factory(folder: Path) -> None:
+def test_factory_that_is_asynchronous_raises(folder: Path) -> None:
     (folder / "factory_module.py").write_text("async def make():\n    return max\n")
     with pytest.raises(ApplicationError, match=r"factory_module:make' must return the application, got a coroutine"):
         load("factory_module:make", factory=True, app_dir=str(folder))
@@ -122,7 +124,7 @@ def test_no_such_folder(tmp_path: Path) -> None:
         load("some_module:app", factory=False, app_dir=str(tmp_path / "none"))
 
 
-def test_classes_and_objects_are_applications(folder: Path) -> None:
+def test_application_that_is_a_class_or_object_is_accepted(folder: Path) -> None:
     (folder / "some_module.py").write_text(
         "class App:\n    async def __call__(self, scope, receive, send): ...\n"
         "class Old:\n    def __init__(self, scope, receive, send): ...\n    def __await__(self): ...\n"

@@ -1,13 +1,13 @@
-"""What is remembered of peers."""
+"""Remembers whether a peer reuses its connections."""
 
 from bide.session.peers import Peers
 
 
-def test_unknown() -> None:
+def test_unknown_peer_may_gain() -> None:
     assert not Peers().rarely_reuse("a")
 
 
-def test_one_request_each() -> None:
+def test_peer_of_single_requests_gains_little() -> None:
     peers = Peers()
     for _ in range(3):
         peers.learn("a", 1)
@@ -17,14 +17,14 @@ def test_one_request_each() -> None:
     assert not peers.rarely_reuse("b")
 
 
-def test_reuse() -> None:
+def test_peer_that_reuses_connections_gains() -> None:
     peers = Peers()
     for served in (1, 1, 1, 2):
         peers.learn("a", served)
     assert not peers.rarely_reuse("a")
 
 
-def test_habits_change() -> None:
+def test_peer_whose_habits_change_is_judged_anew() -> None:
     peers = Peers()
     for _ in range(1000):
         peers.learn("a", 1)

@@ -1,9 +1,9 @@
-"""How octets come along, and by when more must."""
+"""Follows the progress of octets, and says by when more must come."""
 
 from bide.session.progress import Progress, SendProgress
 
 
-def test_deadline() -> None:
+def test_deadline_follows_octets_and_pauses() -> None:
     progress = Progress(100.0)
     assert progress.deadline(30.0, 5.0, 0.0) == 130.0
     assert progress.deadline(30.0, 5.0, 240.0) == 130.0, "nothing came that could be too slow"
@@ -19,8 +19,8 @@ def test_deadline() -> None:
     assert progress.deadline(30.0, 5.0, 240.0) == 201.0
 
 
-def test_unsent() -> None:
-    """What the client has taken is what was left before, and is no more; what is written meanwhile is no step back."""
+def test_octets_taken_by_the_client_are_progress() -> None:
+    """Progress is the fall of what is unsent. Octets written meanwhile are no step back."""
     progress = SendProgress(100.0, 5000)
     progress.look(101.0, 4000)
     assert (progress.octets, progress.last) == (1000, 101.0)

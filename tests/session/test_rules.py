@@ -1,4 +1,4 @@
-"""Which clients need no persistence."""
+"""Matches clients that need no persistence."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def concerns(rule: str, request: Request, peer: Address | None = PEER) -> bool:
     return CloseRules([rule]).match(peer, request)
 
 
-def test_none() -> None:
+def test_rules_that_are_empty_concern_nobody() -> None:
     assert not CloseRules([])
     assert not CloseRules([]).match(PEER, asked())
 
@@ -57,12 +57,12 @@ def test_path_that_can_match_no_request_is_refused_with_a_remedy(rule: str, reme
         ("peer:2001:db8::/32", asked(), False),
     ],
 )
-def test_rules(rule: str, request_: Request, expected: bool) -> None:
+def test_rule_concerns_requests_that_match(rule: str, request_: Request, expected: bool) -> None:
     assert CloseRules([rule])
     assert concerns(rule, request_) == expected
 
 
-def test_peers() -> None:
+def test_peer_rule_concerns_addresses_of_its_network() -> None:
     assert concerns("peer:2001:db8::/32", asked(), ("2001:db8::1", 80))
     assert concerns("peer:fe80::/10", asked(), ("fe80::1%eth0", 80)), "a zone is no part of the address"
     assert not concerns("peer:0.0.0.0/0", asked(), None)

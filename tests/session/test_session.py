@@ -1,7 +1,7 @@
-"""One connection between a wire and a gateway, both of them stand-ins: what is ordered, what is served, what runs out when.
+"""Serves one connection between stand-ins for wire and gateway: orders, exchanges and clocks.
 
 1. At rest a connection is small, wakes whatever happens to it, and has forgotten nothing that counts.
-2. What stands for it while it is awake has stood for others before: of them it knows nothing.
+2. The protocol machine that it borrows while awake has served others before, and remembers nothing of them.
 3. In each state one clock runs. What has arrived when it runs out still counts.
 4. What fails in one connection ends that one.
 """
@@ -50,7 +50,7 @@ LINGER_TOTAL: Final = 70000.0
 
 
 class StubWire(Wire):
-    """Takes the orders, and is what a test says it is. orders: those that end something, and those that pause, in order."""
+    """Takes orders, and answers questions as the test says. orders: those that end or pause something, in order."""
 
     def __init__(self) -> None:
         self.orders: list[str] = []
@@ -221,7 +221,7 @@ class Stage:
         return Session(self.context, wire), wire
 
     def may_park(self, served: int = 1) -> tuple[Session, StubWire]:
-        """Return a connection that has served so many requests and is at rest, and its wire, on which nothing has been written yet."""
+        """Return a session at rest and its wire, whose output is cleared. served: requests before that."""
         session, wire = self.connect()
         for _ in range(served):
             session.octets_received(GET)
@@ -257,7 +257,7 @@ def stage(loop: asyncio.AbstractEventLoop) -> Stage:
 # -- At rest ----------------------------------------------------------------------------------------------------------------
 
 
-def test_at_rest_after_an_exchange(stage: Stage) -> None:
+def test_session_after_an_exchange_is_at_rest(stage: Stage) -> None:
     session, wire = stage.connect()
     assert (session.state, session.served, session.requests) == (State.NEW, 0, 0)
     for count in (1, 2, 3):
@@ -272,7 +272,7 @@ def test_at_rest_after_an_exchange(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("octets", [GET + HALF, GET + b"\r"])
-def test_not_at_rest_with_octets_held(stage: Stage, octets: bytes) -> None:
+def test_session_with_octets_held_is_not_at_rest(stage: Stage, octets: bytes) -> None:
     session, _ = stage.connect()
     session.octets_received(octets)
     assert session.connection is not None
@@ -304,7 +304,7 @@ def run_out(session: Session, wire: StubWire) -> None:
         (lambda session, _: None, State.IDLE, [], CloseReason.CLIENT_EOF_IDLE),
     ],
 )
-def test_roused(
+def test_session_at_rest_that_is_roused_ends_for_one_reason(
     stage: Stage, rouse: Callable[[Session, StubWire], None], state: State, orders: list[str], reason: CloseReason
 ) -> None:
     """Whatever wakes it: it has served two requests, and ends for one reason."""
@@ -319,7 +319,7 @@ def test_roused(
     assert stage.manager.requests == 2
 
 
-def test_request_that_rouses(stage: Stage) -> None:
+def test_request_octet_by_octet_rouses_and_is_answered(stage: Stage) -> None:
     session, wire = stage.may_park()
     for octet in GET:
         session.octets_received(bytes([octet]))
@@ -367,7 +367,7 @@ def misuse(exchange: Exchange) -> None:
 
 
 def draining(exchange: Exchange) -> None:
-    """The worker is told to stop when the head has left: close is not announced any more."""
+    """Have the worker told to stop once the head has left, so that close is not announced."""
     exchange.respond(200, [(b"content-length", b"6")], False)
     exchange.send(b"hel", True)
     exchange.carrier.announce_drain()  # type: ignore[attr-defined]
@@ -394,13 +394,15 @@ PASTS: Final[dict[str, tuple[Act, bytes]]] = {
 
 @pytest.mark.parametrize("octets", [GET, GET + HALF, POST, b"rubbish\r\n\r\n", request("/", version="1.0"), HALF])
 @pytest.mark.parametrize("past", PASTS)
-def test_what_it_stood_for_before(loop: asyncio.AbstractEventLoop, stage: Stage, past: str, octets: bytes) -> None:
+def test_connection_used_before_serves_like_a_fresh_one(
+    loop: asyncio.AbstractEventLoop, stage: Stage, past: str, octets: bytes
+) -> None:
     """The next connection is answered, and ends, like the first of all."""
     act, before = PASTS[past]
     stage.gateway.act = act
     session, _ = stage.connect()
     session.octets_received(before)
-    for _ in range(3):  # pipelined requests are answered so many at a time
+    for _ in range(3):  # pipelined requests are answered in batches
         session.write_resumed()
     assert session.connection is None, "it is at rest"
     assert stage.context.pool.free == 1
@@ -419,8 +421,8 @@ def test_what_it_stood_for_before(loop: asyncio.AbstractEventLoop, stage: Stage,
     assert stage.ends == fresh.ends
 
 
-def test_two_that_take_turns(stage: Stage) -> None:
-    """One thing stands for both, and each goes on counting its own."""
+def test_sessions_in_turn_share_one_connection(stage: Stage) -> None:
+    """One protocol machine serves both, and each session goes on with its own count."""
     one, other = stage.may_park()[0], stage.may_park(served=3)[0]
     for _ in range(4):
         one.octets_received(GET)
@@ -429,7 +431,7 @@ def test_two_that_take_turns(stage: Stage) -> None:
     assert stage.context.pool.free == 1
 
 
-def test_two_at_once(stage: Stage) -> None:
+def test_sessions_at_once_have_a_connection_each(stage: Stage) -> None:
     one, one_wire, one_exchange = stage.begun(request("/one"))
     other, other_wire, other_exchange = stage.begun(request("/other"))
     assert one.connection is not other.connection
@@ -442,7 +444,7 @@ def test_two_at_once(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("octets", [request("/", "Connection: close"), request("/", version="1.0"), b"rubbish\r\n\r\n"])
-def test_one_that_ends_is_not_given_back(stage: Stage, octets: bytes) -> None:
+def test_connection_that_ends_is_not_given_back(stage: Stage, octets: bytes) -> None:
     session, wire = stage.connect()
     session.octets_received(octets)
     assert wire.orders == ["half_close"]
@@ -453,8 +455,8 @@ def test_one_that_ends_is_not_given_back(stage: Stage, octets: bytes) -> None:
     assert stage.context.pool.free == 0
 
 
-def test_facts_for_all(stage: Stage) -> None:
-    """One at rest is told of a drain by nobody; it knows of it when it wakes."""
+def test_drain_is_seen_by_a_session_once_it_wakes(stage: Stage) -> None:
+    """A session at rest is told nothing, and knows of the drain when it wakes."""
     session, wire = stage.may_park()
     stage.context.add_facts(DRAIN)
     session.announce_drain()
@@ -489,7 +491,7 @@ def test_clock_of_one_that_is_refused(stage: Stage) -> None:
     assert stage.ends == [CloseReason.REFUSED]
 
 
-def test_clock_of_a_head_is_not_renewed(stage: Stage) -> None:
+def test_clock_of_a_head_is_not_renewed_by_octets(stage: Stage) -> None:
     session, _ = stage.connect()
     session.octets_received(HALF)
     assert stage.seconds_left(session) == SECONDS[Clock.HEAD]
@@ -498,7 +500,7 @@ def test_clock_of_a_head_is_not_renewed(stage: Stage) -> None:
     assert session.deadline == before
 
 
-def test_clock_of_an_idle_connection(stage: Stage) -> None:
+def test_clock_of_an_idle_session_begins_anew_after_each_exchange(stage: Stage) -> None:
     session, _ = stage.may_park()
     assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
     before = session.deadline
@@ -507,14 +509,14 @@ def test_clock_of_an_idle_connection(stage: Stage) -> None:
     assert session.deadline == before + 1.0, "it begins anew"
 
 
-def test_no_clock_while_the_application_thinks(stage: Stage) -> None:
+def test_clock_while_the_application_works_is_none(stage: Stage) -> None:
     session, _, exchange = stage.begun()
     assert session.deadline == FOREVER
     hello(exchange)
     assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
 
 
-def test_clock_of_a_body_that_is_awaited(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+def test_clock_of_a_body_runs_while_it_is_awaited(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
     session, _, exchange = stage.begun(POST[:-4])
     assert session.deadline == FOREVER, "nobody waits for it"
 
@@ -530,7 +532,7 @@ def test_clock_of_a_body_that_is_awaited(loop: asyncio.AbstractEventLoop, stage:
     loop.run_until_complete(wait())
 
 
-def test_clock_of_a_body_that_two_await(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+def test_clock_of_a_body_awaited_by_two_runs_until_both_stop(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
     """One of them gives up: the other still waits."""
     session, _, exchange = stage.begun(POST[:-4])
 
@@ -549,7 +551,7 @@ def test_clock_of_a_body_that_two_await(loop: asyncio.AbstractEventLoop, stage: 
 
 
 @pytest.mark.parametrize("blocked", [False, True])
-def test_body_that_was_read_late(loop: asyncio.AbstractEventLoop, blocked: bool) -> None:
+def test_body_read_late_is_judged_by_when_it_may_have_come(loop: asyncio.AbstractEventLoop, blocked: bool) -> None:
     """The rate is judged by when the octets may have come, not by when a loop that was blocked has read them."""
     stage = Stage(loop, rate_grace=0.0, body_rate=1e9)
     session, _, exchange = stage.begun(POST[:-4])
@@ -568,7 +570,7 @@ def test_body_that_was_read_late(loop: asyncio.AbstractEventLoop, blocked: bool)
     loop.run_until_complete(wait())
 
 
-def test_clock_of_a_body_that_is_discarded(stage: Stage) -> None:
+def test_clock_of_a_discarded_body_is_discard(stage: Stage) -> None:
     session, _ = stage.connect()
     session.octets_received(POST[:-4])
     assert session.state is State.DISCARD
@@ -577,7 +579,7 @@ def test_clock_of_a_body_that_is_discarded(stage: Stage) -> None:
     assert session.connection is None
 
 
-def test_clock_of_output_that_is_stuck(stage: Stage) -> None:
+def test_clock_of_stuck_output_is_send(stage: Stage) -> None:
     session, wire, exchange = stage.begun()
     exchange.respond(200, [], False)
     wire.held = 1000
@@ -589,7 +591,7 @@ def test_clock_of_output_that_is_stuck(stage: Stage) -> None:
     assert not stage.manager.stalled
 
 
-def test_clocks_of_the_end(stage: Stage) -> None:
+def test_clocks_of_the_end_are_send_then_linger(stage: Stage) -> None:
     session, wire = stage.connect()
     session.octets_received(request("/", "Connection: close"))
     assert (session.state, stage.seconds_left(session)) == (State.CLOSING, SECONDS[Clock.SEND])
@@ -616,7 +618,7 @@ def test_flush_that_takes_too_long(stage: Stage) -> None:
     assert stage.ends == [CloseReason.CLIENT_CLOSE_OPTION], "the first reason wins"
 
 
-def test_answer_that_is_on_its_way_is_lingered_for(stage: Stage) -> None:
+def test_linger_with_output_unacknowledged_goes_on(stage: Stage) -> None:
     session, wire = stage.connect()
     session.octets_received(request("/", "Connection: close"))
     session.flushed()
@@ -629,7 +631,7 @@ def test_answer_that_is_on_its_way_is_lingered_for(stage: Stage) -> None:
     assert wire.orders == ["half_close", "release"]
 
 
-def test_octets_that_wait_are_lingered_for(stage: Stage) -> None:
+def test_linger_with_octets_waiting_goes_on_up_to_its_total(stage: Stage) -> None:
     """They came in time, and to close before they are read would reset the connection; but not for ever."""
     session, wire = stage.connect()
     session.octets_received(request("/", "Connection: close"))
@@ -644,7 +646,7 @@ def test_octets_that_wait_are_lingered_for(stage: Stage) -> None:
     assert wire.orders == ["half_close", "release"]
 
 
-def test_head_that_takes_too_long(stage: Stage) -> None:
+def test_head_beyond_its_clock_is_answered_408(stage: Stage) -> None:
     session, wire = stage.connect()
     session.octets_received(HALF)
     stage.run_out(session)
@@ -653,8 +655,8 @@ def test_head_that_takes_too_long(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("before", [b"", GET, HALF])
-def test_octets_that_wait_count(stage: Stage, before: bytes) -> None:
-    """The kernel has them, and the loop was busy: the clock runs out only if they are still not read a sweep later."""
+def test_clock_over_with_octets_waiting_is_reprieved_once(stage: Stage, before: bytes) -> None:
+    """The kernel holds octets, and the loop was busy. The clock runs out only if they are unread a sweep later, too."""
     session, wire = stage.connect()
     if before:
         session.octets_received(before)
@@ -670,8 +672,8 @@ def test_octets_that_wait_count(stage: Stage, before: bytes) -> None:
 
 
 @pytest.mark.parametrize("before", [b"", GET])
-def test_octets_that_wait_count_again(stage: Stage, before: bytes) -> None:
-    """What was read for a sweep's grace was an empty line; the loop was blocked again, and now a request waits."""
+def test_clock_over_with_octets_waiting_is_reprieved_again_after_a_read(stage: Stage, before: bytes) -> None:
+    """The octets read in the time of grace were an empty line. The loop was blocked again, and now a request waits."""
     session, wire = stage.connect()
     session.octets_received(before or b"\r\n")
     wire.waiting = True
@@ -684,7 +686,7 @@ def test_octets_that_wait_count_again(stage: Stage, before: bytes) -> None:
     assert wire.orders == ["half_close"]
 
 
-def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
+def test_idle_clock_over_with_output_unsent_becomes_send(stage: Stage) -> None:
     session, wire = stage.may_park()
     wire.held = 10
     stage.run_out(session)
@@ -695,14 +697,14 @@ def test_not_idle_while_the_last_answer_is_on_its_way(stage: Stage) -> None:
     assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
 
 
-def test_empty_line_that_crosses_the_end_is_no_request(stage: Stage) -> None:
+def test_empty_line_after_an_idle_end_is_not_counted_as_lost(stage: Stage) -> None:
     session, _ = stage.may_park()
     stage.run_out(session)
     session.octets_received(b"\r\n")
     assert stage.context.counters.race_lost == 0
 
 
-def test_request_that_crosses_the_end_is_counted_once(stage: Stage) -> None:
+def test_request_after_an_idle_end_is_counted_as_lost_once(stage: Stage) -> None:
     session, _ = stage.may_park()
     stage.run_out(session)
     with logged() as log:
@@ -716,7 +718,7 @@ def test_request_that_crosses_the_end_is_counted_once(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("busy", ["waiting", "held"])
-def test_not_shed_unless_the_wire_is_quiet(stage: Stage, busy: str) -> None:
+def test_shed_with_a_busy_wire_is_refused(stage: Stage, busy: str) -> None:
     session, wire = stage.may_park()
     setattr(wire, busy, 1)
     assert not session.shed()
@@ -751,7 +753,7 @@ def test_who_may_be_shed(stage: Stage) -> None:
 
 @pytest.mark.parametrize("served", [0, 1])
 @pytest.mark.parametrize("octets", [b"\r", b"\r\n", b"\r\n\r"])
-def test_octets_that_begin_no_request_hold_no_place(stage: Stage, served: int, octets: bytes) -> None:
+def test_session_with_an_empty_line_received_may_be_shed(stage: Stage, served: int, octets: bytes) -> None:
     session, wire = stage.may_park(served) if served else stage.connect()
     session.octets_received(octets)
     now = stage.now
@@ -766,8 +768,8 @@ def test_octets_that_begin_no_request_hold_no_place(stage: Stage, served: int, o
 # -- Exchanges --------------------------------------------------------------------------------------------------------------
 
 
-def test_failure_of_ours_on_the_application_s_side(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection ends at once, and the log says so: nobody waits for what will not come."""
+def test_failure_of_the_wire_during_send_aborts_and_is_logged(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection ends at once, and the log says so."""
     session, wire, exchange = stage.begun()
     monkeypatch.setattr(wire, "write", fail)
     exchange.respond(200, [], False)
@@ -779,7 +781,9 @@ def test_failure_of_ours_on_the_application_s_side(stage: Stage, monkeypatch: py
     assert stage.ends == [CloseReason.INTERNAL_ERROR]
 
 
-def test_send_that_waits_while_another_completes_the_response(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
+def test_send_that_waits_while_another_completes_the_response_returns(
+    loop: asyncio.AbstractEventLoop, stage: Stage
+) -> None:
     session, _, exchange = stage.begun()
 
     async def wait() -> None:
@@ -794,7 +798,7 @@ def test_send_that_waits_while_another_completes_the_response(loop: asyncio.Abst
     loop.run_until_complete(wait())
 
 
-def test_lost_within_an_exchange(stage: Stage) -> None:
+def test_loss_within_an_exchange_ends_it(stage: Stage) -> None:
     session, _, exchange = stage.begun()
     session.lost()
     assert exchange.over
@@ -805,7 +809,7 @@ def test_lost_within_an_exchange(stage: Stage) -> None:
     exchange.finished()  # says nothing
 
 
-def test_client_that_is_gone_unheard(stage: Stage) -> None:
+def test_client_gone_without_a_report_is_told_and_aborted(stage: Stage) -> None:
     session, wire, exchange = stage.begun()
     session.eof_received()
     assert wire.orders == ["probe"]
@@ -821,7 +825,7 @@ def test_client_that_is_gone_unheard(stage: Stage) -> None:
     assert wire.orders == ["probe", "abort"]
 
 
-def test_client_that_is_gone_unheard_where_nobody_half_closes(loop: asyncio.AbstractEventLoop) -> None:
+def test_client_gone_without_half_close_time_is_told_at_once(loop: asyncio.AbstractEventLoop) -> None:
     """The application is told at the first look, if no time is left for an answer after a half-close."""
     stage = Stage(loop, timeout_half_closed=0.0)
     session, _, exchange = stage.begun()
@@ -830,7 +834,7 @@ def test_client_that_is_gone_unheard_where_nobody_half_closes(loop: asyncio.Abst
     assert exchange.client_left
 
 
-def test_reading_pauses(loop: asyncio.AbstractEventLoop) -> None:
+def test_reading_pauses_for_a_full_buffer_and_resumes(loop: asyncio.AbstractEventLoop) -> None:
     stage = Stage(loop, limit_buffer=1024)
     session, wire, exchange = stage.begun(request("/", "Content-Length: 5000", method="POST"))
     session.octets_received(bytes(2000))
@@ -841,7 +845,7 @@ def test_reading_pauses(loop: asyncio.AbstractEventLoop) -> None:
     assert exchange.body_complete
 
 
-def test_stopped_within_an_exchange(stage: Stage) -> None:
+def test_stop_within_an_exchange_is_answered_503(stage: Stage) -> None:
     session, wire, exchange = stage.begun()
     session.stop()
     assert wire.written.startswith(b"HTTP/1.1 503 ")
@@ -854,7 +858,7 @@ def test_stopped_within_an_exchange(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("octets", [GET, POST, GET * 3])
-def test_failure_of_ours_ends_one_connection(stage: Stage, octets: bytes) -> None:
+def test_failure_within_a_session_ends_that_one_only(stage: Stage, octets: bytes) -> None:
     bystander, bystander_wire = stage.may_park()
     stage.gateway.act = fail
     session, wire = stage.connect()

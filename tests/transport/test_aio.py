@@ -1,4 +1,4 @@
-"""A wire over a real connection: what it reports, and how it ends."""
+"""Plays a wire over a real connection: its reports, and its ends."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE
 
 
 class Ear:
-    """Keeps what a wire reports, in order."""
+    """Keeps the reports of a wire, in order."""
 
     def __init__(self, wire: Any) -> None:
         self.wire: AioWire = wire
@@ -137,7 +137,7 @@ Play = Callable[[Scene], None]
 
 
 @pytest.mark.parametrize("holding", [True, False])
-def test_octets_both_ways(play: Play, holding: bool) -> None:
+def test_octets_go_both_ways(play: Play, holding: bool) -> None:
     async def scene() -> None:
         async with connected(holding=holding) as (ear, peer):
             peer.sock.send(b"to the server")
@@ -163,7 +163,7 @@ ORDERS: dict[str, Callable[[AioWire], object]] = {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_nothing_overtakes_what_is_held_back(play: Play, order: str) -> None:
+def test_orders_do_not_overtake_octets_held_back(play: Play, order: str) -> None:
     async def scene() -> None:
         async with connected() as (ear, peer):
             for octet in b"0", b"1", b"2":
@@ -178,7 +178,7 @@ def test_nothing_overtakes_what_is_held_back(play: Play, order: str) -> None:
     play(scene)
 
 
-def test_eof_leaves_it_open(play: Play) -> None:
+def test_eof_of_the_peer_leaves_the_wire_open(play: Play) -> None:
     async def scene() -> None:
         async with connected() as (ear, peer):
             peer.sock.shutdown(socket.SHUT_WR)
@@ -192,7 +192,7 @@ def test_eof_leaves_it_open(play: Play) -> None:
     play(scene)
 
 
-def test_release_flushes(play: Play) -> None:
+def test_release_flushes_before_the_fin(play: Play) -> None:
     async def scene() -> None:
         async with connected(receive_buffer=4096) as (ear, peer):
             ear.wire.write(bytes(3_000_000))
@@ -206,7 +206,7 @@ def test_release_flushes(play: Play) -> None:
 
 @pytest.mark.parametrize("last", [0, 10, 3_000_000])
 @pytest.mark.parametrize("size", [0, 10, 3_000_000])
-def test_half_close_flushes_and_goes_on_reading(play: Play, size: int, last: int) -> None:
+def test_half_close_flushes_and_reads_on(play: Play, size: int, last: int) -> None:
     async def scene() -> None:
         async with connected(receive_buffer=4096) as (ear, peer):
             if size:
@@ -226,7 +226,7 @@ def test_half_close_flushes_and_goes_on_reading(play: Play, size: int, last: int
 
 
 @pytest.mark.parametrize("last", [0, 10, 3_000_000])
-def test_half_close_where_sockets_have_a_timeout(play: Play, last: int) -> None:
+def test_half_close_with_a_default_socket_timeout_does_not_wait(play: Play, last: int) -> None:
     """An application may set a default for all sockets. The event loop waits for none of them."""
 
     async def scene() -> None:
@@ -247,7 +247,7 @@ def test_half_close_where_sockets_have_a_timeout(play: Play, last: int) -> None:
     play(scene)
 
 
-def test_abort_resets(play: Play) -> None:
+def test_abort_resets_the_connection(play: Play) -> None:
     async def scene() -> None:
         async with connected() as (ear, peer):
             ear.wire.write(b"half")
@@ -260,7 +260,7 @@ def test_abort_resets(play: Play) -> None:
     play(scene)
 
 
-def test_pausing(play: Play) -> None:
+def test_reading_paused_leaves_octets_with_the_kernel(play: Play) -> None:
     async def scene() -> None:
         async with connected() as (ear, peer):
             ear.wire.pause_reading()
@@ -275,7 +275,7 @@ def test_pausing(play: Play) -> None:
     play(scene)
 
 
-def test_stuck_and_flowing(play: Play) -> None:
+def test_output_beyond_the_buffers_is_stuck_then_flows(play: Play) -> None:
     async def scene() -> None:
         async with connected(receive_buffer=4096) as (ear, peer):
             written = 0
@@ -295,7 +295,7 @@ def test_stuck_and_flowing(play: Play) -> None:
     play(scene)
 
 
-def test_peer_that_resets(play: Play) -> None:
+def test_reset_by_the_peer_is_reported_lost(play: Play) -> None:
     async def scene() -> None:
         async with connected() as (ear, peer):
             peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -306,8 +306,8 @@ def test_peer_that_resets(play: Play) -> None:
     play(scene)
 
 
-def test_peer_that_resets_unheard(play: Play) -> None:
-    """Nothing is read: the loop does not say so, but the kernel knows."""
+def test_reset_by_the_peer_while_paused_is_seen_as_broken(play: Play) -> None:
+    """The loop does not report it, since nothing is read. The kernel knows."""
 
     async def scene() -> None:
         async with connected() as (ear, peer):
@@ -320,7 +320,7 @@ def test_peer_that_resets_unheard(play: Play) -> None:
     play(scene)
 
 
-def test_orders_to_a_wire_that_is_no_more(play: Play) -> None:
+def test_orders_to_a_lost_wire_do_nothing(play: Play) -> None:
     """None of them raises or logs, in whatever state the wire is."""
 
     async def scene() -> None:
@@ -355,7 +355,7 @@ def test_orders_to_a_wire_that_is_no_more(play: Play) -> None:
     play(scene)
 
 
-def test_half_close_that_meets_a_reset(play: Play) -> None:
+def test_half_close_after_a_reset_is_reported_lost(play: Play) -> None:
     """The reset is in, but was not reported yet."""
 
     async def scene() -> None:
@@ -374,7 +374,7 @@ def test_half_close_that_meets_a_reset(play: Play) -> None:
     play(scene)
 
 
-def test_broken_pipe_of_a_unix_socket(play: Play) -> None:
+def test_unix_socket_closed_by_the_peer_is_broken_once_it_is_read(play: Play) -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
@@ -419,7 +419,7 @@ LARGE = bytes(1_000_000)
         ([b"x"] * 3 + [LARGE] * 2 + [b"y"] * 2, [3, 1_000_000, 1_000_000, 2]),
     ],
 )
-def test_joined_pieces(pieces: list[bytes], sizes: list[int]) -> None:
+def test_pieces_are_joined_up_to_a_size(pieces: list[bytes], sizes: list[int]) -> None:
     joined = joined_pieces(pieces, 65_536)
     assert b"".join(joined) == b"".join(pieces)
     assert [len(piece) for piece in joined] == sizes

@@ -1,4 +1,4 @@
-"""What leaves at once, what is held back, and in which order; on a clock of our own."""
+"""Writes leave at once or are held back, in order, on a clock of the test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pass = Callable[[], None]
 
 
 class Loop:
-    """An event loop whose passes end when we say so."""
+    """An event loop whose passes end when the test says so."""
 
     def __init__(self) -> None:
         self.soon: list[Pass] = []
@@ -29,7 +29,7 @@ class Loop:
 
 
 class Transport:
-    """A transport that notes what is written in a list that all have in common."""
+    """A transport that notes its writes in a list that all share."""
 
     def __init__(self, name: str, written: list[str]) -> None:
         self.name = name
@@ -53,7 +53,7 @@ class Stage:
         self.transports = {name: Transport(name, self.written) for name in "abc"}
 
     def write(self, *whats: str, after: float = 0.0) -> list[str]:
-        """Write each, as `a1` to transport a, so many seconds after the one before; return what has left so far."""
+        """Write each, `a1` to transport a, `after` seconds after the one before; return what has left so far."""
         for what in whats:
             self.now += after
             self.coalescer.write(cast("Any", self.transports[what[0]]), what[1:].encode())
@@ -65,13 +65,13 @@ def stage() -> Stage:
     return Stage()
 
 
-def test_a_lone_write_leaves_at_once(stage: Stage) -> None:
+def test_lone_write_leaves_at_once(stage: Stage) -> None:
     assert stage.write("a1") == ["a1"]
     assert stage.write("a2", after=0.001) == ["a1", "a2"]
     assert stage.loop.soon == []
 
 
-def test_what_follows_closely_waits_for_the_end_of_the_pass(stage: Stage) -> None:
+def test_write_soon_after_another_waits_for_the_end_of_the_pass(stage: Stage) -> None:
     assert stage.write("a1", "b1", "c1", "b2") == ["a1"]
     assert len(stage.loop.soon) == 1
     stage.loop.end_pass()
@@ -80,7 +80,7 @@ def test_what_follows_closely_waits_for_the_end_of_the_pass(stage: Stage) -> Non
     assert stage.written == ["a1", "b1", "c1", "b2"]
 
 
-def test_the_next_pass_begins_anew(stage: Stage) -> None:
+def test_write_in_the_next_pass_leaves_at_once(stage: Stage) -> None:
     stage.write("a1", "b1")
     stage.loop.end_pass()
     assert stage.write("c1", after=0.001) == ["a1", "b1", "c1"]
@@ -89,16 +89,16 @@ def test_the_next_pass_begins_anew(stage: Stage) -> None:
     assert stage.written == ["a1", "b1", "c1", "a2"]
 
 
-def test_nothing_overtakes_what_is_held(stage: Stage) -> None:
+def test_write_after_held_ones_leaves_after_them(stage: Stage) -> None:
     stage.write("a1", "a2")
     assert stage.write("a3", after=0.001) == ["a1", "a2", "a3"]
 
 
-def test_slow_answers_are_not_held(stage: Stage) -> None:
+def test_writes_some_time_apart_leave_at_once(stage: Stage) -> None:
     assert stage.write("a1", "b1", "c1", after=0.000_1) == ["a1", "b1", "c1"]
 
 
-def test_not_more_than_so_many_are_held(stage: Stage) -> None:
+def test_writes_beyond_the_bound_leave(stage: Stage) -> None:
     everything = [f"a{number}" for number in range(1000)]
     for number, what in enumerate(everything):
         stage.write(what, after=0.000_01)
@@ -107,7 +107,7 @@ def test_not_more_than_so_many_are_held(stage: Stage) -> None:
     assert stage.written == everything
 
 
-def test_flush(stage: Stage) -> None:
+def test_flush_sends_what_is_held(stage: Stage) -> None:
     stage.write("a1", "b1", "c1")
     stage.coalescer.flush()
     assert stage.written == ["a1", "b1", "c1"]
@@ -115,7 +115,7 @@ def test_flush(stage: Stage) -> None:
     assert stage.written == ["a1", "b1", "c1"]
 
 
-def test_a_transport_that_closes_gets_nothing_more(stage: Stage) -> None:
+def test_closing_transport_gets_no_more_writes(stage: Stage) -> None:
     stage.transports["a"].closing = True
     assert stage.write("a1", "b1", "a2", "c1") == []
     stage.transports["b"].closing = True

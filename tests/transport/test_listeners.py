@@ -1,4 +1,4 @@
-"""Accepting: paused, gone on with, and where it cannot be."""
+"""Accepts, pauses, goes on, and copes where it cannot."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from tests.support.waiting import PATIENCE
 
 @contextlib.contextmanager
 def no_free_descriptor() -> Iterator[None]:
-    """Have the system refuse to open anything more."""
+    """Have the system refuse to open any descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
@@ -37,8 +37,8 @@ def no_free_descriptor() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_no_descriptor_to_go_on_with(loop: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accepting goes on when there is one again, and the log tells once what it waits for."""
+def test_resume_without_a_descriptor_is_tried_again(loop: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accepting goes on once a descriptor is free, and the log says once what it waits for."""
     log.expect("raise the descriptor limit")
     monkeypatch.setattr(listeners, "_RETRY_AFTER_S", 0.05)
 
@@ -79,7 +79,7 @@ def test_no_descriptor_to_go_on_with(loop: str, log: Log, monkeypatch: pytest.Mo
         runner.run(scene())
 
 
-def test_a_pause_keeps_the_name_of_a_unix_socket(loop: str, tmp_path: Path) -> None:
+def test_pause_keeps_the_name_of_a_unix_socket(loop: str, tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
 
     async def scene() -> None:
@@ -98,8 +98,8 @@ def test_a_pause_keeps_the_name_of_a_unix_socket(loop: str, tmp_path: Path) -> N
         runner.run(scene())
 
 
-def test_port_taken_meanwhile(loop: str) -> None:
-    """Two servers may bind the same port, and only one can listen on it: the other says so as if it had not been able to bind."""
+def test_accept_on_a_port_taken_meanwhile_raises(loop: str) -> None:
+    """Two servers may bind the same port, but only one can listen on it. The other gets the error of a port in use."""
 
     async def scene() -> None:
         running = asyncio.get_running_loop()
@@ -115,8 +115,8 @@ def test_port_taken_meanwhile(loop: str) -> None:
         runner.run(scene())
 
 
-def test_closed_listener_that_is_asked_for_more_does_nothing(loop: str, log: Log) -> None:
-    """Who makes room may not have heard yet that it is closed: at a stop one listener is closed before the others."""
+def test_closed_listener_asked_to_go_on_does_nothing(loop: str, log: Log) -> None:
+    """At a stop, one listener is closed before the others, and the worker may still ask it to go on."""
 
     async def scene() -> None:
         (sock,) = sockets.tcp("127.0.0.1", 0)
@@ -137,10 +137,8 @@ def test_closed_listener_that_is_asked_for_more_does_nothing(loop: str, log: Log
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can filter what a listening socket takes")
-def test_newcomers_are_kept_out_at_the_end_though_no_descriptor_is_free(
-    loop: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing may be opened then: no module, for instance, that is imported late."""
+def test_newcomers_without_a_free_descriptor_are_kept_out(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be opened then, not even the file of a module that is imported late."""
 
     async def scene() -> None:
         running = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Sockets to listen on: bound, said where, and why not."""
+"""Opens sockets to listen on, or says why it cannot."""
 
 import errno
 import grp
@@ -14,7 +14,7 @@ from bide.errors import ListenError
 from bide.transport import sockets
 
 
-def test_tcp() -> None:
+def test_tcp_socket_is_bound_and_not_inheritable() -> None:
     (sock,) = sockets.tcp("127.0.0.1", 0)
     with sock:
         assert sock.getsockname()[0] == "127.0.0.1"
@@ -22,7 +22,7 @@ def test_tcp() -> None:
         assert not sock.get_inheritable()
 
 
-def test_all_interfaces() -> None:
+def test_tcp_without_a_host_has_one_port_for_both_ip_versions() -> None:
     socks = sockets.tcp("", 0)
     try:
         assert len({sock.getsockname()[1] for sock in socks}) == 1
@@ -34,21 +34,21 @@ def test_all_interfaces() -> None:
             sock.close()
 
 
-def test_port_in_use() -> None:
+def test_tcp_port_in_use_raises_with_a_remedy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ListenError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: .*; stop the server"):
             sockets.tcp("127.0.0.1", port)
 
 
-def test_unknown_host() -> None:
+def test_tcp_host_unknown_raises_with_a_remedy() -> None:
     with pytest.raises(ListenError, match=r"no-such-host\.invalid.*--host"):
         sockets.tcp("no-such-host.invalid", 0)
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
-def test_unix_that_another_program_uses(tmp_path: Path, kind: socket.SocketKind) -> None:
-    """Whatever it uses it for, and though its queue be full."""
+def test_unix_path_in_use_raises(tmp_path: Path, kind: socket.SocketKind) -> None:
+    """The kind of socket does not matter, nor whether its queue is full."""
     path = str(tmp_path / "x.sock")
     with socket.socket(socket.AF_UNIX, kind) as theirs, socket.socket(socket.AF_UNIX, kind) as client:
         theirs.bind(path)
@@ -61,7 +61,7 @@ def test_unix_that_another_program_uses(tmp_path: Path, kind: socket.SocketKind)
         assert Path(path).exists()
 
 
-def test_unix(tmp_path: Path) -> None:
+def test_unix_path_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
     with sockets.unix(str(path)) as sock:
         assert sock.getsockname() == str(path)
@@ -256,14 +256,14 @@ def test_unix_that_belongs_to_us_needs_no_permission(tmp_path: Path, monkeypatch
         assert access(path) == (0o660, os.geteuid(), os.getegid())
 
 
-def test_inherited() -> None:
+def test_inherited_listening_socket_is_returned() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sock = sockets.inherited(os.dup(listener.fileno()))
         with sock:
             assert sock.getsockname() == listener.getsockname()
 
 
-def test_inherited_but_none(tmp_path: Path) -> None:
+def test_inherited_descriptor_of_something_else_raises(tmp_path: Path) -> None:
     with pytest.raises(ListenError, match="999"):
         sockets.inherited(999)
     with (tmp_path / "x").open("w") as file:

@@ -1,4 +1,4 @@
-"""From the configuration to what the sessions work with."""
+"""Turns the configuration into the values that sessions work with."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ from bide.terms import Clock
 from bide.worker.settings import WorkerSettings, draw_limits, durations, limits, tick
 
 
-def test_limits_are_passed_on() -> None:
+def test_limits_take_their_options() -> None:
     config = Config(
         limit_head=1001,
         limit_target=1002 - 2,
@@ -75,7 +75,7 @@ def test_limits_of_requests_are_spread_if_large() -> None:
 
 
 @pytest.mark.parametrize(("shortest", "least", "most"), [(0.001, 0.01, 0.05), (1.0, 0.1, 0.3), (60.0, 0.4, 0.6)])
-def test_shorter_clocks_are_looked_at_more_often(shortest: float, least: float, most: float) -> None:
-    """Never so often that it costs much, never so seldom that a clock is late by more than a part of itself."""
+def test_tick_of_shorter_clocks_is_shorter(shortest: float, least: float, most: float) -> None:
+    """Sweeps are not so frequent that they cost much, nor so rare that a clock is late by more than a part of its time."""
     config = Config(timeout_idle=shortest, timeout_linger=max(2.0, shortest))
     assert least <= tick(config) <= most
