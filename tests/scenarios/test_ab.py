@@ -1,4 +1,4 @@
-"""ab -k: HTTP/1.0 with keep-alive, the one client of its kind that many people measure with.
+"""ab -k speaks HTTP/1.0 with keep-alive, and many people measure with it.
 
 1. ab sends some thousand requests over a few connections, `Connection: keep-alive` in each.
 2. It counts every one of them as kept alive, and none as failed; the server counts no more connections than ab has.
@@ -30,7 +30,7 @@ def ab(system_tool: Callable[..., str]) -> Ab:
     return run
 
 
-def test_keep_alive(serve: Serve, ab: Ab) -> None:
+def test_ab_with_keep_alive_uses_few_connections(serve: Serve, ab: Ab) -> None:
     server = serve(hello)
     report = ab("-k", "-n", "2000", "-c", "4", f"{server.url}/")
     assert report["Complete requests"] == 2000
@@ -42,7 +42,7 @@ def test_keep_alive(serve: Serve, ab: Ab) -> None:
     assert server.counters.requests >= 2000
 
 
-def test_without_keep_alive(serve: Serve, ab: Ab) -> None:
+def test_ab_without_keep_alive_uses_a_connection_per_request(serve: Serve, ab: Ab) -> None:
     server = serve(hello)
     report = ab("-n", "300", "-c", "4", f"{server.url}/")
     assert report["Complete requests"] == 300

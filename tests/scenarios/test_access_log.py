@@ -33,7 +33,7 @@ def parsed(line: str) -> re.Match[str]:
     return match
 
 
-def test_lines_for_people(serve: Serve) -> None:
+def test_lines_as_text_hold_each_figure(serve: Serve) -> None:
     server = serve(slow, access_log=True)
     with server.client() as client:
         client.get("/first?a=b")
@@ -49,7 +49,7 @@ def test_lines_for_people(serve: Serve) -> None:
     assert float(first["ms"]) < float(second["ms"])
 
 
-def test_lines_for_machines(serve: Serve) -> None:
+def test_lines_as_json_hold_each_figure(serve: Serve) -> None:
     server = serve(echo, access_log=True, log_format="json")
     with server.client() as client:
         client.get('/a%22?"q"', method="POST", body=b"twelve bytes")
@@ -73,7 +73,7 @@ def test_lines_for_machines(serve: Serve) -> None:
     assert (last["version"], last["request"], last["close"]) == ("1.0", 2, "client_http10")
 
 
-def test_what_was_never_a_request(serve: Serve) -> None:
+def test_rejected_and_late_heads_have_lines(serve: Serve) -> None:
     server = serve(hello, access_log=True, timeout_head=0.2)
     with server.client() as client:
         client.get()
@@ -89,7 +89,7 @@ def test_what_was_never_a_request(serve: Serve) -> None:
     assert (late["status"], late["number"], late["close"]) == ("408", "1", "head_timeout")
 
 
-def test_failures(serve: Serve) -> None:
+def test_failed_responses_have_lines(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["path"] == "/late":
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -107,7 +107,7 @@ def test_failures(serve: Serve) -> None:
     assert (late["status"], late["octets"], late["close"]) == ("200", "5", "response_incomplete")
 
 
-def test_client_that_leaves(serve: Serve) -> None:
+def test_response_cut_by_the_client_has_a_line(serve: Serve) -> None:
     server = serve(stream, access_log=True)
     with server.client() as client:
         client.ask("/1000/0.01")
@@ -118,7 +118,7 @@ def test_client_that_leaves(serve: Serve) -> None:
     assert (line["status"], line["close"]) == ("200", "client_reset")
 
 
-def test_streams_count_their_content_not_their_framing(serve: Serve) -> None:
+def test_stream_is_counted_without_its_framing(serve: Serve) -> None:
     server = serve(stream, access_log=True)
     with server.client() as client:
         content = client.get("/3/0").content
@@ -127,7 +127,7 @@ def test_streams_count_their_content_not_their_framing(serve: Serve) -> None:
     assert [int(line["octets"]) for line in lines] == [len(content), 0]
 
 
-def test_nobody_can_forge_a_line(serve: Serve) -> None:
+def test_target_with_quotes_cannot_forge_a_line(serve: Serve) -> None:
     """What a client sends stays within its line and its quotes."""
     server = serve(target, access_log=True)
     with server.client() as client:
@@ -136,7 +136,7 @@ def test_nobody_can_forge_a_line(serve: Serve) -> None:
     assert '"GET /\\x22%0a%0d\\x5C_200_0_0.0ms HTTP/1.1"' in line
 
 
-def test_nobody_can_forge_an_error(serve: Serve) -> None:
+def test_target_with_control_octets_cannot_forge_an_error(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         raise RuntimeError("no")
 
@@ -149,7 +149,7 @@ def test_nobody_can_forge_an_error(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("split", [True, False], ids=["head first", "in one segment"])
-def test_rejected_body(serve: Serve, split: bool) -> None:
+def test_rejected_body_has_a_line(serve: Serve, split: bool) -> None:
     """However it came, the request that was refused has its line."""
     server = serve(hello, access_log=True)
     head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -166,7 +166,7 @@ def test_rejected_body(serve: Serve, split: bool) -> None:
         assert (line["status"], line["close"]) == ("400", "body_rejected")
 
 
-def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
+def test_unix_peer_without_a_name_is_a_dash(serve: Serve, tmp_path: Path) -> None:
     server = serve(hello, access_log=True, uds=str(tmp_path / "bide.sock"))
     with server.client() as client:
         client.get()
@@ -174,7 +174,7 @@ def test_unix_peer(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"peer\nFORGED", b"peer\xff", "p\u00e9er".encode()])
-def test_unix_peer_of_any_name(serve: Serve, tmp_path: Path, name: bytes) -> None:
+def test_unix_peer_of_any_name_stays_on_its_line(serve: Serve, tmp_path: Path, name: bytes) -> None:
     """A client chooses the path of its socket: its line stays one line, and can be written in any encoding."""
     path = str(tmp_path / "bide.sock")
     server = serve(hello, access_log=True, uds=path)
@@ -188,14 +188,14 @@ def test_unix_peer_of_any_name(serve: Serve, tmp_path: Path, name: bytes) -> Non
     assert '"GET / HTTP/1.1" 200' in line
 
 
-def test_off(serve: Serve) -> None:
+def test_access_log_off_writes_nothing(serve: Serve) -> None:
     server = serve(hello)
     with server.client() as client:
         client.get()
     assert server.access_log(0) == []
 
 
-def test_every_end_is_explained_at_debug_level(serve: Serve) -> None:
+def test_ends_at_debug_level_are_explained(serve: Serve) -> None:
     server = serve(hello, timeout_first_octet=0.3)
     with server.client() as silent, server.client() as leaving, server.client() as asking:
         leaving.close()
@@ -211,7 +211,7 @@ def test_every_end_is_explained_at_debug_level(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_program(launch: Launch, loop: str, style: str) -> None:
+def test_program_writes_requests_to_stdout_and_the_rest_to_stderr(launch: Launch, loop: str, style: str) -> None:
     """Requests on standard output, everything else on standard error; both in the style that was asked for."""
     program = launch(*serving(loop, "apps:hello", "--log-format", style, "--log-level", "debug"))
     if style == "json":
@@ -241,7 +241,7 @@ def test_program(launch: Launch, loop: str, style: str) -> None:
         parsed(line)
 
 
-def test_lines_are_there_while_the_server_runs(launch: Launch, loop: str) -> None:
+def test_line_is_written_without_delay(launch: Launch, loop: str) -> None:
     """A line is not kept in a buffer until the next one, or the end."""
     program = launch(*serving(loop))
     with program.client() as client:

@@ -1,4 +1,4 @@
-"""Requests with bodies in any pieces, from many clients at once: the application gets each body whole, and no other.
+"""Many clients at once send bodies in any pieces: the application gets each body whole.
 
 1. Each client sends requests, pipelined or not, whose bodies have a length or are chunked, cut into pieces of any size.
 2. The application reads each body slowly, quickly or not until it is in, and answers with what it has read.
@@ -58,7 +58,7 @@ def visit(client: Client, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_any_request(serve: Serve, seed: int) -> None:
+def test_bodies_in_any_pieces_reach_the_application_whole(serve: Serve, seed: int) -> None:
     server = serve(app)
 
     visited_by_many(server, visit, seed, CONNECTIONS)

@@ -1,9 +1,9 @@
 """Responses in any pieces, to any mixture of clients: each gets all of its own, and nothing else.
 
-1. What a response holds, how large its pieces are, whether its length is said and whether others get their turn in between follow
-   from the number in its target.
+1. The number in the target decides on a response: its content, the size of its pieces, whether it has a length, and whether the
+   application lets others have their turn.
 2. Eight clients pipeline requests with such numbers, on connections that persist, close or are half-closed.
-3. Every octet is held against what must come.
+3. Every octet is compared with the one expected.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ def visit(client: Client, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_any_response(serve: Serve, seed: int) -> None:
+def test_responses_in_any_pieces_reach_their_client_whole(serve: Serve, seed: int) -> None:
     server = serve(app)
 
     visited_by_many(server, visit, seed, CONNECTIONS)

@@ -25,7 +25,7 @@ BLOCKED = 1.5 * CLOCK
 IDLE_CLIENTS = 100
 
 
-def test_requests_that_arrive_while_the_loop_is_blocked(serve: Serve) -> None:
+def test_requests_sent_while_the_loop_is_blocked_are_served(serve: Serve) -> None:
     app = Blocking()
     server = serve(
         app, timeout_idle=CLOCK, timeout_first_octet=CLOCK, timeout_head=CLOCK, timeout_body=CLOCK, body_rate=0
@@ -63,8 +63,8 @@ def test_requests_that_arrive_while_the_loop_is_blocked(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": IDLE_CLIENTS + 4}
 
 
-def test_download_that_goes_on_while_the_loop_is_blocked(serve: Serve) -> None:
-    """The client reads without a pause; that the server does not look on is not its fault."""
+def test_download_read_while_the_loop_is_blocked_completes(serve: Serve) -> None:
+    """The client reads without a pause. It is not at fault if the server does not see that."""
     blocking = Blocking()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -88,8 +88,8 @@ def test_download_that_goes_on_while_the_loop_is_blocked(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 2}
 
 
-def test_upload_that_comes_in_time_while_the_loop_is_blocked(serve: Serve) -> None:
-    """The rate is not judged by when octets are read: at that time, they are too few."""
+def test_upload_sent_while_the_loop_is_blocked_is_in_time(serve: Serve) -> None:
+    """The rate counts from when octets may have come. By when they are read, they would be too few."""
     blocking = Blocking()
     waits = threading.Event()
 
@@ -117,8 +117,8 @@ def test_upload_that_comes_in_time_while_the_loop_is_blocked(serve: Serve) -> No
     assert server.ends() == {"client_eof_idle": 2}
 
 
-def test_upload_behind_its_answer_while_the_loop_is_blocked(serve: Serve) -> None:
-    """A client that still sends is listened to, and not reset, though the loop has heard nothing of it for longer than the clock runs."""
+def test_upload_sent_after_its_response_while_the_loop_is_blocked_meets_no_reset(serve: Serve) -> None:
+    """The client still sends. It is listened to, though the loop has read nothing of it for longer than its clock."""
     blocking = Blocking()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -143,8 +143,8 @@ def test_upload_behind_its_answer_while_the_loop_is_blocked(serve: Serve) -> Non
 
 
 @pytest.mark.parametrize("path", ["/block/0.8", "/0.8"])
-def test_idle_connections_end_on_time_otherwise(serve: Serve, path: str) -> None:
-    """A long exchange elsewhere, blocking or not, spares no idle connection whose client sends nothing."""
+def test_idle_connection_beside_a_long_exchange_ends_on_time(serve: Serve, path: str) -> None:
+    """A long exchange elsewhere, blocking or not, does not extend the idle timeout."""
     clock = 0.25
     server = serve(slow, timeout_idle=clock)
     with server.client() as idle, server.client() as busy:

@@ -36,7 +36,7 @@ async def failing(scope: Message, receive: Receive, send: Send) -> None:
         ("/held", "the application failed"),
     ],
 )
-def test_failure_before_the_head(serve: Serve, path: str, said: str) -> None:
+def test_failure_before_the_head_is_answered_500(serve: Serve, path: str, said: str) -> None:
     server = serve(failing)
     for method in ("GET", "HEAD"):
         server.log.expect(f"{method} {path}: {said}")
@@ -55,7 +55,7 @@ def test_failure_before_the_head(serve: Serve, path: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-def test_no_request_ends_the_server(serve: Serve, error: BaseException) -> None:
+def test_failure_by_an_exit_leaves_the_server_running(serve: Serve, error: BaseException) -> None:
     """Neither its own connection nor those of others, whose answers are owed."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -73,8 +73,8 @@ def test_no_request_ends_the_server(serve: Serve, error: BaseException) -> None:
         assert other.response().content == b"done"
 
 
-def test_failure_with_an_unread_body(serve: Serve) -> None:
-    """The rest of the request may be anything: no request is looked for behind it."""
+def test_failure_with_an_unread_body_closes(serve: Serve) -> None:
+    """The rest of the request may be anything, so no request is looked for after it."""
     server = serve(failing)
     server.log.expect("the application failed")
     with server.client() as client:
@@ -98,7 +98,9 @@ def cut(*fields: tuple[bytes, bytes], raising: bool) -> App:
 
 @pytest.mark.parametrize("raising", [True, False])
 @pytest.mark.parametrize("fields", [[], [(b"content-length", b"10")]])
-def test_failure_after_the_head(serve: Serve, fields: list[tuple[bytes, bytes]], raising: bool) -> None:
+def test_failure_after_the_head_cuts_the_response(
+    serve: Serve, fields: list[tuple[bytes, bytes]], raising: bool
+) -> None:
     server = serve(cut(*fields, raising=raising))
     server.log.expect("the application failed" if raising else "the application returned")
     with server.client() as client:
@@ -187,7 +189,7 @@ BROKEN_HEADS: list[Step] = [
 
 
 @pytest.mark.parametrize("step", BROKEN_HEADS)
-def test_broken_before_anything_was_written(serve: Serve, step: Step) -> None:
+def test_broken_response_before_its_head_is_answered_500(serve: Serve, step: Step) -> None:
     """An error to the application; it does not catch it, and so the client gets 500, and keeps its connection."""
     raised: list[BaseException] = []
 
@@ -211,7 +213,7 @@ def test_broken_before_anything_was_written(serve: Serve, step: Step) -> None:
 
 
 @pytest.mark.parametrize("step", BROKEN_HEADS)
-def test_application_that_catches_its_error(serve: Serve, step: Step) -> None:
+def test_broken_response_caught_by_the_application_can_be_replaced(serve: Serve, step: Step) -> None:
     """Nothing was written: it can answer something else, or go on with the head that it gave, if that was good."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -276,7 +278,7 @@ def test_content_of_a_status_without_content_is_dropped_and_one_line_names_the_r
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_events_after_the_end(serve: Serve) -> None:
+def test_events_after_the_response_raise(serve: Serve) -> None:
     seen: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -298,8 +300,8 @@ def test_events_after_the_end(serve: Serve) -> None:
     assert seen == ["Misuse"] * 4, "an application is told, not left in the belief that it was sent"
 
 
-def test_fields_of_the_servers_own(serve: Serve) -> None:
-    """What the server must know better is not taken from the application."""
+def test_framing_fields_of_the_application_are_replaced(serve: Serve) -> None:
+    """The server decides on framing, and does not take it from the application."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         fields = [(b"Transfer-Encoding", b"chunked"), (b"Keep-Alive", b"timeout=9999"), (b"Connection", b"keep-alive")]

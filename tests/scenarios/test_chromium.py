@@ -33,7 +33,9 @@ FLAGS = [
 
 
 @pytest.mark.timeout(180)
-def test_page_of_the_example(launch: Launch, loop: str, system_tool: Callable[..., str], tmp_path: Path) -> None:
+def test_page_of_the_example_loads_over_reused_connections(
+    launch: Launch, loop: str, system_tool: Callable[..., str], tmp_path: Path
+) -> None:
     chromium = system_tool("chromium", "chromium-browser", "google-chrome")
     program = launch(
         *["serve", "app:app", "--app-dir", str(EXAMPLES), "--port", "0", "--loop", loop, "--drain-idle", "0.2"],

@@ -28,12 +28,12 @@ LONGER = 1.0
 
 
 def within(started: float, ending: Ending, clock: float = CLOCK) -> None:
-    """Check that a connection ended when its clock had run out, and not much later. `started`: before the client did what started it."""
+    """Check that a connection ended once its clock had run out, and not much later. started: before the act that started the clock."""
     took = ending.at - started
     assert clock <= took <= clock + NOISE, took
 
 
-def test_first_octet(serve: Serve) -> None:
+def test_first_octet_clock_ends_a_silent_connection(serve: Serve) -> None:
     server = serve(hello, timeout_first_octet=CLOCK)
     started = time.monotonic()
     with server.client() as client:
@@ -44,7 +44,7 @@ def test_first_octet(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("drip", [False, True])
-def test_head(serve: Serve, drip: bool) -> None:
+def test_head_clock_ends_a_slow_head_with_408(serve: Serve, drip: bool) -> None:
     server = serve(hello, timeout_head=CLOCK)
     with server.client() as client:
         started = time.monotonic()
@@ -63,7 +63,7 @@ def test_head(serve: Serve, drip: bool) -> None:
     assert server.ends() == {"head_timeout": 1}
 
 
-def test_empty_lines_start_no_head(serve: Serve) -> None:
+def test_empty_lines_do_not_renew_the_first_octet_clock(serve: Serve) -> None:
     """Empty lines before a request line are ignored (2.2): they buy no time either."""
     server = serve(hello, timeout_first_octet=CLOCK)
     started = time.monotonic()
@@ -77,7 +77,7 @@ def test_empty_lines_start_no_head(serve: Serve) -> None:
     assert server.ends() == {"first_octet_timeout": 1}
 
 
-def test_body_that_stops(serve: Serve) -> None:
+def test_body_clock_ends_a_body_that_stops_with_408(serve: Serve) -> None:
     server = serve(echo, timeout_body=CLOCK)
     with server.client() as client:
         started = time.monotonic()
@@ -91,7 +91,7 @@ def test_body_that_stops(serve: Serve) -> None:
     assert server.ends() == {"body_timeout": 1}
 
 
-def test_body_that_pauses_within_its_time(serve: Serve) -> None:
+def test_body_with_pauses_shorter_than_its_clock_is_read(serve: Serve) -> None:
     """Each pause is shorter than the clock, all of them together are longer."""
     server = serve(echo, timeout_body=LONGER, body_rate=0)
     with server.client() as client:
@@ -103,7 +103,7 @@ def test_body_that_pauses_within_its_time(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_body_below_its_rate(serve: Serve) -> None:
+def test_body_below_its_rate_ends_with_408(serve: Serve) -> None:
     """It never pauses for long, but comes at a twentieth of the rate that is asked for."""
     server = serve(echo, timeout_body=5.0, body_rate=1000, rate_grace=CLOCK)
     with server.client() as client:
@@ -117,7 +117,7 @@ def test_body_below_its_rate(serve: Serve) -> None:
     assert server.ends() == {"body_timeout": 1}
 
 
-def test_time_that_the_application_takes_is_its_own(serve: Serve) -> None:
+def test_time_of_the_application_counts_for_no_clock(serve: Serve) -> None:
     """The body clock runs only while the application waits for the body, and no clock while it thinks."""
     thinking, thought = threading.Event(), asyncio.Event()
 
@@ -139,7 +139,7 @@ def test_time_that_the_application_takes_is_its_own(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_send(serve: Serve) -> None:
+def test_send_clock_resets_a_client_that_does_not_read(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, bytes(30_000_000))
 
@@ -152,7 +152,7 @@ def test_send(serve: Serve) -> None:
         assert client.ending().how == "reset"
 
 
-def test_send_below_its_rate(serve: Serve) -> None:
+def test_send_below_its_rate_ends_after_the_grace(serve: Serve) -> None:
     """The client reads without a pause, but slowly."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -170,8 +170,8 @@ def test_send_below_its_rate(serve: Serve) -> None:
     assert server.ends() == {"send_timeout": 1}
 
 
-def test_pause_within_its_time_whatever_the_rate(serve: Serve) -> None:
-    """The rate is that of octets that move: who stops, or has yet to begin, has the time of a pause."""
+def test_pauses_before_and_between_octets_do_not_count_as_a_rate(serve: Serve) -> None:
+    """The rate is that of octets that move. A client that has stopped or not begun has the time of a pause."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, bytes(6_000_000 + len(await read_body(receive))))
@@ -186,7 +186,7 @@ def test_pause_within_its_time_whatever_the_rate(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_slow_reader_within_its_time(serve: Serve) -> None:
+def test_reader_with_pauses_shorter_than_the_clock_gets_everything(serve: Serve) -> None:
     """Each pause is shorter than the clock, all of them are longer."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -204,7 +204,7 @@ def test_slow_reader_within_its_time(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_idle(serve: Serve) -> None:
+def test_idle_clock_half_closes_and_begins_anew_after_each_exchange(serve: Serve) -> None:
     server = serve(hello, timeout_idle=CLOCK)
     server.log.expect("a request arrived just as its idle connection was closed")
     with server.client() as client:
@@ -220,7 +220,7 @@ def test_idle(serve: Serve) -> None:
     assert server.counters.race_lost == 1
 
 
-def test_idle_client_that_stays(serve: Serve) -> None:
+def test_idle_client_that_stays_is_closed_after_the_linger_clock(serve: Serve) -> None:
     """The client does not react to the end: it is closed all the same."""
     server = serve(hello, timeout_idle=CLOCK, timeout_linger=CLOCK)
     with server.client() as client:
@@ -231,7 +231,7 @@ def test_idle_client_that_stays(serve: Serve) -> None:
         assert 2 * CLOCK <= time.monotonic() - started <= 2 * CLOCK + NOISE
 
 
-def test_discard(serve: Serve) -> None:
+def test_discard_clock_ends_an_unwanted_body(serve: Serve) -> None:
     server = serve(refuse, timeout_discard=CLOCK)
     with server.client() as client:
         started = time.monotonic()
@@ -245,7 +245,7 @@ def test_discard(serve: Serve) -> None:
     assert server.ends() == {"request_unread": 1}
 
 
-def test_linger_in_all(serve: Serve) -> None:
+def test_linger_clock_ends_at_its_total_though_octets_come(serve: Serve) -> None:
     """Octets renew the linger clock, but not for ever."""
     server = serve(refuse, timeout_linger=LONGER, timeout_linger_total=2 * LONGER)
     with server.client() as client:
@@ -262,7 +262,7 @@ def test_linger_in_all(serve: Serve) -> None:
     assert server.ends() == {"request_unread": 1}
 
 
-def test_all_at_once(serve: Serve) -> None:
+def test_clocks_of_many_connections_end_each_for_its_reason(serve: Serve) -> None:
     """Twenty clients of each kind, on one server: each ends for its own reason."""
     server = serve(
         echo,

@@ -3,7 +3,7 @@
 1. Rules: `agent:PATTERN` in any case, `path:PATTERN`, `peer:NETWORK`; several of each. What matches is answered with close.
 2. What does not match persists.
 3. `keep_alive=False`: every response closes, and says so, to HTTP/1.0 clients that ask for more, too.
-4. What was learned: of the idle connections, those of peers that never reuse them are ended first, though others are idle for longer.
+4. Of the idle connections, those of peers that never reuse them are ended first, though others are idle for longer.
 5. What is remembered of peers is bounded.
 """
 
@@ -44,7 +44,7 @@ RULES = (
         ("/", "", "127.0.0.1", False),
     ],
 )
-def test_rules(serve: Serve, target: str, agent: str, source: str, closes: bool) -> None:
+def test_rule_that_matches_announces_close(serve: Serve, target: str, agent: str, source: str, closes: bool) -> None:
     server = serve(hello, close_for=RULES)
     with server.client(source=source) as client:
         response = client.get(target, f"User-Agent: {agent}")
@@ -58,21 +58,21 @@ def test_rules(serve: Serve, target: str, agent: str, source: str, closes: bool)
     assert server.ends() == {"client_policy": 1}
 
 
-def test_keep_alive_off(serve: Serve) -> None:
+def test_keep_alive_off_announces_close_on_each_response(serve: Serve) -> None:
     server = serve(hello, keep_alive=False)
     for lines, version in (((), "1.1"), (("Connection: keep-alive",), "1.0"), (("Connection: keep-alive",), "1.1")):
         with server.client() as client:
             client.send(request("/", *lines, version=version) + request("/second"))
             response = client.response()
             assert response.says_close
-            assert client.ending().rest == b"", "what is behind an announced close is not served"
+            assert client.ending().rest == b"", "requests after an announced close are not served"
     balanced(server)
     ends = server.ends()
     assert ends == {"keep_alive_off": 3}
 
 
-def test_those_that_never_reuse_are_ended_first(serve: Serve) -> None:
-    """127.0.0.7 asks once per connection; 127.0.0.1 comes back. Room is made at the cost of the first, idle for less long."""
+def test_peers_that_never_reuse_are_shed_first(serve: Serve) -> None:
+    """127.0.0.7 asks once per connection, 127.0.0.1 reuses its own. Room is made at the cost of the first, though idle for less time."""
     server = serve(hello, limit_connections=12)
     for _ in range(6):
         with server.client(source="127.0.0.7") as client:
@@ -97,7 +97,7 @@ def test_those_that_never_reuse_are_ended_first(serve: Serve) -> None:
         balanced(server)
 
 
-def test_memory_of_peers_is_bounded(serve: Serve) -> None:
+def test_memory_of_peers_stays_within_its_bound(serve: Serve) -> None:
     server = serve(hello)
     with server.client() as client:
         client.get()

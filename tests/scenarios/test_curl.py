@@ -37,7 +37,7 @@ def curl(system_tool: Callable[..., str]) -> Curl:
     return run
 
 
-def test_one_connection_for_many_urls(serve: Serve, curl: Curl) -> None:
+def test_curl_with_many_urls_uses_one_connection(serve: Serve, curl: Curl) -> None:
     server = serve(target)
     output = curl(
         "--write-out", " %{num_connects} %{local_port}\n", *(f"{server.url}/{number}" for number in range(20))
@@ -49,7 +49,7 @@ def test_one_connection_for_many_urls(serve: Serve, curl: Curl) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_upload(serve: Serve, curl: Curl, tmp_path: Path) -> None:
+def test_curl_uploads_in_each_framing(serve: Serve, curl: Curl, tmp_path: Path) -> None:
     server = serve(echo)
     file = tmp_path / "file"
     file.write_text("0123456789" * 300_000)
@@ -59,7 +59,7 @@ def test_upload(serve: Serve, curl: Curl, tmp_path: Path) -> None:
     assert server.ends() == {"client_eof_idle": 3}
 
 
-def test_refused_upload_shows_its_answer(serve: Serve, curl: Curl, tmp_path: Path) -> None:
+def test_curl_shows_the_answer_to_a_refused_upload(serve: Serve, curl: Curl, tmp_path: Path) -> None:
     server = serve(refuse)
     file = tmp_path / "file"
     file.write_bytes(bytes(10_000_000))
@@ -70,7 +70,7 @@ def test_refused_upload_shows_its_answer(serve: Serve, curl: Curl, tmp_path: Pat
     assert server.ends() == {"expectation_unmet": 5, "request_unread": 10}
 
 
-def test_expect_continue_that_is_refused(serve: Serve, curl: Curl, tmp_path: Path) -> None:
+def test_curl_refused_before_continue_sends_no_body(serve: Serve, curl: Curl, tmp_path: Path) -> None:
     """The body is not even sent."""
     server = serve(refuse)
     file = tmp_path / "file"
@@ -81,14 +81,14 @@ def test_expect_continue_that_is_refused(serve: Serve, curl: Curl, tmp_path: Pat
     assert server.ends() == {"expectation_unmet": 1}
 
 
-def test_http10(serve: Serve, curl: Curl) -> None:
+def test_curl_with_http_1_0_gets_a_connection_per_request(serve: Serve, curl: Curl) -> None:
     server = serve(hello)
     output = curl("--http1.0", "--write-out", "%{num_connects}\n", server.url, server.url)
     assert output == "hello\n1\n" * 2
     assert server.ends() == {"client_http10": 2}
 
 
-def test_head_and_streams(serve: Serve, curl: Curl) -> None:
+def test_curl_reads_heads_and_streams(serve: Serve, curl: Curl) -> None:
     server = serve(stream)
     assert "transfer-encoding: chunked" in curl("--head", f"{server.url}/3/0").lower()
     assert curl(f"{server.url}/3/0.01", f"{server.url}/1/0") == "line 0\nline 1\nline 2\nline 0\n"
@@ -99,7 +99,7 @@ def test_head_and_streams(serve: Serve, curl: Curl) -> None:
     assert set(ends) <= IDLE_OR_NOT_YET
 
 
-def test_head_of_a_stream_keeps_the_connection(serve: Serve, curl: Curl) -> None:
+def test_curl_with_heads_of_streams_keeps_its_connection(serve: Serve, curl: Curl) -> None:
     server = serve(stream)
     output = curl("--head", "--write-out", "%{num_connects}\n", f"{server.url}/3/0", f"{server.url}/3/0")
     assert output.splitlines()[-1] == "0"
@@ -107,13 +107,13 @@ def test_head_of_a_stream_keeps_the_connection(serve: Serve, curl: Curl) -> None
     assert server.counters.opened == 1
 
 
-def test_unix_socket(serve: Serve, curl: Curl, tmp_path: Path) -> None:
+def test_curl_over_a_unix_socket_is_answered(serve: Serve, curl: Curl, tmp_path: Path) -> None:
     path = str(tmp_path / "bide.sock")
     serve(target, uds=path)
     assert curl("--unix-socket", path, "http://localhost/1", "http://localhost/2") == "/1/2"
 
 
-def test_large_answers(serve: Serve, curl: Curl, tmp_path: Path) -> None:
+def test_curl_with_large_answers_keeps_its_connection(serve: Serve, curl: Curl, tmp_path: Path) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, bytes(20_000_000))
 

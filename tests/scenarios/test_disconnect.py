@@ -1,9 +1,9 @@
 """A client leaves: the application is told, and what it does about it harms nobody (8, 9.5).
 
 1. The client leaves while the application works: `receive` returns http.disconnect, after a while if the client may only have
-   half-closed; to whoever does not ask there, `send` raises an OSError once it is known to be gone.
+   half-closed. If the application does not call it, `send` raises an OSError once the client is known to be gone.
 2. An application that goes on all the same, or fails at it, brings nothing into the log but a line at debug level.
-3. Work that goes on behind a complete answer holds no connection.
+3. Work that goes on after a complete answer holds no connection.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_application_that_waits_for_the_end(serve: Serve, how: str) -> None:
+def test_receive_after_the_client_left_returns_disconnect(serve: Serve, how: str) -> None:
     told = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -48,8 +48,8 @@ def test_application_that_waits_for_the_end(serve: Serve, how: str) -> None:
     assert server.ends() == {"client_reset" if how == "reset" else "client_left": 1}
 
 
-def test_send_by_one_that_was_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may come to its own end, and gives others their turn; what goes on all the same is told once more, after a while."""
+def test_send_after_disconnect_was_received_raises_after_a_while(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application may end by itself, and lets others have their turn. If it goes on, `send` tells it once more, after a while."""
     raised = threading.Event()
     late = 0.0
     monkeypatch.setattr("bide.gateway.asgi_coroutines.monotonic", lambda: time.monotonic() + late)
@@ -79,8 +79,8 @@ def test_send_by_one_that_was_told(serve: Serve, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("octets", [0, 10_000_000])
-def test_stream_that_a_listener_ends(serve: Serve, octets: int) -> None:
-    """As frameworks do it for version 2.3: one task streams, which may wait for something else than to send; another listens."""
+def test_stream_with_a_listener_is_ended_by_it(serve: Serve, octets: int) -> None:
+    """Frameworks do so for version 2.3: one task streams, and may wait for something else than `send`; another listens."""
     done: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -112,8 +112,8 @@ def test_stream_that_a_listener_ends(serve: Serve, octets: int) -> None:
 
 
 @pytest.mark.parametrize("file", [False, True])
-def test_work_behind_a_response_that_nobody_wants(serve: Serve, tmp_path: Path, file: bool) -> None:
-    """Starlette's: it stops the stream when the client leaves, also one that has nothing to send, and then does what it promised."""
+def test_background_task_after_the_client_left_runs(serve: Serve, tmp_path: Path, file: bool) -> None:
+    """Starlette stops the stream when the client leaves, though it may have nothing to send. Then it runs the background task."""
     ended = threading.Event()
     worked = threading.Event()
 
@@ -142,8 +142,8 @@ def test_work_behind_a_response_that_nobody_wants(serve: Serve, tmp_path: Path, 
     assert server.ends() == {"client_reset" if file else "client_left": 1}
 
 
-def test_told_at_once_where_nobody_half_closes(serve: Serve) -> None:
-    """As other servers do: an operator who knows the clients can have it so."""
+def test_disconnect_without_half_close_time_is_told(serve: Serve) -> None:
+    """Other servers tell at once. An operator who knows the clients can have that, too."""
     told = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -159,8 +159,8 @@ def test_told_at_once_where_nobody_half_closes(serve: Serve) -> None:
     assert server.ends() == {"client_left": 1}
 
 
-def test_answer_in_spite_of_the_news(serve: Serve) -> None:
-    """The client had only half-closed, after all; so had the one that pipelined its requests before."""
+def test_response_after_disconnect_reaches_a_half_closed_client(serve: Serve) -> None:
+    """The client has only half-closed, after two pipelined requests."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await read_body(receive)
@@ -178,7 +178,7 @@ def test_answer_in_spite_of_the_news(serve: Serve) -> None:
     assert server.ends() == {"client_half_closed": 1}
 
 
-def test_stream_to_a_client_that_closes(serve: Serve) -> None:
+def test_stream_to_a_client_that_closed_raises_on_send(serve: Serve) -> None:
     """The next writes find out, and then send raises."""
     raised = threading.Event()
 
@@ -200,8 +200,8 @@ def test_stream_to_a_client_that_closes(serve: Serve) -> None:
     assert server.ends() == {"client_reset": 1}
 
 
-def test_application_that_does_not_look(serve: Serve) -> None:
-    """It answers into the void, without a traceback: neither that the client left nor an OSError is its fault."""
+def test_response_to_a_client_that_left_is_no_error(serve: Serve) -> None:
+    """The application does not look for the end. Nothing is logged, since it is not at fault."""
     gone = asyncio.Event()
     done = threading.Event()
 
@@ -222,7 +222,7 @@ def test_application_that_does_not_look(serve: Serve) -> None:
     assert done.wait(PATIENCE)
 
 
-def test_error_raised_from_the_disconnect(serve: Serve) -> None:
+def test_error_wrapped_around_the_disconnect_is_no_error(serve: Serve) -> None:
     """Frameworks wrap what `send` raised in errors of their own."""
     gone = asyncio.Event()
     done = threading.Event()
@@ -245,7 +245,7 @@ def test_error_raised_from_the_disconnect(serve: Serve) -> None:
     assert done.wait(PATIENCE)
 
 
-def test_frameworks_own_error_for_a_client_that_left(serve: Serve) -> None:
+def test_error_raised_after_disconnect_is_no_error(serve: Serve) -> None:
     """The application was told http.disconnect: whatever it raises then is no failure of its own."""
 
     class ClientLeftError(Exception):
@@ -264,8 +264,8 @@ def test_frameworks_own_error_for_a_client_that_left(serve: Serve) -> None:
     assert server.ends() == {"client_reset": 1}
 
 
-def test_error_after_the_client_left(serve: Serve) -> None:
-    """Whatever it was, nobody was harmed: one line tells of it."""
+def test_error_after_the_client_left_is_logged_in_one_line(serve: Serve) -> None:
+    """Nobody waits for the answer any more, so one line tells of the error."""
     gone = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -282,7 +282,7 @@ def test_error_after_the_client_left(serve: Serve) -> None:
     server.until(lambda: any("a mistake" in line for line in server.log.messages()))
 
 
-def test_work_behind_the_answer(serve: Serve) -> None:
+def test_work_after_the_response_does_not_delay_the_next_request(serve: Serve) -> None:
     """The next request on the same connection is served while the work for the last one goes on."""
     answered = asyncio.Event()
     finished: list[str] = []
@@ -302,7 +302,7 @@ def test_work_behind_the_answer(serve: Serve) -> None:
     server.until(lambda: len(finished) == 5)
 
 
-def test_failure_behind_the_answer(serve: Serve) -> None:
+def test_failure_after_the_response_keeps_the_connection(serve: Serve) -> None:
     answered = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -320,7 +320,7 @@ def test_failure_behind_the_answer(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_disconnect_behind_the_answer(serve: Serve) -> None:
+def test_receive_after_the_response_returns_disconnect(serve: Serve) -> None:
     """Once the answer is complete, `receive` returns http.disconnect, and no octet of the next request."""
     messages: list[Message] = []
 
@@ -338,7 +338,7 @@ def test_disconnect_behind_the_answer(serve: Serve) -> None:
     assert messages == [{"type": "http.disconnect"}] * 2
 
 
-def test_cancelled_by_the_end_of_the_server(serve: Serve) -> None:
+def test_application_at_the_drain_timeout_is_cancelled_and_answered_503(serve: Serve) -> None:
     ended = threading.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:

@@ -30,7 +30,7 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_what_is_in_progress_is_finished(launch: Launch, loop: str, number: signal.Signals) -> None:
+def test_signal_lets_requests_in_progress_finish_with_close(launch: Launch, loop: str, number: signal.Signals) -> None:
     program = launch(*serving(loop, "apps:telling", "--drain-idle", "20"))
     with program.client() as busy, program.client() as idle, program.client() as unused:
         idle.get()
@@ -56,8 +56,8 @@ def test_what_is_in_progress_is_finished(launch: Launch, loop: str, number: sign
     assert [line.partition("close=")[2] for line in program.output] == ["", "", "drain", "drain"]
 
 
-def test_idle_connections_end_in_time(launch: Launch, loop: str) -> None:
-    """Clients that keep their connections open hold nothing up: these are half-closed after drain_idle."""
+def test_signal_ends_idle_connections_after_drain_idle(launch: Launch, loop: str) -> None:
+    """Connections that clients keep open are half-closed after drain_idle."""
     program = launch(*serving(loop, "apps:hello", "--drain-idle", "0.5", "--timeout-linger", "0.5"))
     clients = [program.client() for _ in range(10)]
     try:
@@ -74,8 +74,8 @@ def test_idle_connections_end_in_time(launch: Launch, loop: str) -> None:
             client.close()
 
 
-def test_request_that_crosses_the_end_of_an_idle_connection(launch: Launch, loop: str) -> None:
-    """It comes too late for an answer, but it meets no reset: the client sees a clean end and can ask elsewhere."""
+def test_request_after_an_idle_connection_was_ended_meets_a_clean_end(launch: Launch, loop: str) -> None:
+    """The request is too late for an answer, but meets no reset. The client sees a clean end, and can ask elsewhere."""
     program = launch(*serving(loop, "apps:hello", "--drain-idle", "0.2"))
     with program.client() as client:
         client.get()
@@ -88,7 +88,7 @@ def test_request_that_crosses_the_end_of_an_idle_connection(launch: Launch, loop
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_second_signal_stops_at_once(launch: Launch, loop: str, number: signal.Signals) -> None:
+def test_second_signal_cuts_what_is_in_progress(launch: Launch, loop: str, number: signal.Signals) -> None:
     program = launch(*serving(loop, "apps:telling"))
     with program.client() as client, program.client() as idle:
         idle.get()
@@ -103,8 +103,8 @@ def test_second_signal_stops_at_once(launch: Launch, loop: str, number: signal.S
     program.line("1 unfinished connections closed at the second signal")
 
 
-def test_what_was_cut_is_counted(serve: Serve) -> None:
-    """An answer that was not complete is; idle connections owe nothing."""
+def test_connections_cut_are_counted_without_idle_ones(serve: Serve) -> None:
+    """An incomplete response counts. Idle connections do not: nothing is owed on them."""
     server = serve(slow, drain_idle=10.0, drain_timeout=0.3)
     server.log.expect("^1 unfinished connections closed at the drain timeout")
     with server.client() as busy, server.client() as idle, server.client():
@@ -116,8 +116,8 @@ def test_what_was_cut_is_counted(serve: Serve) -> None:
     assert server.ends(wait=False) == {"drain": 2, "drain_deadline": 1}
 
 
-def test_nothing_was_cut(serve: Serve) -> None:
-    """Then nothing of it is in the log, which is looked at when the test is over."""
+def test_drain_without_unfinished_connections_warns_of_nothing(serve: Serve) -> None:
+    """The log, which is checked when the test is over, has no warning."""
     server = serve(slow, drain_idle=10.0, drain_timeout=0.3)
     with server.client() as idle:
         idle.get()
@@ -125,7 +125,7 @@ def test_nothing_was_cut(serve: Serve) -> None:
     assert server.ends(wait=False) == {"drain": 1}
 
 
-def test_nothing_to_wait_for(launch: Launch, loop: str) -> None:
+def test_signal_without_connections_stops_at_once(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop))
     program.line("serving")
     stopped = program.signal()
@@ -133,7 +133,7 @@ def test_nothing_to_wait_for(launch: Launch, loop: str) -> None:
     assert time.monotonic() - stopped < NOISE
 
 
-def test_drain_within_a_program(serve: Serve) -> None:
+def test_server_left_within_a_program_drains(serve: Serve) -> None:
     """The same without signals: leaving `async with bide.Server(...)` drains."""
     server = serve(slow, drain_idle=0.3)
     with server.client() as busy, server.client() as idle, server.client() as unused:
@@ -149,7 +149,7 @@ def test_drain_within_a_program(serve: Serve) -> None:
     assert server.ends(wait=False) == {"drain": 3}
 
 
-def test_threads_and_tasks_that_do_not_end(launch: Launch, loop: str) -> None:
+def test_threads_and_tasks_that_do_not_end_are_left_behind(launch: Launch, loop: str) -> None:
     """Nobody can end them from outside, so the process ends without them."""
     program = launch(*serving(loop, "apps:stubborn", "--drain-timeout", "0.5"))
     with program.client() as client:
@@ -164,7 +164,7 @@ def test_threads_and_tasks_that_do_not_end(launch: Launch, loop: str) -> None:
     program.line("do not end")
 
 
-def test_start_that_fails_while_a_thread_works(launch: Launch, loop: str) -> None:
+def test_start_that_fails_while_a_thread_works_exits_1(launch: Launch, loop: str) -> None:
     """The process ends without the thread; but it has failed, and says why."""
     program = launch(*serving(loop, "apps:failing_beside_a_thread"), "--lifespan", "on")
     assert program.wait() == 1
@@ -172,7 +172,7 @@ def test_start_that_fails_while_a_thread_works(launch: Launch, loop: str) -> Non
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_signal_while_the_application_is_imported(launch: Launch, tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_during_the_import_stops_the_program(launch: Launch, tmp_path: Path, number: signal.Signals) -> None:
     """As process 1 of a container it would be lost if nobody handled it, and the server would start."""
     (tmp_path / "slow_to_import.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
     program = launch("serve", "slow_to_import:app", "--app-dir", str(tmp_path))
@@ -182,8 +182,8 @@ def test_signal_while_the_application_is_imported(launch: Launch, tmp_path: Path
     assert any("stopped before" in line for line in program.errors)
 
 
-def test_hangup_of_one_who_is_not_to_hear_it(launch: Launch) -> None:
-    """As nohup has it."""
+def test_hangup_under_nohup_is_ignored(launch: Launch) -> None:
+    """Nohup starts programs with SIGHUP ignored."""
     program = launch(*serving("auto"), first='trap "" HUP')
     program.line("serving")
     program.signal(signal.SIGHUP)
@@ -192,8 +192,8 @@ def test_hangup_of_one_who_is_not_to_hear_it(launch: Launch) -> None:
             assert not client.get().says_close
 
 
-def test_a_busy_socket_that_others_share(launch: Launch, loop: str) -> None:
-    """Newcomers come without end: they are left to the others who listen, and the stop is no later for that."""
+def test_shared_socket_that_stays_busy_is_left_to_the_others(launch: Launch, loop: str) -> None:
+    """New connections come without end. They are left to the other processes that listen, and the stop is on time."""
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         where = listener.getsockname()[:2]
         program = launch(*serving(loop), "--fd", str(listener.fileno()), pass_fds=[listener.fileno()])
@@ -222,9 +222,9 @@ def test_a_busy_socket_that_others_share(launch: Launch, loop: str) -> None:
     assert took < 2 + NOISE
 
 
-def test_more_in_the_queue_than_there_are_descriptors(launch: Launch, loop: str) -> None:
-    """They cannot all be accepted, since nobody leaves. The others stay in the queue until the end, which is in time all the same; a
-    second signal makes it sooner.
+def test_queue_beyond_the_descriptors_is_kept_to_the_end(launch: Launch, loop: str) -> None:
+    """No client leaves, so not all connections can be accepted. The others stay in the queue until the end, which is on time. A second
+    signal makes it sooner.
     """
     for again in (False, True):
         program = launch(
@@ -244,10 +244,8 @@ def test_more_in_the_queue_than_there_are_descriptors(launch: Launch, loop: str)
             assert time.monotonic() - stopped < (0 if again else 1.5) + 1 + NOISE
 
 
-def test_listener_that_fails_at_its_end_keeps_the_others_from_nothing(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The queue of another one is served to its end all the same."""
+def test_listener_that_fails_to_finish_leaves_others_their_queue(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue of the other listener is served to its end."""
     failing, other = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
     where = other.getsockname()
     finish = Listener.finish
@@ -271,7 +269,7 @@ def test_listener_that_fails_at_its_end_keeps_the_others_from_nothing(
     server.stop()
 
 
-def test_successor_on_the_same_path(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_successor_on_the_same_unix_path_keeps_it(launch: Launch, loop: str, tmp_path: Path) -> None:
     """A new server takes the path while the old one drains: it keeps it."""
     path = str(tmp_path / "bide.sock")
     old = launch(*serving(loop, "apps:echo"), "--uds", path)

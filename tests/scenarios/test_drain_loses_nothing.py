@@ -1,4 +1,4 @@
-"""A stop under load, in the way of a deployment: nobody notices it but by `Connection: close` (9.3, 9.5).
+"""A stop under load, as in a deployment, shows in nothing but `Connection: close` (9.3, 9.5).
 
 1. 24 clients ask without a pause, on persistent connections, and connect anew when they are told to. SIGTERM. Every request
    that was sent gets its answer, in ten trials of ten (five on each loop); every answer that begins after the signal announces close.
@@ -7,7 +7,7 @@
 3. A request on an idle connection once listening has stopped, a slow response, a long download: all complete, with close said.
 4. A stream without end is cut at the drain timeout, not before, and that is its reason.
 5. The health check fails from the signal on; during `drain_delay` newcomers are served all the same.
-6. The program ends within its bound, and long before where nothing holds it. Reasons add up.
+6. The program ends within its bound, and long before if nothing holds it. Reasons add up.
 """
 
 import contextlib
@@ -93,7 +93,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
-def test_busy_clients(launch: Launch, loop: str, trial: int) -> None:
+def test_signal_under_load_loses_no_request(launch: Launch, loop: str, trial: int) -> None:
     program = launch(*serving(loop, "apps:hello", *DEBUG))
     crowd = Crowd(program)
     until(lambda: crowd.answers > (20 + trial) * CLIENTS)
@@ -113,8 +113,8 @@ def test_busy_clients(launch: Launch, loop: str, trial: int) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_connections_in_the_queue(launch: Launch, loop: str, asked: bool) -> None:
-    """Those that ask only when the loop has gone on are served too, within `drain_idle`."""
+def test_signal_with_connections_in_the_queue_serves_them(launch: Launch, loop: str, asked: bool) -> None:
+    """Connections on which the request comes only once the loop goes on are served, too, within `drain_idle`."""
     program = launch(*serving(loop, "apps:telling", "--drain-idle", "10", *DEBUG))
     with contextlib.ExitStack() as stack:
         blocker = stack.enter_context(program.client())
@@ -143,7 +143,7 @@ def test_connections_in_the_queue(launch: Launch, loop: str, asked: bool) -> Non
     assert sum(ends.values()) == 151
 
 
-def test_more_in_the_queue_than_the_limit_allows(launch: Launch, loop: str) -> None:
+def test_signal_with_a_queue_beyond_the_limit_serves_it(launch: Launch, loop: str) -> None:
     """At the limit accepting was paused. The socket is closed only when its queue is empty: all are answered, none is reset."""
     program = launch(*serving(loop, "apps:telling", "--limit-connections", "4", *DEBUG))
     with contextlib.ExitStack() as stack:
@@ -164,7 +164,7 @@ def test_more_in_the_queue_than_the_limit_allows(launch: Launch, loop: str) -> N
     assert sum(reasons(program).values()) == 24
 
 
-def test_everybody_gets_what_was_begun(launch: Launch, loop: str) -> None:
+def test_signal_with_exchanges_of_each_kind_completes_them(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop, "abuse:app", "--health-path", "/health", "--drain-delay", "1.5", *DEBUG))
     with contextlib.ExitStack() as stack:
         idle, slow_one, download, checked, pipelined = [stack.enter_context(program.client()) for _ in range(5)]
@@ -193,7 +193,7 @@ def test_everybody_gets_what_was_begun(launch: Launch, loop: str) -> None:
         first = pipelined.response()
         assert first.content == b"late\n"
         assert first.says_close
-        assert pipelined.ending().rest == b"", "what is pipelined behind an announced close is not served"
+        assert pipelined.ending().rest == b"", "requests pipelined after an announced close are not served"
         response = slow_one.response()
         assert response.content == b"late\n"
         assert response.says_close
@@ -205,7 +205,7 @@ def test_everybody_gets_what_was_begun(launch: Launch, loop: str) -> None:
     assert sum(reasons(program).values()) == 6
 
 
-def test_stream_without_end(launch: Launch, loop: str) -> None:
+def test_stream_without_end_is_cut_at_the_drain_timeout(launch: Launch, loop: str) -> None:
     """Its head was out before the signal: nothing can be announced any more. The cut is visible: no last chunk."""
     program = launch(*serving(loop, "abuse:app", "--drain-timeout", "1"))
     with program.client() as client:
@@ -221,8 +221,8 @@ def test_stream_without_end(launch: Launch, loop: str) -> None:
     assert [line.partition("close=")[2] for line in program.output] == ["drain_deadline"]
 
 
-def test_response_that_does_not_begin(launch: Launch, loop: str) -> None:
-    """What has no response at the deadline is answered 503: the client knows that it may ask elsewhere."""
+def test_response_not_begun_at_the_drain_timeout_is_503(launch: Launch, loop: str) -> None:
+    """A client that gets 503 at the deadline knows that it may ask elsewhere."""
     program = launch(*serving(loop, "abuse:app", "--drain-timeout", "0.6"))
     with program.client() as client, program.client() as reading:
         client.ask("/told/30")
@@ -240,7 +240,7 @@ def test_response_that_does_not_begin(launch: Launch, loop: str) -> None:
     assert [line.partition("close=")[2] for line in program.output] == ["drain_deadline"] * 2
 
 
-def test_client_that_reads_nothing_holds_it_no_longer_than_the_deadline(launch: Launch, loop: str) -> None:
+def test_client_that_reads_nothing_is_cut_at_the_drain_timeout(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop, "abuse:app", "--drain-timeout", "0.6"))
     with Client(program.where, receive_buffer=4096) as client:
         client.ask("/large/50000000")
@@ -252,7 +252,7 @@ def test_client_that_reads_nothing_holds_it_no_longer_than_the_deadline(launch: 
     assert [line.partition("close=")[2] for line in program.output] == ["drain_deadline"]
 
 
-def test_idle_connections_that_stay_hold_it_no_longer_than_they_may(launch: Launch, loop: str) -> None:
+def test_idle_connections_that_stay_end_within_drain_idle_and_linger(launch: Launch, loop: str) -> None:
     """With the defaults: 2 s for another request, 1 s for one that crosses the end. 50 clients do not react at all."""
     program = launch(*serving(loop, "apps:hello", *DEBUG))
     with contextlib.ExitStack() as stack:
@@ -265,7 +265,7 @@ def test_idle_connections_that_stay_hold_it_no_longer_than_they_may(launch: Laun
     assert reasons(program) == {"drain": 50}
 
 
-def test_short_of_connections_when_the_signal_comes(serve: Serve) -> None:
+def test_idle_connection_under_pressure_has_drain_idle_after_the_signal(serve: Serve) -> None:
     """Pressure shortens the idle timeout, but not the time that idle connections have in a drain."""
     app = Gated()
     server = serve(app, limit_connections=20, drain_idle=5.0, timeout_idle_least=0.5)

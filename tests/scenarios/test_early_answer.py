@@ -53,7 +53,7 @@ def refused(client: Client, *, announced: bool = True) -> None:
 
 @pytest.mark.parametrize("how", ["half-close", "malformed"])
 @pytest.mark.parametrize("announced", [False, True])
-def test_client_that_stops_when_it_sees_the_head(serve: Serve, how: str, announced: bool) -> None:
+def test_client_that_stops_at_the_head_reads_the_rest(serve: Serve, how: str, announced: bool) -> None:
     """9.5: it is to cease sending, to close its side, and to read on. The rest of the answer comes; the application is told."""
     messages: list[Message] = []
 
@@ -83,7 +83,7 @@ def test_client_that_stops_when_it_sees_the_head(serve: Serve, how: str, announc
     assert server.ends() == {"response_close_option" if announced else reason: 1}
 
 
-def test_refused_upload_is_answered(serve: Serve) -> None:
+def test_upload_refused_is_answered_then_ended(serve: Serve) -> None:
     server = serve(refuse)
     for _ in range(TIMES):
         with server.client() as client:
@@ -92,7 +92,7 @@ def test_refused_upload_is_answered(serve: Serve) -> None:
     assert server.ends() == {"request_unread": TIMES}
 
 
-def test_refused_upload_with_small_buffers(serve: Serve) -> None:
+def test_upload_refused_over_small_buffers_is_answered(serve: Serve) -> None:
     server = serve(refuse)
     for _ in range(5):
         with server.client(send_buffer=8192, receive_buffer=4096) as client:
@@ -101,8 +101,8 @@ def test_refused_upload_with_small_buffers(serve: Serve) -> None:
     assert server.ends() == {"request_unread": 5}
 
 
-def test_refused_chunked_upload(serve: Serve) -> None:
-    """How much follows cannot be known when the head leaves; who is refused is expected to have more."""
+def test_upload_refused_in_chunks_is_answered(serve: Serve) -> None:
+    """The size of a chunked body is unknown when the head leaves. A refused client is expected to send more."""
     server = serve(refuse)
     for _ in range(5):
         with server.client() as client:
@@ -111,7 +111,7 @@ def test_refused_chunked_upload(serve: Serve) -> None:
     assert server.ends() == {"request_unread": 5}
 
 
-def test_small_chunked_body_that_nobody_reads_keeps_the_connection(serve: Serve) -> None:
+def test_chunked_body_unread_but_small_keeps_the_connection(serve: Serve) -> None:
     server = serve(hello)
     with server.client() as client:
         for _ in range(3):
@@ -122,8 +122,8 @@ def test_small_chunked_body_that_nobody_reads_keeps_the_connection(serve: Serve)
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_body_that_is_read_behind_the_head_of_the_answer(serve: Serve) -> None:
-    """An application that begins its answer first and then reads everything has left nothing unread."""
+def test_body_read_after_the_head_of_the_response_keeps_the_connection(serve: Serve) -> None:
+    """The application begins its answer first, then reads the body to its end."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -141,7 +141,7 @@ def test_body_that_is_read_behind_the_head_of_the_answer(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_refused_upload_through_a_slow_network(serve: Serve) -> None:
+def test_upload_refused_over_a_slow_network_is_answered(serve: Serve) -> None:
     server = serve(refuse)
     with Relay(server.where, delay=0.02) as relay:
         for _ in range(5):
@@ -152,7 +152,7 @@ def test_refused_upload_through_a_slow_network(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000])
-def test_large_answer_to_a_refused_upload(serve: Serve, size: int) -> None:
+def test_upload_refused_with_a_large_response_is_answered(serve: Serve, size: int) -> None:
     """The answer does not fit into the buffers: it is sent while the body is dropped."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -167,7 +167,7 @@ def test_large_answer_to_a_refused_upload(serve: Serve, size: int) -> None:
     assert server.ends() == {"request_unread": 1}
 
 
-def test_small_unread_body_keeps_the_connection(serve: Serve) -> None:
+def test_body_unread_but_small_keeps_the_connection(serve: Serve) -> None:
     server = serve(refuse)
     with server.client() as client:
         for _ in range(10):
@@ -178,7 +178,7 @@ def test_small_unread_body_keeps_the_connection(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_body_left_half_read(serve: Serve) -> None:
+def test_body_read_in_part_is_answered_then_ended(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await receive()
         await answer(send, b"too large\n", 413)
@@ -190,7 +190,7 @@ def test_body_left_half_read(serve: Serve) -> None:
     assert server.ends() == {"request_unread": 1}
 
 
-def test_this_client_would_notice_a_reset() -> None:
+def test_upload_to_a_careless_server_meets_a_reset() -> None:
     """A server that answers and closes, for comparison."""
 
     def careless(listener: socket.socket) -> None:
@@ -207,7 +207,7 @@ def test_this_client_would_notice_a_reset() -> None:
         thread.join()
 
 
-def test_refused_upload_that_goes_on_by_and_by(serve: Serve) -> None:
+def test_upload_refused_that_goes_on_slowly_is_answered(serve: Serve) -> None:
     """The client sends on for longer than the pause that lingering allows: it is the pauses that count."""
     server = serve(refuse, timeout_linger=LINGER)
     with server.client() as client:

@@ -26,7 +26,7 @@ async def patient(scope: Message, receive: Receive, send: Send) -> None:
     await answer(send, await read_body(receive))
 
 
-def test_continue_when_the_application_asks(serve: Serve) -> None:
+def test_continue_is_sent_when_the_application_reads(serve: Serve) -> None:
     server = serve(patient)
     with server.client() as client:
         for _ in range(2):
@@ -43,7 +43,7 @@ def test_continue_when_the_application_asks(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("value", ["100-continue", "100-Continue", "100-CONTINUE"])
-def test_continue_whatever_the_case(serve: Serve, value: str) -> None:
+def test_continue_for_an_expectation_in_any_case_is_sent(serve: Serve, value: str) -> None:
     server = serve(echo)
     with server.client() as client:
         client.ask("/", f"Expect: {value}", "Transfer-Encoding: chunked", method="POST")
@@ -53,7 +53,7 @@ def test_continue_whatever_the_case(serve: Serve, value: str) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_final_answer_instead(serve: Serve) -> None:
+def test_final_response_instead_of_continue_closes(serve: Serve) -> None:
     server = serve(refuse)
     with server.client() as client:
         client.ask("/", EXPECT, "Content-Length: 4", method="POST")
@@ -64,8 +64,8 @@ def test_final_answer_instead(serve: Serve) -> None:
     assert server.ends() == {"expectation_unmet": 1}
 
 
-def test_client_sends_the_body_after_a_final_answer_all_the_same(serve: Serve) -> None:
-    """It loses nothing by that: what it sends is read and dropped."""
+def test_body_sent_after_a_final_response_is_dropped(serve: Serve) -> None:
+    """The client gets its answer. The body is read and dropped."""
     server = serve(refuse)
     with server.client() as client:
         client.ask("/", EXPECT, "Content-Length: 1000000", method="POST")
@@ -78,7 +78,7 @@ def test_client_sends_the_body_after_a_final_answer_all_the_same(serve: Serve) -
     assert server.ends() == {"expectation_unmet": 1}
 
 
-def test_client_does_not_wait(serve: Serve) -> None:
+def test_body_sent_without_waiting_needs_no_continue(serve: Serve) -> None:
     server = serve(patient)
     with server.client() as client:
         for _ in range(2):
@@ -88,7 +88,7 @@ def test_client_does_not_wait(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_refused_with_the_body_in_already(serve: Serve) -> None:
+def test_refusal_with_the_body_received_keeps_the_connection(serve: Serve) -> None:
     server = serve(refuse)
     with server.client() as client:
         for _ in range(2):
@@ -98,7 +98,7 @@ def test_refused_with_the_body_in_already(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_no_body_announced(serve: Serve) -> None:
+def test_expectation_without_a_body_is_ignored(serve: Serve) -> None:
     server = serve(echo)
     with server.client() as client:
         response = client.get("/", EXPECT)
@@ -108,7 +108,7 @@ def test_no_body_announced(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_http10_client_gets_no_continue(serve: Serve) -> None:
+def test_expectation_of_http_1_0_gets_no_continue(serve: Serve) -> None:
     server = serve(echo)
     with server.client() as client:
         client.ask("/", EXPECT, "Content-Length: 4", method="POST", version="1.0")
@@ -119,7 +119,7 @@ def test_http10_client_gets_no_continue(serve: Serve) -> None:
     assert server.ends() == {"client_http10": 1}
 
 
-def test_unknown_expectation(serve: Serve) -> None:
+def test_expectation_unknown_is_417(serve: Serve) -> None:
     server = serve(echo)
     with server.client() as client:
         response = client.get("/", "Expect: tea")
@@ -129,7 +129,7 @@ def test_unknown_expectation(serve: Serve) -> None:
     assert server.ends() == {"head_rejected": 1}
 
 
-def test_application_answers_first_and_reads_then(serve: Serve) -> None:
+def test_body_read_after_the_head_of_the_response_gets_no_continue(serve: Serve) -> None:
     """With the final head on its way, a 100 would come too late."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:

@@ -24,12 +24,12 @@ from tests.support.waiting import PATIENCE, pause, until
 PIECE = 64 * 1024
 # The kernel's buffers on both sides, and the transport's: on loopback they grow to some megabytes.
 HELD = 16_000_000
-# Where nothing has moved for so long, nothing moves any more, seconds: longer than a busy machine lets anybody wait.
+# If nothing has moved for this time, nothing moves any more, seconds. It is longer than a busy machine delays a process.
 QUIET = 0.7
 
 
-def test_last_event_without_content(serve: Serve) -> None:
-    """Many applications end a response with an empty event. All of the content has left before, and only to whom it belongs."""
+def test_last_event_without_content_leaves_nothing_behind(serve: Serve) -> None:
+    """Many applications end a response with an empty event. All content has left before, and to its own client only."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         sizes = [int(size) for size in scope["path"][1:].split(",")]
@@ -90,7 +90,7 @@ def settled(count: Callable[[], int]) -> int:
     return before
 
 
-def test_slow_reader_pauses_send(serve: Serve) -> None:
+def test_reader_that_stops_pauses_send(serve: Serve) -> None:
     sent: list[int] = []
     total = 1000
 
@@ -115,7 +115,7 @@ def test_slow_reader_pauses_send(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_client_that_leaves_while_send_waits(serve: Serve) -> None:
+def test_client_that_leaves_while_send_waits_makes_it_raise(serve: Serve) -> None:
     """`send` does not wait for ever: it raises an OSError."""
     raised: list[BaseException] = []
 
@@ -138,7 +138,7 @@ def test_client_that_leaves_while_send_waits(serve: Serve) -> None:
     server.until(lambda: raised)
 
 
-def test_body_that_nobody_reads_pauses_the_socket(serve: Serve) -> None:
+def test_body_unread_by_the_application_pauses_reading(serve: Serve) -> None:
     waiting = threading.Event()
     gate: list[asyncio.Event] = []
 
@@ -162,7 +162,7 @@ def test_body_that_nobody_reads_pauses_the_socket(serve: Serve) -> None:
     server.call(gate[0].set)
 
 
-def test_slow_application_gets_everything(serve: Serve) -> None:
+def test_body_read_slowly_is_read_whole(serve: Serve) -> None:
     """The body comes as fast as the client can, and is read at leisure."""
     size = 8_000_000
     content = hashlib.shake_256(b"body").digest(size)
@@ -187,8 +187,8 @@ def test_slow_application_gets_everything(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_answers_that_nobody_reads(serve: Serve) -> None:
-    """Pipelined requests without end from a client that does not read: they are not served into memory."""
+def test_pipelined_requests_of_a_client_that_does_not_read_wait(serve: Serve) -> None:
+    """The client pipelines requests without end and does not read: they are not served into memory."""
     served = 0
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -209,8 +209,8 @@ def test_answers_that_nobody_reads(serve: Serve) -> None:
     assert server.ends() == {"client_reset": 1}
 
 
-def test_large_answers_in_turn(serve: Serve) -> None:
-    """Each answer is larger than what fits into the buffers, and the next request waits behind it."""
+def test_large_answers_to_pipelined_requests_arrive_in_order(serve: Serve) -> None:
+    """Each answer is larger than the buffers, and the next request waits."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, scope["path"].encode()[1:] * 1_000_000)
@@ -219,12 +219,12 @@ def test_large_answers_in_turn(serve: Serve) -> None:
     with server.client(receive_buffer=65536) as client:
         client.send(b"".join(request(f"/{digit}") for digit in range(8)))
         for digit in range(8):
-            pause(0.02)  # so that it is behind
+            pause(0.02)  # so that the client is slower than the server
             assert client.response().content == b"%d" % digit * 1_000_000
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_a_slow_client_holds_nobody_up(serve: Serve) -> None:
+def test_clients_that_do_not_read_hold_nobody_up(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["path"] == "/large":
             await answer(send, bytes(50_000_000))

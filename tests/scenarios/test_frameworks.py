@@ -84,7 +84,7 @@ def starlette_app(folder: Path, *middleware: Middleware) -> tuple[App, list[str]
 
 
 class Wrapping(BaseHTTPMiddleware):
-    """The middleware that half of the world derives from, and that asks `receive` and `send` for strange things."""
+    """Starlette's base of much middleware. It uses `receive` and `send` in unusual ways."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Go on."""
@@ -94,7 +94,9 @@ class Wrapping(BaseHTTPMiddleware):
 
 
 @pytest.mark.parametrize("middleware", [[], [Middleware(Wrapping)]])
-def test_starlette(serve: Serve, tmp_path: Path, middleware: list[Middleware]) -> None:
+def test_starlette_serves_pages_forms_streams_and_files(
+    serve: Serve, tmp_path: Path, middleware: list[Middleware]
+) -> None:
     (tmp_path / "file").write_bytes(b"0123456789" * 100_000)
     app, done, go = starlette_app(tmp_path, *middleware)
     server = serve(app, lifespan="on")
@@ -124,7 +126,9 @@ def test_starlette(serve: Serve, tmp_path: Path, middleware: list[Middleware]) -
 
 
 @pytest.mark.parametrize("middleware", [[], [Middleware(Wrapping)]])
-def test_starlette_and_clients_that_leave(serve: Serve, tmp_path: Path, middleware: list[Middleware]) -> None:
+def test_starlette_with_clients_that_leave_logs_nothing(
+    serve: Serve, tmp_path: Path, middleware: list[Middleware]
+) -> None:
     (tmp_path / "file").write_bytes(bytes(20_000_000))
     app, _, go = starlette_app(tmp_path, *middleware)
     server = serve(app)
@@ -146,7 +150,7 @@ def test_starlette_and_clients_that_leave(serve: Serve, tmp_path: Path, middlewa
     assert set(ends) <= {"client_reset", "client_incomplete", "client_eof_idle"}
 
 
-def test_fastapi(serve: Serve) -> None:
+def test_fastapi_serves_json_and_dependencies(serve: Serve) -> None:
     fastapi: Any = importlib.import_module("fastapi")
     app = fastapi.FastAPI()
 
@@ -215,7 +219,7 @@ def django_app() -> App:
 urlpatterns: list[object] = []
 
 
-def test_django(serve: Serve, django_app: App) -> None:
+def test_django_serves_pages_forms_streams_and_files(serve: Serve, django_app: App) -> None:
     server = serve(django_app, lifespan="auto")
     port = server.url.rpartition(":")[2]
     with httpx.Client(base_url=server.url, trust_env=False) as client:
@@ -230,7 +234,7 @@ def test_django(serve: Serve, django_app: App) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_django_and_clients_that_leave(serve: Serve, django_app: App) -> None:
+def test_django_with_clients_that_leave_logs_nothing(serve: Serve, django_app: App) -> None:
     server = serve(django_app)
     for octets in (octets_of("/blocking"), octets_of("/blocking", "Content-Length: 9", method="POST") + b"x"):
         for wait in (0.0, 0.02):

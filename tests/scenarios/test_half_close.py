@@ -16,7 +16,7 @@ from tests.support.client import chunked, request
 from tests.support.server import Serve
 
 
-def test_answer_after_half_close(serve: Serve) -> None:
+def test_half_close_after_a_request_is_answered(serve: Serve) -> None:
     server = serve(slow)
     with server.client() as client:
         client.ask("/0.3")
@@ -28,7 +28,7 @@ def test_answer_after_half_close(serve: Serve) -> None:
     assert server.ends() == {"client_half_closed": 1}
 
 
-def test_half_close_while_the_application_works(serve: Serve) -> None:
+def test_half_close_during_an_exchange_is_answered(serve: Serve) -> None:
     server = serve(slow)
     with server.client() as client:
         client.ask("/0.3")
@@ -39,7 +39,7 @@ def test_half_close_while_the_application_works(serve: Serve) -> None:
     assert server.ends() == {"client_half_closed": 1}
 
 
-def test_pipelined_requests_before_half_close(serve: Serve) -> None:
+def test_half_close_after_pipelined_requests_lets_all_be_answered(serve: Serve) -> None:
     gate = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -67,7 +67,7 @@ def test_pipelined_requests_before_half_close(serve: Serve) -> None:
     ],
     ids=["length", "chunked"],
 )
-def test_body_before_half_close(serve: Serve, octets: bytes, body: bytes) -> None:
+def test_half_close_after_a_body_is_answered(serve: Serve, octets: bytes, body: bytes) -> None:
     gate = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -87,7 +87,7 @@ def test_body_before_half_close(serve: Serve, octets: bytes, body: bytes) -> Non
     assert server.ends() == {"client_half_closed": 1}
 
 
-def test_half_close_within_a_head(serve: Serve) -> None:
+def test_half_close_within_a_head_ends_as_incomplete(serve: Serve) -> None:
     server = serve(target)
     with server.client() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: loc")
@@ -97,7 +97,7 @@ def test_half_close_within_a_head(serve: Serve) -> None:
     assert server.ends() == {"client_incomplete": 1}
 
 
-def test_half_close_behind_a_whole_request_and_half_a_one(serve: Serve) -> None:
+def test_half_close_within_a_second_head_lets_the_first_be_answered(serve: Serve) -> None:
     server = serve(target)
     with server.client() as client:
         client.send(request("/whole") + b"GET /half HTT")
@@ -107,7 +107,7 @@ def test_half_close_behind_a_whole_request_and_half_a_one(serve: Serve) -> None:
     assert server.ends() == {"client_incomplete": 1}
 
 
-def test_half_close_within_a_body(serve: Serve) -> None:
+def test_half_close_within_a_body_is_answered_400_and_told(serve: Serve) -> None:
     seen: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -129,8 +129,8 @@ def test_half_close_within_a_body(serve: Serve) -> None:
     assert seen[-1] == "http.disconnect"
 
 
-def test_half_close_during_a_response(serve: Serve) -> None:
-    """What was begun is finished, whole."""
+def test_half_close_during_a_response_lets_it_complete(serve: Serve) -> None:
+    """The response is completed."""
     gate = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -155,7 +155,7 @@ def test_half_close_during_a_response(serve: Serve) -> None:
     assert server.ends() == {"client_half_closed": 1}
 
 
-def test_idle_half_close(serve: Serve) -> None:
+def test_half_close_of_an_idle_connection_ends_it(serve: Serve) -> None:
     server = serve(target)
     with server.client() as client:
         client.get()
@@ -167,7 +167,7 @@ def test_idle_half_close(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1, "client_eof_unused": 1}
 
 
-def test_answer_that_says_nothing_of_its_length(serve: Serve) -> None:
+def test_half_close_after_an_http_1_0_request_is_answered(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await answer(send, await read_body(receive), 200)
 

@@ -9,7 +9,7 @@ from tests.support.apps import Message, Receive, Send, hello
 from tests.support.server import Serve
 
 
-def test_health_check(serve: Serve) -> None:
+def test_health_check_is_200_and_503_with_close_during_a_drain(serve: Serve) -> None:
     asked: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from tests.support.apps import Message, Receive, Send, echo, hello, stream
 from tests.support.server import Serve
 
 
-def test_plain(serve: Serve) -> None:
+def test_http_1_0_request_is_answered_with_close(serve: Serve) -> None:
     server = serve(hello)
     with server.client() as client:
         response = client.get(version="1.0")
@@ -24,7 +24,7 @@ def test_plain(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("value", ["keep-alive", "Keep-Alive", "TE, keep-alive"])
-def test_keep_alive(serve: Serve, value: str) -> None:
+def test_http_1_0_request_with_keep_alive_persists(serve: Serve, value: str) -> None:
     server = serve(echo)
     with server.client() as client:
         for number in range(10):
@@ -37,7 +37,7 @@ def test_keep_alive(serve: Serve, value: str) -> None:
     assert server.ends() == {"client_http10": 1}
 
 
-def test_close_wins_over_keep_alive(serve: Serve) -> None:
+def test_http_1_0_request_with_close_and_keep_alive_closes(serve: Serve) -> None:
     server = serve(hello)
     with server.client() as client:
         assert client.get("/", "Connection: keep-alive, close", version="1.0").says_close
@@ -45,7 +45,7 @@ def test_close_wins_over_keep_alive(serve: Serve) -> None:
     assert server.ends() == {"client_close_option": 1}
 
 
-def test_keep_alive_with_an_answer_of_unknown_length(serve: Serve) -> None:
+def test_http_1_0_response_of_unknown_length_closes(serve: Serve) -> None:
     server = serve(stream)
     with server.client() as client:
         response = client.get("/5/0.01", "Connection: keep-alive", version="1.0")
@@ -56,7 +56,7 @@ def test_keep_alive_with_an_answer_of_unknown_length(serve: Serve) -> None:
     assert server.ends() == {"close_delimited": 1}
 
 
-def test_no_host_field(serve: Serve) -> None:
+def test_http_1_0_request_without_host_is_served(serve: Serve) -> None:
     server = serve(hello)
     with server.client() as client:
         client.send(b"GET / HTTP/1.0\r\n\r\n")
@@ -65,7 +65,7 @@ def test_no_host_field(serve: Serve) -> None:
     assert server.ends() == {"client_http10": 1}
 
 
-def test_no_interim_responses(serve: Serve) -> None:
+def test_http_1_0_client_gets_no_interim_response(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         assert "http.response.early_hint" not in scope["extensions"]
         await hello(scope, receive, send)
@@ -76,7 +76,7 @@ def test_no_interim_responses(serve: Serve) -> None:
     assert server.ends() == {"client_http10": 1}
 
 
-def test_cut_answer_of_unknown_length_is_reset(serve: Serve) -> None:
+def test_http_1_0_response_of_unknown_length_cut_is_reset(serve: Serve) -> None:
     """A FIN would make half an answer look whole."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:

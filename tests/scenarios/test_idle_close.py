@@ -3,7 +3,7 @@
 1. Octets that have arrived are looked for as the last thing before the FIN. `bench.limits` measures what lies between the two.
 2. A request sent in the last moment is answered, or it meets a clean end; a reset comes at no time within a second after the FIN.
 3. A request that crosses the end cannot be answered. It is counted as lost, and one warning names the remedy.
-4. The same behind a network that delays everything: what was sent before the FIN could be seen is counted.
+4. The same over a network that delays everything: requests sent before the FIN could be seen are counted.
 5. Octets that are no request, or come after an announced close, are not counted.
 6. With `advertise_keep_alive` every response tells the time; the connection is really held for longer.
 """
@@ -26,7 +26,7 @@ IDLE = 0.3
 REMEDY = "--timeout-idle"
 
 
-def test_requests_around_the_end(serve: Serve) -> None:
+def test_requests_around_the_end_are_answered_or_meet_a_clean_end(serve: Serve) -> None:
     """100 clients ask within a few milliseconds of the end. Answered, or a clean end; never a reset, never half an answer."""
     server = serve(hello, timeout_idle=IDLE)
     server.log.asked_for.append(REMEDY)
@@ -60,7 +60,7 @@ def test_requests_around_the_end(serve: Serve) -> None:
         server.log.asked_for.clear()
 
 
-def test_lost_requests_are_counted_and_told_once(serve: Serve) -> None:
+def test_requests_after_the_end_are_counted_and_warned_of_once(serve: Serve) -> None:
     server = serve(hello, timeout_idle=IDLE)
     server.log.expect(REMEDY)
     with contextlib.ExitStack() as stack:
@@ -78,7 +78,7 @@ def test_lost_requests_are_counted_and_told_once(serve: Serve) -> None:
     assert server.ends() == {"idle_timeout": 5}
 
 
-def test_listens_for_about_a_second(serve: Serve) -> None:
+def test_ended_connection_listens_for_a_second(serve: Serve) -> None:
     """A request 0.6 s after the FIN is still noticed; the connection ends a second after the FIN, or after that request."""
     server = serve(hello, timeout_idle=IDLE, timeout_linger=2.0)
     server.log.expect(REMEDY)
@@ -96,8 +96,8 @@ def test_listens_for_about_a_second(serve: Serve) -> None:
     assert server.ends() == {"idle_timeout": 2}
 
 
-def test_delayed_network(serve: Serve) -> None:
-    """The FIN needs 0.15 s to the client: what it sends meanwhile was sent to an open connection. That is the real race."""
+def test_requests_sent_before_the_fin_arrives_are_counted_as_lost(serve: Serve) -> None:
+    """The FIN takes 0.15 s to the client. It sends on what it takes for an open connection: this is the real race."""
     server = serve(hello, timeout_idle=0.5)
     server.log.expect(REMEDY)
     with Relay(server.where, delay=0.15) as relay, contextlib.ExitStack() as stack:
@@ -116,8 +116,8 @@ def test_delayed_network(serve: Serve) -> None:
     assert server.ends() == {"idle_timeout": 4}
 
 
-def test_not_counted_where_nothing_was_lost(serve: Serve) -> None:
-    """After an announced close the client knows; nothing that it sends then was promised an answer."""
+def test_requests_after_an_announced_close_are_not_counted(serve: Serve) -> None:
+    """After an announced close, the client knows that nothing it sends will be answered."""
     server = serve(hello, timeout_idle=IDLE, close_for=("path:/last",))
     with server.client() as told, server.client() as left:
         assert told.get("/last").says_close
@@ -128,7 +128,7 @@ def test_not_counted_where_nothing_was_lost(serve: Serve) -> None:
     assert server.counters.race_lost == 0
 
 
-def test_advertised_less_than_held(serve: Serve) -> None:
+def test_keep_alive_timeout_advertised_is_less_than_held(serve: Serve) -> None:
     server = serve(hello, timeout_idle=2.0, advertise_keep_alive=True)
     with server.client() as client:
         assert client.get()["keep-alive"] == "timeout=1"
@@ -142,14 +142,14 @@ def test_advertised_less_than_held(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"advertise_keep_alive": True, "keep_alive": False}])
-def test_not_advertised(serve: Serve, options: dict[str, bool]) -> None:
+def test_keep_alive_timeout_is_not_advertised_unless_asked(serve: Serve, options: dict[str, bool]) -> None:
     server = serve(hello, **options)
     with server.client() as client:
         assert "keep-alive" not in client.get()
     server.ends()
 
 
-def test_advertised_not_where_close_is_announced(serve: Serve) -> None:
+def test_keep_alive_timeout_is_not_advertised_with_close(serve: Serve) -> None:
     server = serve(hello, advertise_keep_alive=True)
     with server.client() as client:
         response = client.get("/", "Connection: close")

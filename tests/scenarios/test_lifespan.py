@@ -24,7 +24,7 @@ from tests.support.server import NOISE, Serve
 
 
 @pytest.mark.parametrize("mode", ["on", "auto"])
-def test_told_of_start_and_stop(serve: Serve, mode: str) -> None:
+def test_lifespan_is_told_of_start_and_stop(serve: Serve, mode: str) -> None:
     app = Lifespan()
     server = serve(app, lifespan=mode)
     assert app.seen == ["startup"]
@@ -34,7 +34,7 @@ def test_told_of_start_and_stop(serve: Serve, mode: str) -> None:
     assert app.seen == ["startup", "shutdown"]
 
 
-def test_off(serve: Serve) -> None:
+def test_lifespan_off_is_not_called(serve: Serve) -> None:
     app = Lifespan()
     server = serve(app, lifespan="off")
     with server.client() as client:
@@ -43,7 +43,7 @@ def test_off(serve: Serve) -> None:
     assert app.seen == []
 
 
-def test_state_is_copied_for_each_request(serve: Serve) -> None:
+def test_lifespan_state_is_copied_for_each_request(serve: Serve) -> None:
     """Shallowly: what one request adds, no other sees; what is shared, is shared."""
     shared: list[int] = []
     seen: list[dict[str, object]] = []
@@ -69,7 +69,7 @@ def test_state_is_copied_for_each_request(serve: Serve) -> None:
     assert shared == [1, 1]
 
 
-def test_no_lifespan(serve: Serve) -> None:
+def test_application_without_lifespan_serves_unless_it_is_required(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
@@ -83,7 +83,7 @@ def test_no_lifespan(serve: Serve) -> None:
         serve(app, lifespan="on")
 
 
-def test_returns_at_once(serve: Serve) -> None:
+def test_application_that_ignores_lifespan_serves(serve: Serve) -> None:
     """An application that ignores the scope altogether."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -95,20 +95,20 @@ def test_returns_at_once(serve: Serve) -> None:
         assert client.get().content == b"hello\n"
 
 
-def test_cannot_start(serve: Serve) -> None:
+def test_startup_that_fails_raises(serve: Serve) -> None:
     for mode in ("on", "auto"):
         with pytest.raises(LifespanError, match="no luck today"):
             serve(Lifespan("startup"), lifespan=mode)
 
 
-def test_cannot_stop_cleanly(serve: Serve) -> None:
+def test_shutdown_that_fails_is_logged(serve: Serve) -> None:
     server = serve(Lifespan("shutdown"), lifespan="on")
     server.log.expect("no luck today")
     with server.client() as client:
         client.get()
 
 
-def test_fails_at_stop(serve: Serve) -> None:
+def test_shutdown_that_raises_is_logged(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
@@ -134,7 +134,7 @@ def test_lifespan_that_fails_while_serving_is_said_and_the_server_goes_on(serve:
         assert client.get().content == b"hello\n"
 
 
-def test_requests_end_before_the_application_stops(serve: Serve) -> None:
+def test_shutdown_comes_after_the_last_request(serve: Serve) -> None:
     events: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -160,7 +160,7 @@ def test_requests_end_before_the_application_stops(serve: Serve) -> None:
     assert events == ["lifespan.startup", "request", "lifespan.shutdown"]
 
 
-def test_a_moment_to_clean_up(serve: Serve) -> None:
+def test_shutdown_after_a_second_signal_has_a_moment(serve: Serve) -> None:
     events: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -187,7 +187,7 @@ def test_a_moment_to_clean_up(serve: Serve) -> None:
     assert events == ["clean"]
 
 
-def test_program_whose_application_cannot_start(launch: Launch, loop: str) -> None:
+def test_program_whose_startup_fails_exits_1(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop, "apps:failing_startup"), "--lifespan", "auto")
     assert program.wait() == 1
     (line,) = program.errors
@@ -195,7 +195,7 @@ def test_program_whose_application_cannot_start(launch: Launch, loop: str) -> No
     assert "no luck today" in line
 
 
-def test_program_whose_application_cannot_stop(launch: Launch, loop: str) -> None:
+def test_program_whose_shutdown_fails_says_so(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop, "apps:failing_shutdown"), "--lifespan", "on")
     with program.client() as client:
         client.get()
@@ -204,7 +204,7 @@ def test_program_whose_application_cannot_stop(launch: Launch, loop: str) -> Non
     program.line("no luck today")
 
 
-def test_program_whose_application_has_none(launch: Launch, loop: str) -> None:
+def test_program_without_lifespan_exits_1_if_it_is_required(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop, "apps:no_lifespan"), "--lifespan", "on")
     assert program.wait() == 1
     assert len(program.errors) == 1
@@ -214,7 +214,7 @@ def test_program_whose_application_has_none(launch: Launch, loop: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_start_that_hangs_can_be_ended(launch: Launch, loop: str, number: signal.Signals) -> None:
+def test_startup_that_hangs_is_ended_by_a_signal(launch: Launch, loop: str, number: signal.Signals) -> None:
     program = launch(*serving(loop, "apps:hanging_startup"), "--lifespan", "on")
     program.line("hanging", program.output)
     signalled = program.signal(number)
@@ -222,7 +222,7 @@ def test_start_that_hangs_can_be_ended(launch: Launch, loop: str, number: signal
     assert time.monotonic() - signalled < NOISE
 
 
-def test_stop_that_hangs_can_be_ended(launch: Launch, loop: str) -> None:
+def test_shutdown_that_hangs_is_ended_by_a_second_signal(launch: Launch, loop: str) -> None:
     program = launch(*serving(loop, "apps:hanging_shutdown"), "--lifespan", "on")
     program.line("serving on")
     program.signal()

@@ -1,10 +1,11 @@
-"""A limit on connections locks nobody out who asks something (9.5): idle connections make room, newcomers wait, few are refused.
+"""A limit on connections locks out no client that asks something (9.5): idle connections make room, new ones wait, few are refused.
 
 1. Every slot is held by an idle connection. Ten newcomers ask: ten answers. The longest idle were ended, few at a time.
 2. Every slot is held by an exchange. Newcomers wait in the kernel's queue and are answered as slots become free; nobody gets 503.
 3. The same where all newcomers arrive at once, while the loop is blocked.
-4. With `limit_overflow`: so many are answered 503 with Retry-After at once; those beyond it wait.
-5. With `limit_connections_per_peer`: one address cannot take all slots, others do not notice. Who is refused and silent goes soon.
+4. With `limit_overflow`: up to that number are answered 503 with Retry-After at once; those beyond it wait.
+5. With `limit_connections_per_peer`: one address cannot take all slots, others do not notice. A refused client that asks nothing
+   is closed soon.
 6. Under `ulimit -n 256`, 400 clients: all are answered, ten newcomers too; afterwards everything is as before. `bench.limits` measures
    that the process is at rest meanwhile, with the queue full and accepting paused.
 7. Accepting pauses and goes on many times; the kernel's queue is never lost.
@@ -30,7 +31,7 @@ FULL = "accepting paused: "
 
 
 def held(stack: contextlib.ExitStack, where: Where, count: int) -> list[Client]:
-    """Return so many clients, each with an idle connection, if it was not shed for a later one."""
+    """Return `count` clients. Their connections are idle, or were shed for later ones."""
     clients = []
     for _ in range(count):
         client = stack.enter_context(Client(where))
@@ -39,7 +40,7 @@ def held(stack: contextlib.ExitStack, where: Where, count: int) -> list[Client]:
     return clients
 
 
-def test_ten_newcomers_where_every_slot_is_idle(serve: Serve) -> None:
+def test_newcomers_with_every_slot_idle_are_served(serve: Serve) -> None:
     server = serve(hello, limit_connections=LIMIT)
     with contextlib.ExitStack() as stack:
         used = stack.enter_context(server.client(source="127.0.0.3"))
@@ -48,7 +49,7 @@ def test_ten_newcomers_where_every_slot_is_idle(serve: Serve) -> None:
         for client in [
             *clients,
             *clients,
-        ]:  # twice: to those who gain little from persistence, close might be announced
+        ]:  # twice: to peers that never reuse connections, close might be announced
             client.get()
         for _ in range(NEWCOMERS):
             used.get()  # never the longest idle
@@ -69,7 +70,7 @@ def test_ten_newcomers_where_every_slot_is_idle(serve: Serve) -> None:
     assert set(ends) == {"shed", "client_eof_idle"}
 
 
-def test_newcomers_that_come_together(serve: Serve) -> None:
+def test_newcomers_at_once_with_every_slot_idle_are_served(serve: Serve) -> None:
     server = serve(hello, limit_connections=LIMIT)
     with contextlib.ExitStack() as stack:
         for _ in range(LIMIT):
@@ -83,7 +84,7 @@ def test_newcomers_that_come_together(serve: Serve) -> None:
     server.ends()
 
 
-def test_newcomers_wait_where_every_slot_is_busy(serve: Serve) -> None:
+def test_newcomers_with_every_slot_busy_wait(serve: Serve) -> None:
     app = Gated()
     server = serve(app, limit_connections=8)
     server.log.expect(FULL)
@@ -106,7 +107,7 @@ def test_newcomers_wait_where_every_slot_is_busy(serve: Serve) -> None:
     assert "refused" not in server.ends()
 
 
-def test_burst_beyond_the_limit_while_the_loop_is_blocked(serve: Serve) -> None:
+def test_burst_beyond_the_limit_is_served(serve: Serve) -> None:
     app = Blocking()
     server = serve(app, limit_connections=LIMIT)
     with contextlib.ExitStack() as stack:
@@ -123,7 +124,7 @@ def test_burst_beyond_the_limit_while_the_loop_is_blocked(serve: Serve) -> None:
     assert "refused" not in server.ends()
 
 
-def test_overflow_is_refused_politely(serve: Serve) -> None:
+def test_overflow_is_answered_503_with_retry_after(serve: Serve) -> None:
     """4 are served, 3 are told that there is no room, the next waits for one that leaves."""
     app = Gated()
     server = serve(app, limit_connections=4, limit_overflow=3)
@@ -153,8 +154,8 @@ def test_overflow_is_refused_politely(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("options", [{"limit_connections_per_peer": 1}, {"limit_connections": 1, "limit_overflow": 1}])
-def test_refused_and_silent(serve: Serve, options: dict[str, int]) -> None:
-    """Who is refused and asks nothing does not stay for long: like one who lingers, of whom nothing is expected."""
+def test_refused_connection_that_asks_nothing_ends_soon(serve: Serve, options: dict[str, int]) -> None:
+    """A refused connection that asks nothing has the time of one that lingers."""
     app = Gated()
     server = serve(app, timeout_linger=0.5, **options)
     if "limit_overflow" in options:
@@ -173,7 +174,7 @@ def test_refused_and_silent(serve: Serve, options: dict[str, int]) -> None:
     assert ends == {"refused": 1, "client_eof_idle": 1}
 
 
-def test_limit_per_peer(serve: Serve) -> None:
+def test_limit_per_peer_sheds_or_refuses_that_peer_only(serve: Serve) -> None:
     """Of one address 3 may be busy, a fourth is refused; idle ones of that address make room first; others are not concerned."""
     app = Gated()
     server = serve(app, limit_connections_per_peer=3)
@@ -203,7 +204,7 @@ def test_limit_per_peer(serve: Serve) -> None:
     assert (ends["shed"], ends["refused"]) == (1, 1)
 
 
-def test_pausing_again_and_again(serve: Serve) -> None:
+def test_accepting_paused_again_and_again_loses_nobody(serve: Serve) -> None:
     """200 clients, each with a connection for a single slow request, through 4 slots: nobody is lost, and nobody is refused."""
     server = serve(slow, limit_connections=4)
     server.log.expect(FULL)
@@ -228,7 +229,7 @@ def test_pausing_again_and_again(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_400_clients_with_256_descriptors(loop: str, together: bool) -> None:
+def test_clients_beyond_the_descriptors_are_served(loop: str, together: bool) -> None:
     """One after the other, or all of them within the moment in which the loop is blocked."""
     with Child(loop, nofile=256) as server:
         before = server.ask()
@@ -256,7 +257,7 @@ def test_400_clients_with_256_descriptors(loop: str, together: bool) -> None:
         assert after["tasks"] == before["tasks"]
 
 
-def test_every_descriptor_held(loop: str) -> None:
+def test_clients_with_every_descriptor_held_wait(loop: str) -> None:
     """400 clients hold half a head each: none is idle, so none makes room, and about 200 wait in the queue. Then they leave."""
     with Child(loop, nofile=256) as server:
         before = server.ask()

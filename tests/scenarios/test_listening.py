@@ -35,7 +35,7 @@ def fails(program: Program, *parts: str) -> None:
         assert part in line
 
 
-def test_ipv4(serve: Serve) -> None:
+def test_ipv4_is_listened_on(serve: Serve) -> None:
     server = serve(addresses)
     with server.client() as client:
         assert client.get().content.decode() == repr((client.address, server.where))
@@ -43,7 +43,7 @@ def test_ipv4(serve: Serve) -> None:
 
 
 @ipv6
-def test_ipv6(serve: Serve) -> None:
+def test_ipv6_is_listened_on(serve: Serve) -> None:
     server = serve(addresses, host="::1")
     assert server.url.startswith("http://[::1]:")
     with server.client() as client:
@@ -51,7 +51,7 @@ def test_ipv6(serve: Serve) -> None:
 
 
 @ipv6
-def test_all_interfaces_of_both_versions(serve: Serve) -> None:
+def test_host_empty_listens_on_both_ip_versions(serve: Serve) -> None:
     server = serve(addresses, host="")
     ports = {url.rpartition(":")[2] for url in server.server.urls}
     assert len(server.server.urls) == 2
@@ -61,7 +61,7 @@ def test_all_interfaces_of_both_versions(serve: Serve) -> None:
             assert host in client.get().content.decode()
 
 
-def test_name(serve: Serve) -> None:
+def test_host_by_name_is_listened_on(serve: Serve) -> None:
     server = serve(hello, host="localhost")
     assert server.server.urls
     for url in server.server.urls:
@@ -70,7 +70,7 @@ def test_name(serve: Serve) -> None:
         assert client.get().status == 200
 
 
-def test_unix_socket(serve: Serve, tmp_path: Path) -> None:
+def test_unix_socket_is_listened_on_and_removed(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "bide.sock"
     server = serve(addresses, uds=str(path))
     assert server.url == f"unix:{path}"
@@ -83,7 +83,7 @@ def test_unix_socket(serve: Serve, tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_dead_unix_socket_is_replaced(serve: Serve, tmp_path: Path) -> None:
+def test_unix_socket_of_a_dead_server_is_replaced(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "bide.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -92,7 +92,7 @@ def test_dead_unix_socket_is_replaced(serve: Serve, tmp_path: Path) -> None:
         assert client.get().status == 200
 
 
-def test_living_unix_socket_is_not(serve: Serve, tmp_path: Path) -> None:
+def test_unix_socket_of_a_living_server_is_kept(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "bide.sock"
     server = serve(hello, uds=str(path))
     with pytest.raises(ListenError, match=r"bide\.sock: Address already in use; .*choose another"):
@@ -101,7 +101,7 @@ def test_living_unix_socket_is_not(serve: Serve, tmp_path: Path) -> None:
         assert client.get().status == 200
 
 
-def test_file_is_not_replaced(serve: Serve, tmp_path: Path) -> None:
+def test_unix_socket_over_a_file_raises(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("precious")
     with pytest.raises(ListenError, match="not a socket"):
@@ -109,7 +109,7 @@ def test_file_is_not_replaced(serve: Serve, tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-def test_program_on_a_unix_socket(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_program_on_a_unix_socket_serves_and_removes_it(launch: Launch, loop: str, tmp_path: Path) -> None:
     path = tmp_path / "bide.sock"
     program = launch(*serving(loop), "--uds", str(path))
     with program.client() as client:
@@ -152,12 +152,12 @@ def test_inherited_socket(launch: Launch, loop: str) -> None:
             assert client.get().content == b"hello\n"
         program.signal()
         assert program.wait() == 0
-        # It was only borrowed: who opened it still listens.
+        # It was only borrowed: the process that opened it still listens.
         with Client(where), listener.accept()[0]:
             pass
 
 
-def test_inherited_unix_socket(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_inherited_unix_socket_is_listened_on_and_kept(launch: Launch, loop: str, tmp_path: Path) -> None:
     path = tmp_path / "ours.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -167,11 +167,11 @@ def test_inherited_unix_socket(launch: Launch, loop: str, tmp_path: Path) -> Non
             assert client.get().content == b"hello\n"
         program.signal()
         assert program.wait() == 0
-        assert path.exists(), "who made it removes it"
+        assert path.exists(), "the process that made it removes it"
 
 
-def test_given_sockets(serve: Serve) -> None:
-    """Several at once, bound by the program that embeds the server."""
+def test_sockets_given_are_listened_on_and_closed(serve: Serve) -> None:
+    """The program that embeds the server has bound several."""
     from bide import Server
 
     bound = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
@@ -192,42 +192,42 @@ def test_given_sockets(serve: Serve) -> None:
 # -- Where it cannot --------------------------------------------------------------------------------------------------------
 
 
-def test_port_in_use(launch: Launch, loop: str) -> None:
+def test_program_on_a_port_in_use_exits_1(launch: Launch, loop: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         fails(launch(*serving(loop), "--port", port), f"cannot listen on 127.0.0.1:{port}", "in use", "stop")
 
 
-def test_no_address_of_this_machine(launch: Launch, loop: str) -> None:
+def test_program_on_a_foreign_address_exits_1(launch: Launch, loop: str) -> None:
     fails(launch(*serving(loop), "--host", "192.0.2.1"), "cannot listen on 192.0.2.1", "address of this machine")
 
 
-def test_no_such_host(launch: Launch, loop: str) -> None:
+def test_program_on_an_unknown_host_exits_1(launch: Launch, loop: str) -> None:
     fails(launch(*serving(loop), "--host", "no-such-host.invalid"), "no-such-host.invalid", "--host")
 
 
-def test_unix_socket_in_no_folder(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_program_on_a_path_without_folder_exits_1(launch: Launch, loop: str, tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "bide.sock"
     fails(launch(*serving(loop), "--uds", str(path)), str(path), "folder")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_unix_socket_where_we_may_not_write(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_program_on_a_path_without_permission_exits_1(launch: Launch, loop: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     fails(launch(*serving(loop), "--uds", str(tmp_path / "bide.sock")), "ermission")
 
 
-def test_unix_socket_path_too_long(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_program_on_a_path_too_long_exits_1(launch: Launch, loop: str, tmp_path: Path) -> None:
     fails(launch(*serving(loop), "--uds", str(tmp_path / ("x" * 200))), "xxx")
 
 
-def test_unix_socket_over_a_file(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_program_on_the_path_of_a_file_exits_1(launch: Launch, loop: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     fails(launch(*serving(loop), "--uds", str(path)), str(path), "not a socket")
 
 
-def test_descriptor_that_is_none(launch: Launch, loop: str, tmp_path: Path) -> None:
+def test_program_on_a_descriptor_of_something_else_exits_1(launch: Launch, loop: str, tmp_path: Path) -> None:
     fails(launch(*serving(loop), "--fd", "99"), "file descriptor 99", "--fd")
     with (tmp_path / "file").open("w") as file:
         fails(

@@ -1,4 +1,4 @@
-"""Idle connections by the thousand: little memory each, a process at rest, and nobody else notices them.
+"""Thousands of idle connections take little memory each, and others are served beside them.
 
 1. As many connections as the descriptor limit allows, 20,000 at most, each with one request answered, from several addresses.
 2. Each costs about 2 KB of memory on uvloop.
@@ -25,7 +25,7 @@ MOST = {"uvloop": 2_250, "asyncio": 3_400 if sys.version_info >= (3, 12) else 2_
 
 
 @pytest.mark.timeout(300)
-def test_many_idle_connections(loop: str) -> None:
+def test_idle_connections_by_the_thousand_are_small(loop: str) -> None:
     connections = room(WANTED)
     if connections < ENOUGH:
         pytest.skip(f"the descriptor limit allows only {connections} connections: raise it (ulimit -n)")
@@ -46,8 +46,8 @@ def test_many_idle_connections(loop: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_they_end_together(loop: str) -> None:
-    """All of them run out in the same moment, as after a deployment in front of us."""
+def test_idle_connections_that_time_out_together_end(loop: str) -> None:
+    """All of them time out in the same moment, as after a deployment in front of the server."""
     connections = min(4_000, room(4_000))
     if connections < ENOUGH:
         pytest.skip(f"the descriptor limit allows only {connections} connections: raise it (ulimit -n)")
@@ -59,7 +59,7 @@ def test_they_end_together(loop: str) -> None:
         assert after["race_lost"] == 0
 
 
-def test_what_one_crowd_leaves_the_next_one_takes(loop: str) -> None:
+def test_memory_of_ended_connections_is_used_again(loop: str) -> None:
     """Memory that was given back inside the process may stay with it, but it is used again."""
     with Child(loop, backlog=4096) as server:
         held = []

@@ -2,7 +2,7 @@
 
 1. A client asks for 200 MB and reads nothing.
 2. One pipelines 10,000 requests without reading, small answers or large ones.
-3. One sends 100 MB behind a request that says close, and one 100 MB of a body that nobody reads.
+3. One sends 100 MB after a request that says close, and one 100 MB of a body that the application does not read.
 4. 100 clients hold half a head each, others are served meanwhile.
 5. 500 clients reset in the middle: within a head, a body, a response, a pipeline.
 
@@ -67,7 +67,7 @@ def watched(loop: str, few: int = FEW, **options: Any) -> Iterator[Watch]:
 
 
 def flood(client: Client, octets: bytes, count: int, watch: Watch, patience: float = 0.5) -> None:
-    """Send so often, until that is done, or the server takes nothing for a while, or a second has passed."""
+    """Send `octets` `count` times; stop if the server takes nothing for `patience` seconds, or once a second has passed."""
     until = time.monotonic() + 1
     sent = 0
     view = memoryview(octets * count)
@@ -79,7 +79,7 @@ def flood(client: Client, octets: bytes, count: int, watch: Watch, patience: flo
     client.sock.settimeout(PATIENCE)
 
 
-def test_200_mb_asked_and_nothing_read(loop: str) -> None:
+def test_large_response_unread_is_bounded(loop: str) -> None:
     with watched(loop) as watch, watch.server.client(receive_buffer=4096) as client:
         client.ask(f"/large/{200 * MB}")
         watch.look_for(0.5)
@@ -89,9 +89,10 @@ def test_200_mb_asked_and_nothing_read(loop: str) -> None:
         client.reset()
 
 
-def test_one_large_object_for_many_who_read_nothing(loop: str) -> None:
-    """What the application holds once, such as a file in a cache, is not copied for each client (but by asyncio's own transport,
-    before Python 3.12).
+def test_large_object_unread_by_many_is_held_once(loop: str) -> None:
+    """An object that the application holds once, such as a file in a cache, is not copied for each client.
+
+    Before Python 3.12, asyncio's own transport copies it.
     """
     if loop == "asyncio" and sys.version_info < (3, 12):
         pytest.skip("its transport copies what it cannot send at once")
@@ -105,7 +106,7 @@ def test_one_large_object_for_many_who_read_nothing(loop: str) -> None:
                 client.reset()
 
 
-def test_10000_requests_and_nothing_read(loop: str) -> None:
+def test_pipelined_requests_unread_are_bounded(loop: str) -> None:
     """Small answers, large ones, and some that take a moment."""
     with watched(loop) as watch:
         for target in ("/", "/large/100000", "/0.0001"):
@@ -115,7 +116,7 @@ def test_10000_requests_and_nothing_read(loop: str) -> None:
                 client.reset()
 
 
-def test_10000_requests_and_all_answers_read_later(loop: str) -> None:
+def test_pipelined_requests_read_later_are_all_answered(loop: str) -> None:
     """Nothing of it is lost: the answers come in order as soon as they are read."""
     with watched(loop) as watch, watch.server.client() as client:
         octets = request("/") * 10_000
@@ -141,7 +142,7 @@ def test_10000_requests_and_all_answers_read_later(loop: str) -> None:
         watch.look()
 
 
-def test_requests_without_end_and_all_answers_read(loop: str) -> None:
+def test_pipelined_requests_without_end_are_bounded(loop: str) -> None:
     """A client that always has more to ask than is answered: what it has sent and was not served waits in the kernel."""
     octets = request("/", "X-Filler: " + "x" * 1000) * 100
     with watched(loop, few=4 * MB) as watch, watch.server.client() as client:
@@ -158,7 +159,7 @@ def test_requests_without_end_and_all_answers_read(loop: str) -> None:
         client.reset()
 
 
-def test_large_answers_to_pipelined_requests(loop: str) -> None:
+def test_large_answers_to_pipelined_requests_are_made_in_turn(loop: str) -> None:
     """They are not made before the ones in front of them have left."""
     with watched(loop) as watch, watch.server.client(receive_buffer=4096) as client:
         client.send(request("/whole/1000000") * 32)
@@ -166,7 +167,7 @@ def test_large_answers_to_pipelined_requests(loop: str) -> None:
         client.reset()
 
 
-def test_100_mb_behind_a_close(loop: str) -> None:
+def test_octets_after_a_close_are_dropped(loop: str) -> None:
     with watched(loop, timeout_linger_total=2.0) as watch, watch.server.client() as client:
         client.ask("/", "Connection: close")
         flood(client, bytes(MB), 100, watch)
@@ -175,7 +176,7 @@ def test_100_mb_behind_a_close(loop: str) -> None:
         assert ended(found).get("client_close_option", 0) + found["states"]["linger"] >= 1
 
 
-def test_100_mb_of_a_body_that_is_read_slowly_or_not_at_all(loop: str) -> None:
+def test_body_read_slowly_or_not_at_all_is_bounded(loop: str) -> None:
     """The application answers at once, waits before it does, or reads in no force_stop."""
     with watched(loop, timeout_linger_total=1.0) as watch:
         for target in ("/", "/0.5", "/read/0.05"):
@@ -186,7 +187,7 @@ def test_100_mb_of_a_body_that_is_read_slowly_or_not_at_all(loop: str) -> None:
                 client.reset()
 
 
-def test_100_mb_of_small_chunks(loop: str) -> None:
+def test_body_of_small_chunks_is_bounded(loop: str) -> None:
     """6 octets on the wire for each of content, to an application that reads slowly: an object for each makes it a little more."""
     with watched(loop, few=3 * FEW) as watch, watch.server.client() as client:
         client.ask("/read/0.05", "Transfer-Encoding: chunked", method="POST")
@@ -195,7 +196,7 @@ def test_100_mb_of_small_chunks(loop: str) -> None:
         client.reset()
 
 
-def test_half_heads_hold_nobody_up(loop: str) -> None:
+def test_half_heads_are_bounded_and_hold_nobody_up(loop: str) -> None:
     """Others are served while all of them are open."""
     with watched(loop, timeout_head=3.0) as watch, contextlib.ExitStack() as stack:
         server = watch.server
@@ -215,7 +216,7 @@ def test_half_heads_hold_nobody_up(loop: str) -> None:
         server.until(lambda now: ended(now).get("head_timeout") == 100)
 
 
-def test_500_resets(loop: str) -> None:
+def test_resets_anywhere_leave_nothing(loop: str) -> None:
     beginnings = [
         b"",
         b"GET / HT",

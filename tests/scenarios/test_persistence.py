@@ -2,7 +2,7 @@
 
 1. A client sends requests one after another on one connection; each response keeps it open and says nothing about it.
 2. A request says `close`, in any case, at any place, in any field line: the response says so, then the connection ends, and
-   what was sent behind that request is not processed.
+   octets sent after that request are not processed.
 3. An application's response says `close`: the same.
 4. A limit of requests is reached: the last response announces it.
 """
@@ -14,7 +14,7 @@ from tests.support.client import request
 from tests.support.server import Serve
 
 
-def test_requests_one_after_another(serve: Serve) -> None:
+def test_requests_in_turn_keep_the_connection(serve: Serve) -> None:
     server = serve(target)
     with server.client() as client:
         for number in range(100):
@@ -41,7 +41,7 @@ def test_requests_one_after_another(serve: Serve) -> None:
         ["CONNECTION:\tclose\t"],
     ],
 )
-def test_request_says_close(serve: Serve, lines: list[str]) -> None:
+def test_request_with_close_ends_the_connection(serve: Serve, lines: list[str]) -> None:
     server = serve(target)
     with server.client() as client:
         assert not client.get("/first").says_close
@@ -57,7 +57,7 @@ def test_request_says_close(serve: Serve, lines: list[str]) -> None:
 @pytest.mark.parametrize(
     "lines", [["Connection: closed"], ["Connection: close-not"], ["Connection: keep-alive"], ["X-Connection: close"]]
 )
-def test_request_says_something_else(serve: Serve, lines: list[str]) -> None:
+def test_request_with_another_option_keeps_the_connection(serve: Serve, lines: list[str]) -> None:
     server = serve(hello)
     with server.client() as client:
         for _ in range(2):
@@ -73,7 +73,7 @@ def closing(value: bytes) -> App:
 
 
 @pytest.mark.parametrize("value", [b"close", b"Close", b"keep-alive, close"])
-def test_response_says_close(serve: Serve, value: bytes) -> None:
+def test_response_with_close_ends_the_connection(serve: Serve, value: bytes) -> None:
     server = serve(closing(value))
     with server.client() as client:
         client.send(request() * 2)
@@ -85,7 +85,7 @@ def test_response_says_close(serve: Serve, value: bytes) -> None:
     assert server.ends() == {"response_close_option": 1}
 
 
-def test_limit_of_requests(serve: Serve) -> None:
+def test_limit_of_requests_is_announced_on_the_last(serve: Serve) -> None:
     server = serve(hello, limit_requests=3)
     with server.client() as client:
         assert [client.get().says_close for _ in range(3)] == [False, False, True]
@@ -93,7 +93,7 @@ def test_limit_of_requests(serve: Serve) -> None:
     assert server.ends() == {"request_limit": 1}
 
 
-def test_age(serve: Serve) -> None:
+def test_limit_of_age_is_announced_on_the_next_response(serve: Serve) -> None:
     server = serve(hello, limit_age=0.2)
     with server.client() as client:
         assert not client.get().says_close
@@ -103,7 +103,7 @@ def test_age(serve: Serve) -> None:
     assert server.ends() == {"age_limit": 1}
 
 
-def test_many_connections_at_once(serve: Serve) -> None:
+def test_connections_at_once_are_kept(serve: Serve) -> None:
     server = serve(target)
     clients = [server.client() for _ in range(100)]
     try:

@@ -2,8 +2,8 @@
 
 1. The client sends many requests in one go, with and without bodies, cut at any place.
 2. Some answers come at once, others late: no answer overtakes another, and no two applications run at once.
-3. A request behind one that says `close` is not processed, and nothing bad behind it spoils the answer.
-4. A bad request behind good ones: those get their answers first.
+3. A request after one that says `close` is not processed, and bad octets after it do not spoil the answer.
+4. A bad request after good ones: the good ones get their answers first.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ def mixed(count: int) -> tuple[bytes, list[bytes]]:
 
 
 @pytest.mark.parametrize("size", [7, 100, 1 << 20])
-def test_in_order(serve: Serve, size: int) -> None:
+def test_pipelined_requests_are_answered_in_order(serve: Serve, size: int) -> None:
     server = serve(OneAtATime())
     octets, answers = mixed(300)
     with server.client() as client:
@@ -75,7 +75,7 @@ def test_in_order(serve: Serve, size: int) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_thousands_in_one_go(serve: Serve) -> None:
+def test_pipelined_requests_by_the_thousand_are_answered(serve: Serve) -> None:
     server = serve(target)
     with server.client() as client:
         sender = threading.Thread(target=lambda: client.send(b"".join(request(f"/{n}") for n in range(5000))))
@@ -86,7 +86,7 @@ def test_thousands_in_one_go(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_head_request_between_others(serve: Serve) -> None:
+def test_pipelined_head_request_is_answered_without_content(serve: Serve) -> None:
     server = serve(target)
     with server.client() as client:
         client.send(request("/1") + request("/2", method="HEAD") + request("/3"))
@@ -97,8 +97,8 @@ def test_head_request_between_others(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-@pytest.mark.parametrize("behind", [request("/late"), b"\0\1rubbish\r\n\r\n", b"GET", bytes(100_000)])
-def test_behind_a_close(serve: Serve, behind: bytes) -> None:
+@pytest.mark.parametrize("after", [request("/late"), b"\0\1rubbish\r\n\r\n", b"GET", bytes(100_000)])
+def test_octets_after_a_request_with_close_are_not_served(serve: Serve, after: bytes) -> None:
     seen: list[str] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -108,7 +108,7 @@ def test_behind_a_close(serve: Serve, behind: bytes) -> None:
 
     server = serve(app)
     with server.client() as client:
-        client.send(request("/last", "Connection: close") + behind)
+        client.send(request("/last", "Connection: close") + after)
         response = client.response()
         assert response.says_close
         assert len(response.content) == 100_000
@@ -119,7 +119,7 @@ def test_behind_a_close(serve: Serve, behind: bytes) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_bad_request_behind_good_ones(serve: Serve, late: bool) -> None:
+def test_bad_request_after_good_ones_lets_them_be_answered(serve: Serve, late: bool) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if late:
             await asyncio.sleep(0.02)
@@ -138,8 +138,8 @@ def test_bad_request_behind_good_ones(serve: Serve, late: bool) -> None:
     assert server.ends() == {"head_rejected": 1}
 
 
-def test_others_get_their_turn(serve: Serve) -> None:
-    """A client with thousands of requests in the pipeline does not keep one with a single request waiting until all are done."""
+def test_pipelined_requests_by_the_thousand_let_others_have_their_turn(serve: Serve) -> None:
+    """Another client with a single request does not wait until the thousands are done."""
     server = serve(target)
     many = 20_000
     with server.client() as greedy, server.client() as modest:
@@ -161,8 +161,8 @@ def test_others_get_their_turn(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 2}
 
 
-def test_answers_leave_at_once(serve: Serve) -> None:
-    """An answer does not wait for the one behind it, which may take its time."""
+def test_response_before_a_slow_one_leaves_at_once(serve: Serve) -> None:
+    """A response does not wait for the next one, which may take its time."""
     gate = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The scarcer a resource, the less patience with idle connections; who asks is served all the same.
+"""The scarcer a resource, the shorter the time of idle connections. Clients that ask are served all the same.
 
 1. Connections fill up to 0.7, 0.8 and 0.9 of the limit: the effective idle timeout falls, and a snapshot shows it.
 2. Idle connections end after what is left of their time, as `idle_timeout`. New ones, that have not asked yet, keep theirs.
@@ -34,14 +34,14 @@ def gauge(server: Served) -> tuple[float, float]:
 
 
 def fill(server: Served, stack: contextlib.ExitStack, clients: list[Client], count: int) -> None:
-    """Connect until there are so many, each busy for long."""
+    """Connect until there are `count` clients, each busy for long."""
     while len(clients) < count:
         clients.append(stack.enter_context(server.client()))
         clients[-1].ask("/30")
     server.until(lambda: server.snapshot()["pressure"] >= count / LIMIT)
 
 
-def test_idle_timeout_falls_and_rises_again(serve: Serve) -> None:
+def test_pressure_of_connections_shortens_the_idle_timeout(serve: Serve) -> None:
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
     server.log.expect("unfinished connections|cancelled")
     busy: list[Client] = []
@@ -69,7 +69,7 @@ def test_idle_timeout_falls_and_rises_again(serve: Serve) -> None:
     assert server.ends(wait=False)["idle_timeout"] == 1
 
 
-def test_newcomers_keep_their_time(serve: Serve) -> None:
+def test_pressure_of_connections_leaves_newcomers_their_time(serve: Serve) -> None:
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
     server.log.expect("unfinished connections|cancelled")
     with contextlib.ExitStack() as stack:
@@ -80,7 +80,7 @@ def test_newcomers_keep_their_time(serve: Serve) -> None:
         balanced(server)
 
 
-def test_close_is_announced_to_those_that_gain_little(serve: Serve) -> None:
+def test_pressure_announces_close_to_peers_that_do_not_reuse(serve: Serve) -> None:
     """Four connections with one request each teach the server that this peer does not reuse them."""
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
     server.log.expect("unfinished connections|cancelled")
@@ -100,7 +100,7 @@ def test_close_is_announced_to_those_that_gain_little(serve: Serve) -> None:
     assert server.ends(wait=False)["pressure"] == 1
 
 
-def test_close_is_not_announced_to_those_that_reuse(serve: Serve) -> None:
+def test_pressure_announces_no_close_to_peers_that_reuse(serve: Serve) -> None:
     server = serve(slow, limit_connections=LIMIT, timeout_idle=IDLE, timeout_idle_least=LEAST, drain_timeout=0.1)
     server.log.expect("unfinished connections|cancelled")
     for _ in range(6):
@@ -115,7 +115,7 @@ def test_close_is_not_announced_to_those_that_reuse(serve: Serve) -> None:
                 assert not client.get().says_close
 
 
-def test_loop_that_is_late(serve: Serve) -> None:
+def test_loop_late_in_each_sweep_is_pressure(serve: Serve) -> None:
     """Many short blocks, as of too much work, make the loop late in every sweep."""
     server = serve(hello, timeout_idle=1.0, timeout_idle_least=0.5, lag_target=LAG)
     stop = False
@@ -137,7 +137,7 @@ def test_loop_that_is_late(serve: Serve) -> None:
     assert gauge(server)[1] == 1.0
 
 
-def test_one_long_block_is_no_pressure(serve: Serve) -> None:
+def test_loop_blocked_once_is_no_pressure(serve: Serve) -> None:
     server = serve(slow, timeout_idle=1.0, lag_target=LAG)
     highest = 0.0
     with server.client() as client:
@@ -150,8 +150,8 @@ def test_one_long_block_is_no_pressure(serve: Serve) -> None:
     assert highest < 0.9
 
 
-def test_memory(serve: Serve) -> None:
-    """Our process holds more than a megabyte: with that limit it is short of memory all the time. It serves on."""
+def test_memory_beyond_its_limit_is_pressure(serve: Serve) -> None:
+    """A process holds more than the limit of a megabyte, so it is short of memory all the time. It serves on."""
     server = serve(hello, timeout_idle=IDLE, timeout_idle_least=LEAST, limit_memory=1_000_000)
     server.until(lambda: server.snapshot()["pressure"] > 1)
     with server.client() as client:
@@ -162,7 +162,7 @@ def test_memory(serve: Serve) -> None:
     assert server.ends() == {"idle_timeout": 1}
 
 
-def test_what_is_advertised_follows(serve: Serve) -> None:
+def test_keep_alive_timeout_advertised_follows_the_pressure(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await slow(scope, receive, send)
 

@@ -2,7 +2,7 @@
 
 1. Each keeps its connection over many requests, of all kinds.
 2. Each reads the answer to an upload that is refused.
-3. Many requests at once, more than there are connections, come back to those who asked.
+3. Many requests at once, more than there are connections: each gets its own answer.
 4. A connection that the server announced to close is not used again, and no request is lost by that.
 """
 
@@ -51,7 +51,7 @@ async def pieces(body: bytes) -> AsyncIterator[bytes]:
 # -- httpx ------------------------------------------------------------------------------------------------------------------
 
 
-def test_httpx(serve: Serve) -> None:
+def test_httpx_keeps_its_connection(serve: Serve) -> None:
     server = serve(everything)
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         for method in METHODS:
@@ -62,7 +62,7 @@ def test_httpx(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_httpx_at_once(serve: Serve) -> None:
+def test_httpx_with_concurrent_requests_gets_each_answer(serve: Serve) -> None:
     server = serve(everything)
 
     async def ask() -> None:
@@ -78,7 +78,7 @@ def test_httpx_at_once(serve: Serve) -> None:
     assert ends["client_eof_idle"] <= 5
 
 
-def test_httpx_refused_upload(serve: Serve) -> None:
+def test_httpx_reads_the_answer_to_a_refused_upload(serve: Serve) -> None:
     server = serve(refuse)
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         for _ in range(10):
@@ -87,7 +87,7 @@ def test_httpx_refused_upload(serve: Serve) -> None:
     assert server.ends() == {"request_unread": 10}
 
 
-def test_httpx_announced_close(serve: Serve) -> None:
+def test_httpx_told_to_close_loses_no_request(serve: Serve) -> None:
     server = serve(target, limit_requests=7)
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         for number in range(50):
@@ -98,7 +98,7 @@ def test_httpx_announced_close(serve: Serve) -> None:
 # -- aiohttp ----------------------------------------------------------------------------------------------------------------
 
 
-def test_aiohttp(serve: Serve) -> None:
+def test_aiohttp_keeps_its_connection(serve: Serve) -> None:
     server = serve(everything)
 
     async def ask() -> None:
@@ -113,7 +113,7 @@ def test_aiohttp(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_aiohttp_at_once(serve: Serve) -> None:
+def test_aiohttp_with_concurrent_requests_gets_each_answer(serve: Serve) -> None:
     server = serve(everything)
 
     async def ask() -> None:
@@ -131,7 +131,7 @@ def test_aiohttp_at_once(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 5}
 
 
-def test_aiohttp_expect_continue_and_refused_upload(serve: Serve) -> None:
+def test_aiohttp_reads_the_answer_to_a_refused_upload(serve: Serve) -> None:
     server = serve(refuse)
     other = serve(echo)
 
@@ -152,7 +152,7 @@ def test_aiohttp_expect_continue_and_refused_upload(serve: Serve) -> None:
 # -- The standard library ---------------------------------------------------------------------------------------------------
 
 
-def test_http_client(serve: Serve) -> None:
+def test_http_client_keeps_its_connection(serve: Serve) -> None:
     server = serve(everything)
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
     connection.connect()
@@ -167,7 +167,7 @@ def test_http_client(serve: Serve) -> None:
     assert server.ends() == {"client_eof_idle": 1}
 
 
-def test_http_client_refused_upload(serve: Serve) -> None:
+def test_http_client_reads_the_answer_to_a_refused_upload(serve: Serve) -> None:
     """It writes all of its request before it reads an octet."""
     server = serve(refuse)
     for _ in range(10):
@@ -180,7 +180,7 @@ def test_http_client_refused_upload(serve: Serve) -> None:
     assert server.ends() == {"request_unread": 10}
 
 
-def test_http_client_announced_close(serve: Serve) -> None:
+def test_http_client_told_to_close_loses_no_request(serve: Serve) -> None:
     server = serve(target, limit_requests=7)
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
     for number in range(50):
@@ -191,7 +191,7 @@ def test_http_client_announced_close(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["/5/0", "/20/0.01"])
-def test_urllib(serve: Serve, path: str) -> None:
+def test_urllib_asks_for_close_and_gets_it(serve: Serve, path: str) -> None:
     """It asks for `Connection: close` each time."""
     server = serve(stream)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

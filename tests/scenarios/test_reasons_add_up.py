@@ -1,7 +1,7 @@
 """At any moment: connections opened = ends counted by reason + connections open by state, and the kernel knows as many.
 
-1. Clients of every kind come and go at once, until each reason has occurred: they ask, pipeline, stay silent, stop within a head or body, send
-   rubbish, close, half-close, reset, do not read, say close, speak HTTP/1.0. Clocks are short, connections are few.
+1. Clients of every kind come and go at once, until each reason has occurred: they ask, pipeline, stay silent, stop within a head
+   or body, send rubbish, close, half-close, reset, do not read, say close, speak HTTP/1.0. Clocks are short, connections are few.
 2. Meanwhile a snapshot is taken again and again: its counters add up in each.
 3. When all have gone nothing is open, each has ended for one reason, and the reasons are those that their behaviour brings about.
 4. Histograms: each connection is counted once by the requests it carried; each gap between requests once.
@@ -191,7 +191,7 @@ EXPECTED = {
 }
 
 
-def test_reasons_add_up(serve: Serve) -> None:
+def test_reasons_of_clients_of_each_kind_add_up(serve: Serve) -> None:
     server = serve(
         app,
         limit_connections=60,
@@ -255,8 +255,8 @@ def test_reasons_add_up(serve: Serve) -> None:
         server.log.expect(re.escape(warning))
 
 
-def test_requests_are_counted_as_they_come(serve: Serve) -> None:
-    """Those of open connections too, be they at rest or not, and none of them twice."""
+def test_requests_of_open_connections_are_counted_as_they_come(serve: Serve) -> None:
+    """Requests of open connections count, too, at rest or not, and none counts twice."""
     server = serve(slow)
 
     def counted() -> int:
@@ -280,7 +280,7 @@ def test_requests_are_counted_as_they_come(serve: Serve) -> None:
     assert counted() == 4
 
 
-def test_histograms(serve: Serve) -> None:
+def test_histograms_count_each_connection_and_gap_once(serve: Serve) -> None:
     server = serve(slow)
     for count in (1, 1, 2, 3, 8):
         with server.client() as client:
@@ -305,8 +305,8 @@ def test_histograms(serve: Serve) -> None:
     assert sum(gaps.values()) == 20 - 6 - 2, "the first requests have none, nor those pipelined after another"
 
 
-def test_nothing_is_left_of_a_connection_for_the_collector(serve: Serve) -> None:
-    """Whatever way it went, its objects are gone with it, and do not wait for a garbage collection."""
+def test_ended_connections_leave_nothing_to_the_collector(serve: Serve) -> None:
+    """However a connection ended, its objects are gone with it, and do not wait for a garbage collection."""
 
     def left() -> int:
         return sum(isinstance(thing, (Session, AioWire, ServedExchange)) for thing in gc.get_objects())

@@ -17,7 +17,7 @@ from tests.support.waiting import pause
 CLIENTS = 40
 
 
-def test_age(serve: Serve) -> None:
+def test_connections_at_their_age_are_told_to_close_spread_out(serve: Serve) -> None:
     server = serve(hello, limit_age=1.0)
     with contextlib.ExitStack() as stack:
         born = []
@@ -42,7 +42,7 @@ def test_age(serve: Serve) -> None:
     assert server.ends() == {"age_limit": CLIENTS}
 
 
-def test_requests(serve: Serve) -> None:
+def test_connections_at_their_request_limit_are_told_to_close_spread_out(serve: Serve) -> None:
     server = serve(hello, limit_requests=40)
     served = []
     for _ in range(CLIENTS):

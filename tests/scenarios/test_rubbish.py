@@ -1,4 +1,4 @@
-"""Whatever clients send, and however they leave: no traceback, nothing left behind, and a reason for every end.
+"""Whatever clients send, and however they leave, every end has a reason, and nothing is left open or logged.
 
 1. Clients send octets without sense, halves of requests, requests that are wrong, at once or in pieces.
 2. They leave politely, in the middle, or with a reset; before, while and after they are answered.
@@ -72,8 +72,8 @@ def everybody_is_still_served(server: Served) -> None:
 
 
 @pytest.mark.parametrize("octets", BAD, ids=range(len(BAD)))
-def test_each_bad_beginning(serve: Serve, octets: bytes) -> None:
-    """Sent whole, octet by octet, behind a good request and before one; left by FIN and by RST."""
+def test_bad_octets_in_any_form_are_refused_cleanly(serve: Serve, octets: bytes) -> None:
+    """The octets come whole or one by one, after a good request and before one, and the client leaves with FIN or RST."""
     server = serve(echo)
     for before in (b"", request()):
         for after in (b"", request()):
@@ -101,8 +101,8 @@ def test_each_bad_beginning(serve: Serve, octets: bytes) -> None:
     server.ends()
 
 
-def test_at_random(serve: Serve) -> None:
-    """Several hundred connections with a mixture of all of it."""
+def test_octets_at_random_leave_nothing(serve: Serve) -> None:
+    """Several hundred connections mix all of it."""
     seed = random.randrange(1 << 32)
     print("seed", seed)
     chance = random.Random(seed)
@@ -162,7 +162,7 @@ def test_at_random(serve: Serve) -> None:
     assert len(ends) >= 4, ends
 
 
-def test_connections_that_ask_nothing(serve: Serve) -> None:
+def test_connections_that_ask_nothing_end_for_their_reason(serve: Serve) -> None:
     server = serve(hello)
     for number in range(60):
         client = server.client()
@@ -179,7 +179,7 @@ def test_connections_that_ask_nothing(serve: Serve) -> None:
     everybody_is_still_served(server)
 
 
-def test_reset_at_every_point_of_an_exchange(serve: Serve) -> None:
+def test_resets_at_each_point_of_an_exchange_leave_nothing(serve: Serve) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
         await send({"type": "http.response.start", "status": 200, "headers": []})

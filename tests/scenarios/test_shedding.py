@@ -4,7 +4,7 @@
 2. A newcomer connects, and a request arrives on the connection that has been idle for longest.
 3. The loop goes on: both are answered. The next longest idle connection has made room.
 4. Connections that have ended and linger, since their clients have not closed, make room first of all.
-5. A connection between two exchanges whose next request was received already is not idle, whoever needs room.
+5. A connection between two exchanges is not idle if its next request has been received.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from tests.support.waiting import pause
 LINGER = 20.0
 
 
-def test_one_whose_request_is_on_its_way_is_not_shed(serve: Serve) -> None:
+def test_connection_with_a_request_on_its_way_is_not_shed(serve: Serve) -> None:
     """The loop is blocked when room is needed, and the longest idle connection has a request in its socket."""
     app = Blocking()
     server = serve(app, limit_connections=5)  # the last slot taken, the longest idle makes room for the next
@@ -38,7 +38,7 @@ def test_one_whose_request_is_on_its_way_is_not_shed(serve: Serve) -> None:
         assert others[0].ending().how == "fin"
 
 
-def test_one_whose_next_request_is_there_is_not_shed(serve: Serve) -> None:
+def test_connection_with_a_pipelined_request_is_not_shed(serve: Serve) -> None:
     """It reads slowly, so its pipelined requests wait; between two of them it would look idle."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -57,8 +57,8 @@ def test_one_whose_next_request_is_there_is_not_shed(serve: Serve) -> None:
                 assert len(client.response().content) == 500_000
 
 
-def test_those_that_linger_make_room_first(serve: Serve) -> None:
-    """Their clients were told to close and do not: nothing is owed to them, and they hold no slot."""
+def test_connections_that_linger_are_shed_first(serve: Serve) -> None:
+    """Their clients were told to close and do not. Nothing is owed to them, so they hold no slot."""
     server = serve(slow, limit_connections=6, timeout_linger=LINGER)
     with contextlib.ExitStack() as stack:
         idle = stack.enter_context(server.client())
@@ -82,5 +82,5 @@ def test_those_that_linger_make_room_first(serve: Serve) -> None:
             client.ask("/0.3")
         for client in newcomers:
             assert client.response().status == 200
-        assert time.monotonic() - began < LINGER / 2, "nobody waited for those who linger"
+        assert time.monotonic() - began < LINGER / 2, "nobody waited for the lingering ones"
         assert idle.get().status == 200

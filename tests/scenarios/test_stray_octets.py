@@ -2,7 +2,7 @@
 
 1. After a response the client sends a CR, a CRLF, or many CRLFs, none of which begins a request: the idle clock runs on as it was.
 2. It sends an octet that begins a request head, and nothing more: from then on the head clock runs, once, and it is answered 408.
-3. The octet comes with the request, behind its end: the same.
+3. The octet comes in one segment with the request, after its end: the same.
 4. A client that drips such octets without end gains nothing.
 5. The head that follows an empty line is served, whatever the pieces.
 6. After the last request of a connection, by `Connection: close` or HTTP/1.0, come more octets, such as the empty line that old clients
@@ -30,7 +30,7 @@ async def large(scope: Message, receive: Receive, send: Send) -> None:
 
 @pytest.mark.parametrize("stray", [b"\r", b"\r\n", b"\r\n" * 20, b"\r\n\r"])
 @pytest.mark.parametrize("at_once", [True, False])
-def test_no_request_begins(serve: Serve, stray: bytes, at_once: bool) -> None:
+def test_empty_line_after_a_response_leaves_the_idle_clock_alone(serve: Serve, stray: bytes, at_once: bool) -> None:
     server = serve(hello, timeout_idle=CLOCK, timeout_head=30.0)
     with server.client() as client:
         started = time.monotonic()
@@ -46,7 +46,7 @@ def test_no_request_begins(serve: Serve, stray: bytes, at_once: bool) -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_head_begins(serve: Serve, at_once: bool) -> None:
+def test_octet_after_a_response_starts_the_head_clock(serve: Serve, at_once: bool) -> None:
     server = serve(hello, timeout_idle=30.0, timeout_head=CLOCK)
     with server.client() as client:
         started = time.monotonic()
@@ -64,7 +64,7 @@ def test_a_head_begins(serve: Serve, at_once: bool) -> None:
 
 
 @pytest.mark.parametrize(("octet", "reason"), [(b"\r\n", "idle_timeout"), (b"x", "head_timeout")])
-def test_dripping_gains_nothing(serve: Serve, octet: bytes, reason: str) -> None:
+def test_octets_dripped_after_a_response_gain_no_time(serve: Serve, octet: bytes, reason: str) -> None:
     server = serve(hello, timeout_idle=CLOCK, timeout_head=CLOCK)
     with server.client() as client:
         started = time.monotonic()
@@ -79,7 +79,7 @@ def test_dripping_gains_nothing(serve: Serve, octet: bytes, reason: str) -> None
 
 
 @pytest.mark.parametrize("cut", range(1, 6))
-def test_request_behind_an_empty_line(serve: Serve, cut: int) -> None:
+def test_request_after_an_empty_line_is_served(serve: Serve, cut: int) -> None:
     server = serve(hello)
     octets = b"\r\n" + request("/second")
     with server.client() as client:
@@ -99,7 +99,9 @@ def test_request_behind_an_empty_line(serve: Serve, cut: int) -> None:
     ],
 )
 @pytest.mark.parametrize("after", [CLOCK / 3, 3 * CLOCK], ids=["soon", "later than the linger clock"])
-def test_last_answer_is_read_whole(serve: Serve, line: str, reason: str, after: float) -> None:
+def test_octets_after_the_last_request_leave_its_answer_whole(
+    serve: Serve, line: str, reason: str, after: float
+) -> None:
     server = serve(large, timeout_linger=CLOCK)
     with server.client(receive_buffer=4096) as client:
         client.send(f"{line}\r\nContent-Length: 3\r\n\r\nabc".encode())
@@ -113,7 +115,7 @@ def test_last_answer_is_read_whole(serve: Serve, line: str, reason: str, after: 
     assert server.ends() == {reason: 1}
 
 
-def test_client_that_reads_nothing_holds_nothing_for_long(serve: Serve) -> None:
+def test_client_that_reads_nothing_of_the_last_answer_is_closed_at_the_linger_total(serve: Serve) -> None:
     """The linger has a bound in all, whatever is unread."""
     server = serve(large, timeout_linger=CLOCK, timeout_linger_total=2 * CLOCK)
     with server.client(receive_buffer=4096) as client:

@@ -1,4 +1,4 @@
-"""For tests of what a server withstands: a server in a process of its own that can be asked how it is, and what the kernel knows.
+"""Runs a server in a process of its own, which can be asked for its figures, and tells what the kernel knows of its sockets.
 
 `python -m tests.support.abuse OPTIONS`, where OPTIONS is a JSON object, serves `app` below and answers each line on its standard
 input with a line of JSON: a snapshot, and what the process holds. End of input stops it.
@@ -94,7 +94,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 
 
 def _rows(where: Where) -> Iterator[list[str]]:
-    """Yield the kernel's row of each socket that is bound to this address: of the port alone would be others', too, of other addresses."""
+    """Yield the kernel's row of each socket that is bound to this address. The port alone might be in use at other addresses, too."""
     assert not isinstance(where, str)
     host, port = where
     own = f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
@@ -107,7 +107,7 @@ def _rows(where: Where) -> Iterator[list[str]]:
 
 
 def kernel_sockets(where: Where) -> int:
-    """Return how many connections to this address some process holds on the server's side: those accepted and not closed."""
+    """Return the number of connections to this address that are accepted and not closed."""
     return sum(row[3] != _LISTEN and row[9] != "0" for row in _rows(where))
 
 
@@ -117,7 +117,7 @@ def queued(where: Where) -> int:
 
 
 def add_up(snapshot: Snapshot) -> bool:
-    """Whether each connection that was opened is in a state or has ended for a reason, and none for a bug of ours."""
+    """Whether each connection opened is in a state or has ended for a reason, and none for an internal error."""
     closed, states = snapshot["closed"], snapshot["states"]
     return snapshot["opened"] == sum(closed.values()) + sum(states.values()) and not closed["internal_error"]
 
@@ -128,7 +128,7 @@ def ended(snapshot: Snapshot) -> dict[str, int]:
 
 
 def balanced(server: Served) -> Snapshot:
-    """Wait until the server knows of as many connections as the kernel; return its snapshot. Its counters add up at any time."""
+    """Wait until server and kernel count the same connections; return the server's snapshot. Its counters add up at any time."""
 
     def look() -> Snapshot | None:
         snapshot = server.snapshot()
@@ -144,10 +144,9 @@ def balanced(server: Served) -> Snapshot:
 
 
 def room(wanted: int) -> int:
-    """Return how many connections, of those wanted, the descriptor limit allows to us and to a server that
-    keeps a reserve and announces no close for want of it.
+    """Return `wanted`, or the number of connections that the descriptor limit allows, if that is less.
 
-    Our own soft limit is raised to the hard one.
+    The server keeps a reserve, and is to be under no pressure. The soft limit of this process is raised to the hard one.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -156,7 +155,7 @@ def room(wanted: int) -> int:
 
 @contextlib.contextmanager
 def crowd(where: Where, count: int) -> Iterator[list[socket.socket]]:
-    """Open so many connections, from several addresses, each with one request answered, and close them at the end."""
+    """Open `count` connections from several addresses, each with one request answered, and close them at the end."""
     assert not isinstance(where, str)
     clients: list[socket.socket] = []
     try:
@@ -182,7 +181,13 @@ def crowd(where: Where, count: int) -> Iterator[list[socket.socket]]:
 
 
 class Report(Snapshot):
-    """A snapshot and more. memory: octets. sweep: seconds that one took."""
+    """A snapshot and more.
+
+    memory: resident memory, octets.
+    sweep: duration of one sweep, seconds.
+    tasks: tasks of the event loop.
+    descriptors: open file descriptors.
+    """
 
     memory: int
     sweep: float
@@ -191,7 +196,10 @@ class Report(Snapshot):
 
 
 class Child:
-    """A server in a process of its own. `nofile`: its descriptor limit; 0: the highest allowed. Options are those of bide.Config."""
+    """A server in a process of its own.
+
+    nofile: its descriptor limit, 0 for the highest allowed. The other options are those of bide.Config.
+    """
 
     def __init__(self, loop: str, *, nofile: int = 0, **options: Any) -> None:
         """Start it."""
@@ -229,7 +237,7 @@ class Child:
         until(lambda: f"begun {path}" in self.errors)
 
     def ask(self) -> Report:
-        """Return how it is at this moment."""
+        """Return its figures of this moment."""
         self._in.write("\n")
         self._in.flush()
         line = self._out.readline()
@@ -238,7 +246,7 @@ class Child:
         return found
 
     def until(self, condition: Callable[[Report], object], timeout: float = PATIENCE) -> Report:
-        """Wait until what `ask` returns meets the condition; return it."""
+        """Wait until a report meets the condition; return that report."""
 
         def look() -> Report | None:
             found = self.ask()
@@ -275,7 +283,7 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it. If all went well: its counters add up, it has logged no traceback, and it ends well."""
+        """End it. Unless the test has failed: check that its counters add up, that it has logged no error, and that its status is 0."""
         try:
             if kind is None:
                 assert add_up(self.ask())

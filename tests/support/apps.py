@@ -1,4 +1,4 @@
-"""Small ASGI applications, each for one kind of behaviour. A server in a process of its own can import them from here."""
+"""Holds small ASGI applications, each with one kind of behaviour. Programs import this file as a module of its own."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ async def answer(send: Send, content: bytes = b"", status: int = 200, fields: Fi
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Read the request body to its end. Raises ClientLeftError where the client leaves before it."""
+    """Read the request body to its end. Raises ClientLeftError if the client leaves before it."""
     body = bytearray()
     while True:
         message = await receive()
@@ -57,7 +57,7 @@ async def target(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def refuse(scope: Message, receive: Receive, send: Send) -> None:
-    """Refuse without a look at the body."""
+    """Refuse with 413, and do not read the body."""
     await answer(send, b"too large\n", 413)
 
 
@@ -79,7 +79,7 @@ async def telling(scope: Message, receive: Receive, send: Send) -> None:
 
 
 class Gated:
-    """Answers `/wait` once `gate` is set, which is the event loop's, and anything else at once."""
+    """Answers `/wait` once `gate` is set, and other paths at once. Set the gate in the event loop's thread."""
 
     def __init__(self) -> None:
         """See the class."""
@@ -95,7 +95,7 @@ class Gated:
 
 
 class Blocking:
-    """Answers with path and body. At `/block` it blocks its event loop until it is released."""
+    """Answers with path and body. A request for `/block` blocks the event loop until `blocked` ends."""
 
     def __init__(self) -> None:
         """See the class."""
@@ -111,7 +111,7 @@ class Blocking:
 
     @contextlib.contextmanager
     def blocked(self, ask: Callable[[str], None]) -> Iterator[None]:
-        """Block the event loop, for as long as the block of the `with` statement runs. `ask`: sends a request for a path."""
+        """Block the event loop while the body of the `with` statement runs. ask: sends a request for a path."""
         ask("/block")
         assert self._blocked.wait(_LONGEST_BLOCK)
         try:
@@ -121,7 +121,7 @@ class Blocking:
 
 
 async def stream(scope: Message, receive: Receive, send: Send) -> None:
-    """Send `/COUNT/SECONDS`: so many numbered lines, with a pause after each, and no length."""
+    """Answer `/COUNT/SECONDS` with COUNT numbered lines, a pause of SECONDS after each, and no length."""
     _, count, pause = scope["path"].split("/")
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     for number in range(int(count)):

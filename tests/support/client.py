@@ -1,4 +1,4 @@
-"""A client that shows what arrives: octets, their framing, and how and when the connection ends."""
+"""Provides a client that shows octets, their framing, and how and when the connection ends."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class Client:
         return line[:-2]
 
     def exactly(self, size: int) -> bytes:
-        """Read so many octets."""
+        """Read `size` octets."""
         while len(self.buffer) < size:
             self._more()
         octets = bytes(self.buffer[:size])
@@ -227,7 +227,7 @@ class Client:
         return Ending(how, rest, time.monotonic())
 
     def silent_for(self, seconds: float) -> bool:
-        """Whether nothing arrives within that time, neither octets nor an end."""
+        """Whether neither octets nor an end arrive within this time."""
         if self.buffer:
             return False
         before = self.sock.gettimeout()

@@ -1,4 +1,4 @@
-"""bide as a program of its own: started, watched, signalled."""
+"""Runs bide as a program of its own, watches its output and signals it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Program:
 
     @property
     def where(self) -> Where:
-        """The same as `Client` wants it."""
+        """The first address, as `Client` takes it."""
         url = self.url
         if url.startswith("unix:"):
             return url.removeprefix("unix:")
@@ -136,7 +136,7 @@ class Program:
 
 
 class Launch(Protocol):
-    """What `launch` is: starts the program."""
+    """Starts the program."""
 
     def __call__(
         self,

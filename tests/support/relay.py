@@ -1,4 +1,4 @@
-"""A relay between client and server that holds octets, ends and resets back for a while, as a network does."""
+"""Relays between client and server, and holds octets, ends and resets back for a while, as a network does."""
 
 from __future__ import annotations
 

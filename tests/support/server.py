@@ -1,4 +1,4 @@
-"""A server in a thread with a loop of its own, and what must hold of every server when its test is over.
+"""Runs a server in a thread with a loop of its own, and checks what must hold of every server when its test is over.
 
 Of each server that `serve` starts: connections opened = ends counted by reason + connections in the register; at its end no
 connection, task or socket is left; nothing above INFO was logged that the test did not ask for.
@@ -57,7 +57,7 @@ class Log(logging.Handler):
         self.asked_for.append(pattern)
 
     def messages(self, level: int = logging.DEBUG, name: str = "") -> list[str]:
-        """Return the messages of at least that level, of loggers whose name begins so."""
+        """Return the messages of at least this level, of loggers whose name begins with `name`."""
         return [
             record.getMessage()
             for record in list(self.records)
@@ -65,7 +65,7 @@ class Log(logging.Handler):
         ]
 
     def check(self) -> None:
-        """Nothing but what was asked for, and all of it."""
+        """Check that all warnings and errors were expected, and that all expected ones were logged."""
         loud = [record for record in self.records if record.levelno >= logging.WARNING]
         for pattern in self.asked_for:
             assert any(re.search(pattern, record.getMessage()) for record in loud), f"not logged: {pattern}"
@@ -98,7 +98,12 @@ def logged() -> Iterator[Log]:
 
 
 class Served:
-    """A server that runs in a thread. `url`, `where`: its first address. `log`: what was logged since the test began."""
+    """A server that runs in a thread.
+
+    url, where: its first address.
+    log: the log since the test began.
+    journal: the access log.
+    """
 
     def __init__(self, app: App, kind: str, log: Log, options: dict[str, Any]) -> None:
         """Start it. `kind`: "uvloop" or "asyncio"."""
@@ -127,7 +132,7 @@ class Served:
 
     @property
     def where(self) -> Where:
-        """The first address, as `Client` wants it."""
+        """The first address, as `Client` takes it."""
         url = self.url
         if url.startswith("unix:"):
             return url.removeprefix("unix:")
@@ -149,7 +154,7 @@ class Served:
         )
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call `function` in the server's thread; at once within that thread, and where the server has stopped."""
+        """Call `function` in the server's thread; directly if this is that thread, or if the server has stopped."""
         if threading.current_thread() is self._thread or not self._thread.is_alive():
             return function()
 
@@ -197,14 +202,14 @@ class Served:
         return self.server.worker.context.counters
 
     def access_log(self, count: int) -> list[str]:
-        """Wait for that many lines of the access log, of a server with `access_log=True`, and return them: there are no more."""
+        """Wait for `count` lines of the access log, check that there are no more, and return them. The server needs `access_log=True`."""
         self.until(lambda: self.journal.getvalue().count("\n") >= count)
         lines = self.call(self.journal.getvalue).splitlines()
         assert len(lines) == count, lines
         return lines
 
     def explained(self) -> list[tuple[int, str]]:
-        """Return (requests, reason) of each connection that the log tells the end of."""
+        """Return (requests, reason) of each connection whose end is in the log."""
         matches = (re.search(r"requests=(\d+) close=(\w+)", line) for line in self.log.messages(name="bide.connection"))
         return sorted((int(match[1]), match[2]) for match in matches if match)
 
@@ -258,11 +263,11 @@ class Served:
             self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the server does not stop"
         self._raise()
-        assert not self._left, f"left behind: {self._left}"
+        assert not self._left, f"left over: {self._left}"
 
 
 class Serve(Protocol):
-    """What `serve` is: starts a server; options are those of bide.Config."""
+    """Starts a server. Options are those of bide.Config."""
 
     def __call__(self, app: App, **options: Any) -> Served:
         """Start."""
@@ -282,7 +287,7 @@ OPTIONS: dict[str, Any] = {
 def visited_by_many(
     server: Served, visit: Callable[[Client, random.Random], None], seed: int, connections: int, clients: int = 8
 ) -> None:
-    """Have so many clients visit at the same time, each on so many connections, and check that all of these have ended."""
+    """Have clients visit at the same time, and check that all connections have ended. connections: of each client, one after another."""
 
     def run(number: int) -> None:
         chance = random.Random(1000 * seed + number)
@@ -331,7 +336,7 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """What bide and asyncio log; at the end, nothing above INFO that was not asked for with `log.expect`."""
+    """Collect what bide and asyncio log. At the end, nothing above INFO was logged that the test did not expect."""
     with logged() as log:
         yield log
         log.check()
@@ -339,7 +344,7 @@ def log() -> Iterator[Log]:
 
 @pytest.fixture
 def serve(loop: str, log: Log) -> Iterator[Serve]:
-    """Start servers; see the module for what is checked of each."""
+    """Start servers, which are checked at the end as the module says."""
     before = sockets()
     started: list[Served] = []
 
