@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis searches, and what happens where a system tool is missing."""
+"""Sets up what all tests share: how hypothesis searches, and what happens if a system tool is missing."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ settings.load_profile("ci" if CI else "local")
 
 @pytest.fixture(scope="session")
 def system_tool() -> Callable[..., str]:
-    """Finds a program by its name or another of its names; without it the test skips, or fails where CI=true."""
+    """Find a program by one of its names. If it is missing, the test is skipped, or fails if CI=true."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
     def find(*names: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: what it says, and what it ends with."""
+"""Checks the output and the exit status of the command line."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ def bide(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 
 def failed(program: Program) -> str:
-    """Wait for its end with status 1 and return the one line that says why."""
+    """Wait until a program has ended with status 1, and return its one line on standard error."""
     assert program.wait() == 1
     (line,) = program.errors
     assert line.startswith("bide: ")
@@ -30,7 +30,7 @@ def failed(program: Program) -> str:
     return line
 
 
-def test_version() -> None:
+def test_version_names_build_loop_and_python() -> None:
     result = bide("--version")
     assert result.exit_code == 0
     assert re.fullmatch(
@@ -39,14 +39,14 @@ def test_version() -> None:
     )
 
 
-def test_help() -> None:
+def test_help_names_the_commands() -> None:
     for arguments in (["--help"], ["-h"]):
         result = bide(*arguments)
         assert result.exit_code == 0
         assert "serve" in result.output
 
 
-def test_no_command() -> None:
+def test_bide_without_a_command_shows_its_usage() -> None:
     assert "Usage: " in bide().output
 
 
@@ -68,7 +68,7 @@ def test_help_names_every_option_in_its_group() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_help_fits(width: int) -> None:
+def test_help_fits_the_terminal(width: int) -> None:
     for arguments in (["--help"], ["serve", "--help"]):
         result = CliRunner().invoke(main, arguments, terminal_width=width)
         assert [line for line in result.output.splitlines() if len(line) > width] == []
@@ -87,7 +87,7 @@ def test_help_says_what_zero_means() -> None:
     assert "(as uvicorn) [default: 8000]" in text
 
 
-def test_an_application_in_the_place_of_a_command() -> None:
+def test_application_instead_of_a_command_is_pointed_to_serve() -> None:
     result = bide("good:app", "--port", "80")
     assert result.exit_code == 2
     assert "Did you mean: bide serve good:app --port 80\n" in result.output
@@ -107,7 +107,7 @@ def test_an_application_in_the_place_of_a_command() -> None:
         (["--no-server-header"], "bide has no --no-server-header"),
     ],
 )
-def test_flags_that_only_uvicorn_has(arguments: list[str], message: str) -> None:
+def test_flag_that_only_uvicorn_has_is_named(arguments: list[str], message: str) -> None:
     result = bide("serve", "x:y", *arguments)
     assert result.exit_code == 2
     assert result.output == f"{message}; see README, Coming from uvicorn\n"
@@ -122,7 +122,7 @@ def test_flags_that_another_stands_for(flag: str) -> None:
     assert re.fullmatch(rf"bide has no {flag}; use --\S+.*\n", result.output)
 
 
-def test_octets() -> None:
+def test_octets_with_a_suffix_are_read() -> None:
     assert [octets(text) for text in ("0", "65536", "64K", "512m", "1G")] == [0, 65536, 65536, 536870912, 1073741824]
     for text in ("", "K", "5X", "1.5G", "many"):
         result = bide("serve", "x:y", "--limit-memory", text)
@@ -149,7 +149,7 @@ def test_help_shows_defaults_and_other_names() -> None:
         (["dance"], "dance"),
     ],
 )
-def test_wrong_usage(arguments: list[str], message: str) -> None:
+def test_wrong_usage_exits_2_with_the_usage(arguments: list[str], message: str) -> None:
     result = bide(*arguments)
     assert result.exit_code == 2
     assert "Usage: " in result.output
@@ -213,24 +213,24 @@ def test_invalid_value_ends_the_start_with_one_line(launch: Launch, arguments: l
         ("apps", "no attribute 'app'"),
     ],
 )
-def test_application_that_cannot_be_had(launch: Launch, app: str, message: str) -> None:
+def test_application_that_cannot_be_loaded_exits_1_with_one_line(launch: Launch, app: str, message: str) -> None:
     assert message in failed(launch("serve", app, "--app-dir", str(APPS), "--port", "0"))
 
 
-def test_module_that_fails(launch: Launch, tmp_path: Path) -> None:
+def test_module_that_fails_exits_1_with_one_line(launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('half\\nway')\n")
     line = failed(launch("serve", "broken:app", "--app-dir", str(tmp_path), "--port", "0"))
     assert "RuntimeError" in line
 
 
-def test_factory(launch: Launch) -> None:
+def test_factory_makes_the_application(launch: Launch) -> None:
     program = launch(*serving("auto", "apps:make_hello"), "--factory")
     with program.client() as client:
         assert client.get().content == b"hello\n"
     assert "no disk" in failed(launch(*serving("auto", "apps:failing_factory"), "--factory"))
 
 
-def test_python_m_and_script(launch: Launch) -> None:
+def test_bide_as_module_and_as_script_runs(launch: Launch) -> None:
     for command in ([sys.executable, "-m", "bide"], [str(Path(sys.executable).parent / "bide")]):
         done = subprocess.run([*command, "--version"], check=True, capture_output=True, text=True)
         assert done.stdout.startswith("bide ")
@@ -238,7 +238,7 @@ def test_python_m_and_script(launch: Launch) -> None:
     assert done.stdout.startswith("Usage: bide serve"), "not __main__.py"
 
 
-def test_environment(launch: Launch) -> None:
+def test_environment_sets_options(launch: Launch) -> None:
     env = {
         "BIDE_APP": "apps:target",
         "BIDE_APP_DIR": str(APPS),
@@ -259,7 +259,7 @@ def test_environment(launch: Launch) -> None:
     assert program.output == []
 
 
-def test_command_line_wins_over_the_environment(launch: Launch) -> None:
+def test_option_on_the_command_line_wins_over_the_environment(launch: Launch) -> None:
     program = launch(
         *serving("asyncio"), "--workers", "1", env={"BIDE_PORT": "1", "BIDE_LOOP": "nonsense", "BIDE_LIFESPAN": "on"}
     )
@@ -267,7 +267,7 @@ def test_command_line_wins_over_the_environment(launch: Launch) -> None:
         assert client.get().status == 200
 
 
-def test_second_names_in_the_environment(launch: Launch) -> None:
+def test_second_name_in_the_environment_sets_its_option(launch: Launch) -> None:
     program = launch(*serving("auto"), env={"BIDE_TIMEOUT_KEEP_ALIVE": "0.3"})
     with program.client() as client:
         client.get()
@@ -275,8 +275,8 @@ def test_second_names_in_the_environment(launch: Launch) -> None:
     assert not [line for line in program.errors if "unknown option" in line]
 
 
-def test_unknown_names_in_the_environment(launch: Launch) -> None:
-    """They are said, and harm nobody: another program may use the prefix."""
+def test_unknown_name_in_the_environment_is_named_and_ignored(launch: Launch) -> None:
+    """They are named, and nothing else happens: another program may use the prefix."""
     program = launch(*serving("auto"), env={"BIDE_PROT": "1", "BIDE_WORKERS": "4", "BIDE_EXAMPLE_DB": "x"})
     with program.client() as client:
         assert client.get().status == 200
@@ -285,26 +285,26 @@ def test_unknown_names_in_the_environment(launch: Launch) -> None:
     assert "serving" in program.errors[2]
 
 
-def test_wrong_value_in_the_environment(launch: Launch) -> None:
+def test_wrong_value_in_the_environment_exits_2(launch: Launch) -> None:
     program = launch("serve", "apps:hello", env={"BIDE_PORT": "many"})
     assert program.wait() == 2
     assert any("many" in line for line in program.errors)
 
 
-def test_root_path(launch: Launch) -> None:
+def test_root_path_precedes_the_path(launch: Launch) -> None:
     program = launch(*serving("auto", "apps:target"), "--root-path", "/api")
     with program.client() as client:
         assert client.get("/x?y").content == b"/api/x?y"
 
 
-def test_repeated_option(launch: Launch) -> None:
+def test_option_given_twice_has_both_values(launch: Launch) -> None:
     program = launch(*serving("auto"), "--close-for", "path:/a*", "--close-for", "path:/b*")
     with program.client() as client:
         assert not client.get("/c").says_close
         assert client.get("/b").says_close
 
 
-def test_levels_and_quiet(launch: Launch, tmp_path: Path) -> None:
+def test_program_at_level_warning_without_access_log_is_silent(launch: Launch, tmp_path: Path) -> None:
     program = launch(*serving("auto"), "--uds", str(tmp_path / "x"), "--log-level", "WARNING", "--no-access-log")
     await_socket(program.process, tmp_path / "x")
     program.signal()
@@ -313,7 +313,7 @@ def test_levels_and_quiet(launch: Launch, tmp_path: Path) -> None:
     assert program.errors == []
 
 
-def test_both_names_of_an_option(launch: Launch) -> None:
+def test_second_name_of_an_option_sets_it(launch: Launch) -> None:
     program = launch(*serving("auto"), "--timeout-keep-alive", "0.3", "--timeout-graceful-shutdown", "3")
     with program.client() as client:
         client.get()
@@ -322,8 +322,8 @@ def test_both_names_of_an_option(launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_standard_streams(tmp_path: Path, closed: str) -> None:
-    """A service manager may start a process so; it serves, logs nowhere, and ends well."""
+def test_program_with_closed_standard_streams_serves(tmp_path: Path, closed: str) -> None:
+    """A service manager may start a process like this. It serves, logs nowhere, and ends with status 0."""
     where = tmp_path / "x.sock"
     command = f"exec {sys.executable} -m bide serve tests.support.apps:hello --uds {where} {closed}"
     process = subprocess.Popen(["sh", "-c", command])

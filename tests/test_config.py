@@ -15,13 +15,13 @@ def test_defaults_are_possible() -> None:
     assert [option.name for option in options() if getattr(config, option.name) != option.default] == []
 
 
-def test_frozen() -> None:
+def test_config_is_frozen() -> None:
     config: Any = Config()
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.port = 1
 
 
-def test_every_option_is_described() -> None:
+def test_each_option_has_group_help_and_default() -> None:
     for option in options():
         known = about(option)
         assert known.group
@@ -29,7 +29,7 @@ def test_every_option_is_described() -> None:
         assert option.default is not dataclasses.MISSING, option.name
 
 
-def test_durations_have_the_form_of_their_names() -> None:
+def test_timeout_options_are_positive_floats() -> None:
     timeouts = [option for option in options() if option.name.startswith("timeout_")]
     assert timeouts
     for option in timeouts:
@@ -85,7 +85,7 @@ def test_durations_have_the_form_of_their_names() -> None:
         ("root_path", "/"),
     ],
 )
-def test_impossible_values(name: str, value: object) -> None:
+def test_impossible_value_raises_with_its_name(name: str, value: object) -> None:
     options: dict[str, Any] = {name: value}
     with pytest.raises(ConfigError, match=name):
         Config(**options)
@@ -99,7 +99,7 @@ def test_unknown_option_is_refused_with_the_nearest_name() -> None:
         configured({"workers": 5})
 
 
-def test_possible_values() -> None:
+def test_possible_values_are_kept() -> None:
     assert Config(log_level="INFO").log_level == "info"  # type: ignore[arg-type]  # as in a shell
     assert Config(timeout_idle=95).timeout_idle == 95
     config = Config(health_path="/health", root_path="/api", close_for=("path:/x",))
@@ -154,7 +154,7 @@ def test_invalid_value_is_refused_with_constraint_value_and_remedy(given: dict[s
     assert str(failure.value) == message
 
 
-def test_what_zero_means_is_said_where_it_is_the_default() -> None:
+def test_meaning_of_zero_is_said_if_it_is_the_default() -> None:
     says = {option.name for option in options() if about(option).zero}
     assert says
     assert says <= {option.name for option in options() if option.default == 0}
@@ -178,12 +178,12 @@ def test_access_without_a_unix_socket_is_refused(name: str) -> None:
         Config(uds="/x", **options)
 
 
-def test_errors_are_value_errors() -> None:
+def test_config_error_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="port"):
         Config(port=-1)
 
 
-def test_unknown_option() -> None:
+def test_unknown_option_raises_type_error() -> None:
     unknown: dict[str, Any] = {"ports": 1}
     with pytest.raises(TypeError):
         Config(**unknown)

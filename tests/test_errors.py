@@ -1,15 +1,15 @@
-"""Who was wrong, and what is said of it."""
+"""Checks what errors hold, and of which kind they are."""
 
 from bide.errors import Misuse, Rejected
 
 
-def test_rejected() -> None:
+def test_rejected_has_status_and_detail() -> None:
     rejected = Rejected(431, "too many field lines")
     assert (rejected.status, rejected.detail, str(rejected)) == (431, "too many field lines", "too many field lines")
 
 
-def test_misuse_is_no_rejection() -> None:
-    """Rejected stays inside the core; an application may catch Misuse as the RuntimeError that it is."""
+def test_misuse_is_a_runtime_error_and_rejected_is_not() -> None:
+    """Rejected stays within the core. An application may catch Misuse as a RuntimeError."""
     assert issubclass(Misuse, RuntimeError)
     assert not issubclass(Misuse, Rejected)
     assert not issubclass(Rejected, (Misuse, RuntimeError))

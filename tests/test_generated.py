@@ -1,4 +1,4 @@
-"""What the documentation takes from the code is what the code says: `make docs` would change nothing."""
+"""Pages that are generated from the code are current: `make docs` would change nothing."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -24,11 +24,11 @@ def page(name: str) -> str:
     return (generate.ROOT / name).read_text(encoding="utf-8")
 
 
-def test_nothing_is_out_of_date() -> None:
+def test_generated_pages_are_current() -> None:
     assert list(generate.out_of_date()) == [], "make docs"
 
 
-def test_check_names_what_is_out_of_date(
+def test_check_names_pages_that_are_out_of_date(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in (*generate.PAGES, "src/bide/terms.py"):
@@ -56,7 +56,7 @@ def test_readme_has_every_reason_once(reason: CloseReason) -> None:
     assert table.count(f"\n| `{reason.value}` |") == 1
 
 
-def test_readme_names_no_reason_that_is_none() -> None:
+def test_readme_names_known_reasons_only() -> None:
     said = set(re.findall(r"close=(\w+)", README)) | set(re.findall(r'"close": "(\w+)"', README))
     assert said, "the pattern finds nothing"
     assert said <= {reason.value for reason in CloseReason}
@@ -67,7 +67,7 @@ def test_options_page_has_every_option(option: str) -> None:
     assert f"`BIDE_{option.upper()}`" in page("docs/options.md")
 
 
-def test_pages_name_no_option_that_is_none() -> None:
+def test_pages_name_known_options_only() -> None:
     known = (
         {option.name for option in options()}
         | {f"no_{option.name}" for option in options() if option.default is True}
@@ -78,12 +78,12 @@ def test_pages_name_no_option_that_is_none() -> None:
     assert {name.replace("-", "_") for name in named} <= known
 
 
-def test_clocks_page_has_what_every_clock_brings() -> None:
+def test_clocks_page_names_the_reason_of_each_clock() -> None:
     text = page("docs/lifetime.md")
     assert [clock for clock, expiry in EXPIRIES.items() if f"`{expiry.reason.value}`" not in text] == []
 
 
-def test_design_names_every_module() -> None:
+def test_design_page_names_each_module() -> None:
     named = set(re.findall(r"\w+", page("docs/design.md").partition("```")[2].partition("```")[0]))
     modules = {path.stem for path in (generate.ROOT / "src/bide").rglob("*.py")} - {"__init__", "__main__"}
     assert modules - named == set()
@@ -132,7 +132,7 @@ def test_picture_labels_stay_within_it() -> None:
         (State.IDLE, Input.SHED, State.CLOSED, "IDLE is not LOST, and only that, to CLOSED"),
     ],
 )
-def test_a_transition_without_a_place_is_an_error(
+def test_transition_without_a_route_is_an_error(
     monkeypatch: pytest.MonkeyPatch, state: State, happened: Input, following: State, complaint: str
 ) -> None:
     monkeypatch.setitem(lifetime.TRANSITIONS, state, {**lifetime.TRANSITIONS[state], happened: following})
@@ -140,20 +140,20 @@ def test_a_transition_without_a_place_is_an_error(
         generate.picture()
 
 
-def test_a_route_without_a_transition_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_route_without_a_transition_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {happened: to for happened, to in lifetime.TRANSITIONS[State.CLOSING].items() if to is not State.LINGER}
     monkeypatch.setitem(lifetime.TRANSITIONS, State.CLOSING, row)
     with pytest.raises(generate.NoPlaceError, match="a route from CLOSING to LINGER, but no transition"):
         generate.picture()
 
 
-def test_a_state_without_a_box_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_without_a_box_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(generate.BOXES, State.LINGER)
     with pytest.raises(generate.NoPlaceError, match="no box for the state LINGER"):
         generate.picture()
 
 
-def test_markers_must_stand_once() -> None:
+def test_page_without_its_markers_once_is_an_error() -> None:
     with pytest.raises(generate.NoPlaceError, match="generated: reasons"):
         generate.between_markers("# A page without markers", "reasons", "table")
     twice = "<!-- generated: a -->\n<!-- end -->\n" * 2

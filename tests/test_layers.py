@@ -185,7 +185,7 @@ SAMPLE: Final = frozenset(
         ("bide.server.server", "from bide.worker.worker import Worker"),
     ],
 )
-def test_allowed(module: str, source: str) -> None:
+def test_import_within_the_table_is_allowed(module: str, source: str) -> None:
     assert faults(module, source, is_package=module.endswith("__init__"), modules=SAMPLE) == []
 
 
@@ -212,6 +212,6 @@ def test_allowed(module: str, source: str) -> None:
         ("bide.newcomer", "", "no row"),
     ],
 )
-def test_refused(module: str, source: str, imported: str) -> None:
+def test_import_beyond_the_table_is_refused(module: str, source: str, imported: str) -> None:
     (fault,) = faults(module, source, modules=SAMPLE)
     assert imported in fault

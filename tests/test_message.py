@@ -1,9 +1,9 @@
-"""A request keeps what it is given, each thing under its own name."""
+"""Keeps each value of a request under its name."""
 
 from bide.message import CHUNKED, Field, Request
 
 
-def test_request() -> None:
+def test_request_keeps_each_value_under_its_name() -> None:
     fields: list[Field] = [(b"host", b"a")]
     request = Request("GET", b"/a?b", b"/a", b"b", fields, 1, 5, 2, True)
     assert (request.method, request.target, request.path, request.query) == ("GET", b"/a?b", b"/a", b"b")
@@ -14,5 +14,5 @@ def test_request() -> None:
     assert Request("GET", b"/", b"/", b"", [], 1, 0, 0, False, [b"x_y"]).dropped == [b"x_y"]
 
 
-def test_no_length_is_taken_for_chunked() -> None:
+def test_length_is_never_taken_for_chunked() -> None:
     assert CHUNKED < 0

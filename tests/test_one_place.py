@@ -60,7 +60,7 @@ def test_only_the_transport_ends_sockets(file: str) -> None:
         "sockets[0].socket.close()",
     ],
 )
-def test_found(source: str) -> None:
+def test_call_that_ends_a_socket_is_found(source: str) -> None:
     assert len(list(ends_of_sockets(source))) == 1
 
 
@@ -68,7 +68,7 @@ def test_found(source: str) -> None:
     "source",
     ["wire.abort()", "self.wire.half_close()", "file.close()", "loop.close()", "pool.shutdown()", "listeners.close()"],
 )
-def test_not_found(source: str) -> None:
+def test_call_on_something_else_is_not_found(source: str) -> None:
     assert list(ends_of_sockets(source)) == []
 
 

@@ -1,4 +1,4 @@
-"""The words: every reason has its row, every fact its own bit, and names are fit for logs and labels."""
+"""Checks the vocabulary: reasons have rows, facts have bits of their own, and names are fit for logs and labels."""
 
 import re
 
@@ -14,23 +14,23 @@ BITS = {
 }
 
 
-def test_every_reason_has_its_row_in_the_order_of_the_enumeration() -> None:
+def test_reasons_have_rows_in_the_order_of_the_enumeration() -> None:
     assert list(REASONS) == list(CloseReason)
 
 
 @pytest.mark.parametrize("reason", CloseReason)
-def test_a_row_tells_who_where_and_why(reason: CloseReason) -> None:
+def test_row_of_a_reason_has_initiator_section_and_sentence(reason: CloseReason) -> None:
     row = REASONS[reason]
     assert isinstance(row.initiator, Initiator)
     assert re.fullmatch(r"(RFC \d{4} )?\d+(\.\d+)*", row.section), "a section of RFC 9112, or of the RFC that is named"
     assert re.fullmatch(r"[A-Zb].*[^.]\.", row.sentence), "one sentence"
 
 
-def test_no_two_reasons_read_alike() -> None:
+def test_sentences_of_reasons_are_unique() -> None:
     assert len({row.sentence for row in REASONS.values()}) == len(REASONS)
 
 
-def test_what_the_client_does_is_the_clients() -> None:
+def test_initiator_of_a_reason_follows_its_name() -> None:
     named = {
         Initiator.CLIENT: [reason for reason in CloseReason if reason.value.startswith("client_")],
         Initiator.APPLICATION: [reason for reason in CloseReason if reason.value.startswith("response_")],

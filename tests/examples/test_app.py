@@ -70,7 +70,7 @@ def visit(inn: ModuleType) -> Visitor:
 
 
 @pytest.mark.parametrize("path", ["/", "/about", "/notes/1"])
-def test_pages_are_html_that_loads_nothing_from_elsewhere(visit: Visitor, path: str) -> None:
+def test_page_is_html_that_loads_nothing_from_elsewhere(visit: Visitor, path: str) -> None:
     response = visit("GET", path)
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -78,7 +78,7 @@ def test_pages_are_html_that_loads_nothing_from_elsewhere(visit: Visitor, path: 
     assert "/static/inn.css" in response.text
 
 
-def test_everything_the_pages_name_is_there(visit: Visitor) -> None:
+def test_files_that_the_page_names_exist(visit: Visitor) -> None:
     names = {part.split('"')[0] for part in visit("GET", "/").text.split('="/static/')[1:]}
     assert len(names) >= 9
     for name in names:
@@ -87,14 +87,14 @@ def test_everything_the_pages_name_is_there(visit: Visitor) -> None:
         assert response.headers["cache-control"] == "no-cache"
 
 
-def test_static_files_are_revalidated_and_stay_in_their_folder(visit: Visitor) -> None:
+def test_static_file_is_revalidated_and_stays_in_its_folder(visit: Visitor) -> None:
     etag = visit("GET", "/static/inn.css").headers["etag"]
     again = visit("GET", "/static/inn.css", headers={"If-None-Match": etag})
     assert (again.status_code, again.content) == (304, b"")
     assert visit("GET", "/static/%2e%2e/app.py").status_code == 404
 
 
-def test_a_note_is_created_listed_fetched_shown_and_deleted(visit: Visitor) -> None:
+def test_note_is_created_listed_fetched_shown_and_deleted(visit: Visitor) -> None:
     created = visit("POST", "/api/notes", note={"author": " Ada <i> ", "text": "Good beds.\nWarm soup. ✨"})
     assert created.status_code == 201
     note = created.json()
@@ -113,14 +113,14 @@ def test_a_note_is_created_listed_fetched_shown_and_deleted(visit: Visitor) -> N
     assert visit("GET", path).status_code == 404
 
 
-def test_an_emptied_guestbook_stays_empty(visit: Visitor) -> None:
+def test_guestbook_emptied_stays_empty(visit: Visitor) -> None:
     for note in visit("GET", "/api/notes").json()["notes"]:
         assert visit("DELETE", f"/api/notes/{note['id']}").status_code == 204
     assert visit("GET", "/api/notes").json() == {"notes": []}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 9000, b"author=Ada"])
-def test_a_body_that_is_not_json_is_400(visit: Visitor, body: bytes) -> None:
+def test_body_that_is_not_json_is_400(visit: Visitor, body: bytes) -> None:
     response = visit("POST", "/api/notes", content=body)
     assert response.status_code == 400
     assert response.json() == {"error": "The body is not JSON."}
@@ -137,25 +137,25 @@ def test_a_body_that_is_not_json_is_400(visit: Visitor, body: bytes) -> None:
         ('{"author": "Ada", "text": "\\ud800"}', {"text"}),
     ],
 )
-def test_json_that_is_no_note_is_422_and_names_the_fields(visit: Visitor, body: str, fields: set[str]) -> None:
+def test_json_without_a_note_is_422_and_names_the_fields(visit: Visitor, body: str, fields: set[str]) -> None:
     response = visit("POST", "/api/notes", content=body.encode())
     assert response.status_code == 422
     assert response.json()["fields"].keys() == fields
 
 
-def test_a_note_too_large_is_413(visit: Visitor) -> None:
+def test_note_too_large_is_413(visit: Visitor) -> None:
     assert visit("POST", "/api/notes", content=b" " * 20_000).status_code == 413
 
 
 @pytest.mark.parametrize("number", ["0", "99", "-1", "x", "1.0", "%D9%A1", "9" * 18, "9" * 30, "9" * 5000])
-def test_a_number_no_note_has_is_404(visit: Visitor, number: str) -> None:
+def test_number_of_no_note_is_404(visit: Visitor, number: str) -> None:
     for method, path in (("GET", "/api/notes/"), ("DELETE", "/api/notes/"), ("GET", "/notes/")):
         response = visit(method, path + number)
         assert response.status_code == 404
         assert response.json() == {"error": "There is no such note."}
 
 
-def test_a_browser_gets_its_errors_as_pages(visit: Visitor) -> None:
+def test_error_for_a_browser_is_a_page(visit: Visitor) -> None:
     response = visit("GET", "/nowhere", headers={"Accept": "text/html,*/*;q=0.8"})
     assert response.status_code == 404
     assert response.headers["content-type"].startswith("text/html")
@@ -164,20 +164,20 @@ def test_a_browser_gets_its_errors_as_pages(visit: Visitor) -> None:
     assert visit("GET", "/nowhere").json() == {"error": "Not Found"}
 
 
-def test_each_user_has_a_guestbook(inn: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guestbook_of_each_user_is_its_own(inn: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     guestbook = importlib.import_module("guestbook")
     monkeypatch.delenv("BIDE_EXAMPLE_DB")
     assert guestbook.database_path().name == f"bide-example-{os.getuid()}.sqlite3"
 
 
-def test_a_wrong_method_is_405_and_names_the_right_ones(visit: Visitor) -> None:
+def test_wrong_method_is_405_and_names_the_right_ones(visit: Visitor) -> None:
     response = visit("PUT", "/api/notes")
     assert response.status_code == 405
     assert {"GET", "POST"} <= set(response.headers["allow"].split(", "))
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "limit=", "limit=1.5"])
-def test_a_bad_number_of_notes_is_400(visit: Visitor, query: str) -> None:
+def test_bad_number_of_notes_is_400(visit: Visitor, query: str) -> None:
     assert visit("GET", f"/api/notes?{query}").status_code == 400
 
 
@@ -185,7 +185,7 @@ def test_a_bad_number_of_notes_is_400(visit: Visitor, query: str) -> None:
     ("method", "path", "name"),
     [("PUT", "/upload/a%20b.bin", "a b.bin"), ("POST", "/upload?name=c.bin", "c.bin"), ("POST", "/upload", "unnamed")],
 )
-def test_an_upload_is_answered_with_size_and_digest(visit: Visitor, method: str, path: str, name: str) -> None:
+def test_upload_is_answered_with_size_and_digest(visit: Visitor, method: str, path: str, name: str) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(64):
             yield b"octets" * 1000
@@ -195,11 +195,11 @@ def test_an_upload_is_answered_with_size_and_digest(visit: Visitor, method: str,
     assert answer == {"name": name, "size": 384_000, "sha256": expected}
 
 
-def test_an_empty_upload_is_one_too(visit: Visitor) -> None:
+def test_upload_of_nothing_is_answered(visit: Visitor) -> None:
     assert visit("PUT", "/upload/nothing").json()["sha256"] == hashlib.sha256(b"").hexdigest()
 
 
-def test_an_upload_too_large_is_413_declared_or_not(
+def test_upload_too_large_is_413_declared_or_not(
     visit: Visitor, inn: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inn, "UPLOAD_MAX", 10)
@@ -214,14 +214,14 @@ def test_an_upload_too_large_is_413_declared_or_not(
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_000_000])
-def test_a_download_has_the_length_asked_for_and_the_digest_announced(visit: Visitor, size: int) -> None:
+def test_download_has_the_length_asked_for_and_the_digest_announced(visit: Visitor, size: int) -> None:
     response = visit("GET", f"/download?size={size}")
     assert response.headers["content-length"] == str(len(response.content)) == str(size)
     announced = visit("GET", response.headers["link"].split(">")[0].strip("<")).json()
     assert announced == {"size": size, "sha256": hashlib.sha256(response.content).hexdigest()}
 
 
-def test_head_announces_a_download_without_making_it(visit: Visitor) -> None:
+def test_head_of_a_download_announces_its_length(visit: Visitor) -> None:
     response = visit("HEAD", "/download")
     assert response.headers["content-length"] == str(64 * 1024 * 1024)
     assert response.content == b""
@@ -229,7 +229,7 @@ def test_head_announces_a_download_without_making_it(visit: Visitor) -> None:
 
 @pytest.mark.parametrize("size", ["", "x", "-1", "1.5", "1073741825", "9" * 5000])
 @pytest.mark.parametrize("path", ["/download", "/download/sha256"])
-def test_a_bad_size_is_400(visit: Visitor, path: str, size: str) -> None:
+def test_download_of_a_bad_size_is_400(visit: Visitor, path: str, size: str) -> None:
     response = visit("GET", f"{path}?size={size}")
     assert response.status_code == 400
     assert "size" in response.json()["error"]
@@ -300,7 +300,7 @@ def test_events_end_when_the_client_leaves(inn: ModuleType, spec_version: str) -
     assert 5 <= len(sent) <= 7
 
 
-def test_requests_are_numbered_by_connection(visit: Visitor) -> None:
+def test_requests_of_a_connection_are_numbered(visit: Visitor) -> None:
     first, second = (visit("GET", "/api/connection") for _ in range(2))
     other = visit("GET", "/api/connection", client=("192.0.2.1", 40001)).json()
     assert [first.json()["request"], second.json()["request"], other["request"]] == [1, 2, 1]
@@ -309,13 +309,13 @@ def test_requests_are_numbered_by_connection(visit: Visitor) -> None:
     assert visit("GET", "/nowhere").headers["server-timing"].startswith('connection;desc="40000", request;desc="3"')
 
 
-def test_a_client_without_a_port_is_not_numbered(visit: Visitor) -> None:
+def test_requests_without_a_port_are_not_numbered(visit: Visitor) -> None:
     response = visit("GET", "/api/connection", client=("192.0.2.1", 0))
     assert response.json() == {}
     assert "server-timing" not in response.headers
 
 
-def test_connections_are_forgotten(visit: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_beyond_the_bound_are_forgotten(visit: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     visits = sys.modules["visits"]
     monkeypatch.setattr(visits, "REMEMBERED", 1)
     visit("GET", "/api/connection")
@@ -325,7 +325,7 @@ def test_connections_are_forgotten(visit: Visitor, monkeypatch: pytest.MonkeyPat
     assert visit("GET", "/api/connection").json()["request"] == 1
 
 
-def test_the_oldest_notes_make_room(visit: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_notes_make_room(visit: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["guestbook"], "KEPT", 3)
     visit("POST", "/api/notes", note={"author": "Ada", "text": "One more."})
     assert [note["id"] for note in visit("GET", "/api/notes").json()["notes"]] == [5, 4, 3]
@@ -346,7 +346,7 @@ def test_two_processes_share_one_guestbook(tmp_path: Path) -> None:
     assert max(counts) == 44
 
 
-def test_the_smallest_application_says_hello(inn: ModuleType) -> None:
+def test_smallest_application_says_hello(inn: ModuleType) -> None:
     hello = importlib.import_module("hello")
 
     async def send() -> httpx.Response:

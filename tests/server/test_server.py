@@ -34,7 +34,7 @@ def read(url: str) -> bytes:
     return content
 
 
-def test_within_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_within_a_program_serves_and_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = sockets()
 
     async def program() -> None:
@@ -48,7 +48,7 @@ def test_within_a_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert sockets() - before == set()
 
 
-def test_questions_before_the_start_and_after_the_stop() -> None:
+def test_server_asked_before_the_start_raises_and_after_the_stop_answers() -> None:
     server = bide.Server(hello, port=0, access_log=False)
     questions: list[Callable[[], object]] = [lambda: server.url, lambda: server.urls, server.worker.snapshot]
 
@@ -70,7 +70,7 @@ def test_questions_before_the_start_and_after_the_stop() -> None:
     assert sum(server.worker.snapshot()["closed"].values()) == 1
 
 
-def test_questions_after_a_start_that_failed() -> None:
+def test_server_asked_after_a_failed_start_raises() -> None:
     async def program() -> None:
         for server, error in (
             (bide.Server(Lifespan("startup"), port=0), LifespanError),
@@ -84,7 +84,7 @@ def test_questions_after_a_start_that_failed() -> None:
     asyncio.run(program())
 
 
-def test_two_in_one_program() -> None:
+def test_servers_in_one_program_serve_beside_each_other() -> None:
     async def program() -> None:
         async with (
             bide.Server(hello, port=0, access_log=False) as one,
@@ -97,7 +97,7 @@ def test_two_in_one_program() -> None:
     asyncio.run(program())
 
 
-def test_one_after_another_on_the_same_port() -> None:
+def test_servers_in_turn_on_one_port_serve() -> None:
     async def program() -> None:
         port = 0
         for _ in range(3):
@@ -108,8 +108,8 @@ def test_one_after_another_on_the_same_port() -> None:
     asyncio.run(program())
 
 
-def test_error_within() -> None:
-    """What the program raises goes through; the server is stopped all the same."""
+def test_error_within_the_program_goes_through_and_stops_the_server() -> None:
+    """The error of the program goes through, and the server is stopped."""
     app = Lifespan()
     before = sockets()
 
@@ -123,7 +123,7 @@ def test_error_within() -> None:
     assert sockets() - before == set()
 
 
-def test_cannot_start() -> None:
+def test_server_that_cannot_start_raises_and_leaves_nothing() -> None:
     before = sockets()
 
     async def program(server: bide.Server) -> None:
@@ -164,8 +164,8 @@ def test_cancelled_program_stops_its_server() -> None:
     assert app.seen == ["startup", "shutdown"]
 
 
-def test_cancelled_again_and_again() -> None:
-    """Not only a second time, as a program may do, but in each pass of the event loop, as anyio does: it stops at once, and whole."""
+def test_cancelled_again_and_again_server_stops_whole() -> None:
+    """Anyio cancels in each pass of the event loop, not only once more. The server stops at once, and leaves nothing."""
     app = Lifespan()
     answered = []
     begun = asyncio.Event()
@@ -323,7 +323,7 @@ def test_entry_cancelled_just_as_startup_completes_leaves_nothing(log: Log, pass
 
 
 @pytest.mark.parametrize("name", ["app", '"program:app"'])
-def test_run(tmp_path: Path, name: str) -> None:
+def test_run_serves_until_a_signal_and_returns(tmp_path: Path, name: str) -> None:
     (tmp_path / "program.py").write_text(
         textwrap.dedent(f"""
             import bide
@@ -354,7 +354,7 @@ def test_run(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_run_puts_signal_handlers_back(tmp_path: Path, loop: str) -> None:
-    """What the program does afterwards can be stopped as what it did before."""
+    """A signal stops the program after the server as it did before."""
     (tmp_path / "program.py").write_text(
         textwrap.dedent(f"""
             import signal
@@ -385,7 +385,7 @@ def test_run_puts_signal_handlers_back(tmp_path: Path, loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_run_in_a_thread(tmp_path: Path, loop: str) -> None:
+def test_run_in_a_thread_serves(tmp_path: Path, loop: str) -> None:
     """Signals are for the main thread only; everything else works."""
     path = str(tmp_path / "x.sock")
     program = textwrap.dedent(f"""
@@ -421,7 +421,7 @@ def test_no_application(wrong: Any) -> None:
             bide.run(wrong)
 
 
-def test_run_within_a_running_loop() -> None:
+def test_run_within_a_running_loop_raises() -> None:
     async def program() -> None:
         with pytest.raises(RuntimeError, match="running event loop"):
             bide.run(hello, port=0)
@@ -431,7 +431,7 @@ def test_run_within_a_running_loop() -> None:
         asyncio.run(program())
 
 
-def test_run_raises() -> None:
+def test_run_that_cannot_start_raises() -> None:
     with pytest.raises(ApplicationError):
         bide.run("no_such_module_here:app")
     with pytest.raises(ConfigError):
@@ -443,14 +443,14 @@ def test_run_raises() -> None:
 # -- Loops ------------------------------------------------------------------------------------------------------------------
 
 
-def test_loops() -> None:
+def test_loop_factory_takes_the_loop_by_name() -> None:
     uvloop = pytest.importorskip("uvloop")
     assert loop_factory("asyncio") is None
     assert loop_factory("auto") is uvloop.new_event_loop
     assert loop_factory("uvloop") is uvloop.new_event_loop
 
 
-def test_loops_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loop_factory_without_uvloop_falls_back_or_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert loop_factory("auto") is None
     with pytest.raises(ApplicationError, match="not installed"):
