@@ -1,9 +1,10 @@
-"""Holds timed figures to their limits: what a test may not assert, because it depends on the machine and on its neighbours.
+"""Holds timed figures to their limits, which depend on the machine and its load: no test can.
 
     python -m bench.limits [--loop uvloop] [--connections 20000]
 
-Prints each figure beside its limit. The exit status is 1 if a figure is over its limit. The limits are several times what a machine of
-its own shows: a figure above one is a fault of bide, or a machine that is busy with something else.
+Prints each figure beside its limit. The exit status is 1 if a figure is over its limit. The limits
+are several times what a machine of its own shows: a figure above one is a fault of bide, or a
+machine that is busy with something else.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Figure(NamedTuple):
         return self.value > self.limit
 
 
-# -- The window between the last look at an idle connection and its FIN --------------------------------------------------
+# -- The window between the last look at an idle connection and its FIN ----------------------------
 
 
 class Ear(Receiver):
@@ -75,7 +76,7 @@ class Ear(Receiver):
 
 
 async def _window() -> float:
-    """Return the median time of the call that looks for octets and, if there are none, sends the FIN, milliseconds."""
+    """Return the median time, in milliseconds, of the look for octets with the FIN after it."""
     wires: asyncio.Queue[Wire] = asyncio.Queue()
 
     def accept(wire: Wire) -> Receiver:
@@ -105,11 +106,11 @@ def window(loop: str) -> Iterator[Figure]:
         yield Figure("from the last look at an idle connection to its FIN, median", runner.run(_window()), 0.05, "ms")
 
 
-# -- A server that has nothing to do -------------------------------------------------------------------------------------
+# -- A server that has nothing to do ---------------------------------------------------------------
 
 
 def without_descriptors(loop: str) -> Iterator[Figure]:
-    """A server that cannot accept for want of descriptors waits; it does not look again and again."""
+    """A server that cannot accept for want of descriptors waits; it does not look all the time."""
     with Child(loop, nofile=DESCRIPTORS) as server:
         with contextlib.ExitStack() as stack:
             for _ in range(CLIENTS):
@@ -125,7 +126,7 @@ def without_descriptors(loop: str) -> Iterator[Figure]:
         server.empty()
 
 
-# -- A busy client among others ------------------------------------------------------------------------------------------
+# -- A busy client among others --------------------------------------------------------------------
 
 
 def latencies(client: Client, seconds: float) -> list[float]:
@@ -140,7 +141,7 @@ def latencies(client: Client, seconds: float) -> list[float]:
 
 
 def among_idle(loop: str, connections: int) -> Iterator[Figure]:
-    """Thousands of idle connections cost next to nothing, and a busy client among them keeps its latency."""
+    """Thousands of idle connections cost hardly anything; a busy client keeps its latency."""
     with Child(loop, backlog=4096, timeout_idle_least=75.0) as server, crowd(server.where, connections):
         server.until(lambda now: now["states"]["idle"] == connections)
         among = f"among {connections:,} idle connections"

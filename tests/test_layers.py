@@ -82,6 +82,12 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "bide.__init__": ("bide.config", "bide.errors", "bide.server"),
 }
 
+# Two files that are one module: the compiled part, and its coroutines, which stay interpreted. They may import each other.
+HALVES: Final = (
+    ("bide.gateway.asgi", "bide.gateway.asgi_coroutines"),
+    ("bide.session.exchange", "bide.session.exchange_coroutines"),
+)
+
 # The heart computes: of the world outside it knows these, and nothing else.
 HEART: Final = ("bide.terms", "bide.message", "bide.policy", "bide.http1")
 HEART_MAY_IMPORT: Final = ("__future__", "collections.abc", "enum", "re", "typing")
@@ -215,3 +221,87 @@ def test_import_within_the_table_is_allowed(module: str, source: str) -> None:
 def test_import_beyond_the_table_is_refused(module: str, source: str, imported: str) -> None:
     (fault,) = faults(module, source, modules=SAMPLE)
     assert imported in fault
+
+
+# -- Circles ------------------------------------------------------------------------------------------------------------
+
+Graph = dict[str, set[str]]
+
+
+def graph_of(sources: dict[str, str]) -> Graph:
+    """Which of these modules each of them imports; for a package's own `__init__` the name ends in that only at the top."""
+    modules = frozenset(sources)
+    known = {module.removesuffix(".__init__"): module for module in modules}
+    graph: Graph = {}
+    for module, source in sources.items():
+        is_package = any(other.startswith(module + ".") for other in modules) or module.endswith(".__init__")
+        name = module.removesuffix(".__init__")
+        found = imports(name, ast.parse(source), is_package=is_package, modules=modules)
+        graph[module] = {known[imported] for _, imported in found if imported in known} - {module}
+    return graph
+
+
+def circles(graph: Graph) -> list[list[str]]:
+    """The groups of modules of which each leads to each other one."""
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        ahead = list(graph[start])
+        while ahead:
+            module = ahead.pop()
+            if module not in found:
+                found.add(module)
+                ahead.extend(graph[module])
+        return found
+
+    leads_to = {module: reached(module) for module in graph}
+    groups = {
+        tuple(sorted(other for other in leads_to[module] if module in leads_to[other]))
+        for module in graph
+        if module in leads_to[module]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Types are imports like any other. Of two halves, that is the interpreted one's way back."""
+    graph = graph_of({module: path.read_text(encoding="utf-8") for module, path in FILES.items()})
+    for compiled, interpreted in HALVES:
+        graph[interpreted].discard(compiled)
+    assert circles(graph) == []
+
+
+def test_declared_halves_import_each_other() -> None:
+    graph = graph_of({module: path.read_text(encoding="utf-8") for module, path in FILES.items()})
+    for compiled, interpreted in HALVES:
+        assert interpreted in graph[compiled], "the two are no halves of one module"
+        assert compiled in graph[interpreted], "the two are no halves of one module"
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        ({"bide.a": "", "bide.b": "import bide.a"}, []),
+        ({"bide.a": "import bide.b", "bide.b": "from bide.a import A"}, [["bide.a", "bide.b"]]),
+        (
+            {"bide.a": "if TYPE_CHECKING:\n    from bide.b import B", "bide.b": "def f():\n    from bide import a"},
+            [["bide.a", "bide.b"]],
+        ),
+        (
+            {
+                "bide.a": "import bide.b",
+                "bide.b": "import bide.c",
+                "bide.c": "import bide.a",
+                "bide.d": "import bide.c",
+            },
+            [["bide.a", "bide.b", "bide.c"]],
+        ),
+        (
+            {"bide.p": "from bide.p import a", "bide.p.a": "from . import b", "bide.p.b": "from .a import A"},
+            [["bide.p.a", "bide.p.b"]],
+        ),
+        ({"bide.__init__": "from bide.a import A", "bide.a": "from bide import B"}, [["bide.__init__", "bide.a"]]),
+    ],
+)
+def test_circle_is_found(sources: dict[str, str], found: list[list[str]]) -> None:
+    assert circles(graph_of(sources)) == found

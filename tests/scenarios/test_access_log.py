@@ -196,7 +196,7 @@ def test_access_log_off_writes_nothing(serve: Serve) -> None:
 
 
 def test_ends_at_debug_level_are_explained(serve: Serve) -> None:
-    server = serve(hello, timeout_first_octet=0.3)
+    server = serve(hello, timeout_first_octet=1.0)
     with server.client() as silent, server.client() as leaving, server.client() as asking:
         leaving.close()
         asking.get()

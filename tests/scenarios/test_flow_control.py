@@ -69,7 +69,6 @@ def held(server: Served) -> int:
     def count() -> int:
         (session,) = server.server.worker.register
         assert isinstance(session, Session)
-        connection = session.connection
         assert isinstance(session._wire, AioWire)
         assert session.connection is not None
         return session._wire._transport.get_write_buffer_size() + octets_held(session.connection)
@@ -132,7 +131,7 @@ def test_client_that_leaves_while_send_waits_makes_it_raise(serve: Serve) -> Non
     with server.client(receive_buffer=4096) as client:
         client.ask()
         client.line()
-        server.until(lambda: any(session.stuck for session in server.sessions()))
+        server.until(lambda: any(session.is_write_paused for session in server.sessions()))
         client.reset()
     assert server.ends() == {"client_reset": 1}
     server.until(lambda: raised)
@@ -241,5 +240,5 @@ def test_clients_that_do_not_read_hold_nobody_up(serve: Serve) -> None:
         for _ in range(100):
             assert quick.get().content == b"hello\n"
         assert server.states()["idle"] == 6, "all answers are made, five of them are on their way"
-        assert sum(session.stuck for session in server.sessions()) == 5
+        assert sum(session.is_write_paused for session in server.sessions()) == 5
     assert server.ends() == {"client_reset": 5, "client_eof_idle": 1}

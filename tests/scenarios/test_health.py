@@ -26,7 +26,7 @@ def test_health_check_is_200_and_503_with_close_during_a_drain(serve: Serve) -> 
         assert client.get("/healthz", method="DELETE").content == b"hello\n", "no health check"
         assert asked == ["/healthz/", "/healthz"]
         server.drain()
-        server.until(lambda: server.server.worker.shared.standing & DRAIN)
+        server.until(lambda: server.server.worker.context.facts & DRAIN)
         with server.client() as probe:
             response = probe.get("/healthz")
             assert (response.status, response.says_close) == (503, True)

@@ -94,10 +94,10 @@ def test_limit_of_requests_is_announced_on_the_last(serve: Serve) -> None:
 
 
 def test_limit_of_age_is_announced_on_the_next_response(serve: Serve) -> None:
-    server = serve(hello, limit_age=0.2)
+    server = serve(hello, limit_age=1.0)
     with server.client() as client:
         assert not client.get().says_close
-        assert client.silent_for(0.4)  # an age is announced: an idle connection does not end for it
+        assert client.silent_for(1.2)  # an age is announced: an idle connection does not end for it
         assert client.get().says_close
         assert client.ending().how == "fin"
     assert server.ends() == {"age_limit": 1}

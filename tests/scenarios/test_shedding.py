@@ -11,7 +11,7 @@ import contextlib
 import time
 
 from bide.session.session import Session
-from tests.support.apps import Message, Receive, Send, answer, slow
+from tests.support.apps import Blocking, Message, Receive, Send, answer, slow
 from tests.support.client import request
 from tests.support.server import Serve
 from tests.support.waiting import pause

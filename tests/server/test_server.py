@@ -23,6 +23,7 @@ from tests.support.apps import Lifespan, hello
 from tests.support.client import Client
 from tests.support.program import await_socket
 from tests.support.server import Log, log, sockets
+from tests.support.waiting import PATIENCE
 
 __all__ = ["log"]  # a fixture
 

@@ -830,7 +830,7 @@ def test_client_gone_without_half_close_time_is_told_at_once(loop: asyncio.Abstr
     stage = Stage(loop, timeout_half_closed=0.0)
     session, _, exchange = stage.begun()
     session.eof_received()
-    session.watch_peer(monotonic())
+    session.watch_peer(stage.now)
     assert exchange.client_left
 
 

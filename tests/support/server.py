@@ -177,7 +177,7 @@ class Served:
 
     def sessions(self) -> list[Session]:
         """Return the open connections, in the order of arrival."""
-        return self.call(lambda: list(self.server.worker.register))
+        return self.call(lambda: [session for session in self.server.worker.register if isinstance(session, Session)])
 
     @property
     def open(self) -> int:

@@ -315,7 +315,7 @@ def test_reset_by_the_peer_while_paused_is_seen_as_broken(play: Play) -> None:
             ear.wire.pause_reading()
             peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.sock.close()
-            await until(ear.wire.broken)
+            await until(ear.wire.peer_gone)
 
     play(scene)
 

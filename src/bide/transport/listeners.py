@@ -144,7 +144,10 @@ class Listener:
             self.url = f"http://{host}:{name[1]}"
 
     async def accept(self) -> None:
-        """Accept connections until `pause` or `close`, none once closed. Raises ListenError if the system refuses."""
+        """Accept connections until `pause` or `close`, and none once closed.
+
+        Raises ListenError if the system refuses.
+        """
         if self._is_accepting or self._socket.fileno() < 0:
             return
         self._is_accepting = True
