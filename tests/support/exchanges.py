@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Iterable
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange, Tunnel
 from bide.message import Request
+from tests.support.builds import require_interpreted
+
+require_interpreted()
 
 
 def request_of(

@@ -4,6 +4,9 @@ from typing import Final
 
 from bide.managed import ManagedConnection
 from bide.terms import State
+from tests.support.builds import require_interpreted
+
+require_interpreted()
 
 NOBODY: Final = ("192.0.2.1", 4000)
 

@@ -1,0 +1,50 @@
+"""An event loop with a time of its own, so that no test waits for real time."""
+
+import asyncio
+import selectors
+from typing import Final
+
+#: Loop time at which every test begins, seconds. Sums with fractions of a second stay exact enough for event loops.
+START: Final = 1000.0
+
+
+class _Selector(selectors.SelectSelector):
+    """Looks at descriptors without waiting; what the loop would have waited is added to `now`.
+
+    now: loop time, seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            if timeout is None:
+                raise RuntimeError("the test waits for something that no timer and no descriptor will bring about")
+            self.now += max(0.0, timeout)
+        return ready
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """Runs as asyncio's loop does. Its time stands still while callbacks run, and jumps to the next timer when none is ready.
+
+    A wait that would never end raises RuntimeError.
+    """
+
+    def __init__(self) -> None:
+        self._clock: Final = _Selector()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return self._clock.now
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the loop was made."""
+        return self._clock.now - START
+
+    def run_for(self, seconds: float) -> None:
+        """Run for `seconds` of loop time."""
+        self.run_until_complete(asyncio.sleep(seconds))
