@@ -1,0 +1,66 @@
+"""What the sessions of one worker have in common."""
+
+import asyncio
+import time
+
+from bide import Config
+from bide.http1.lifetime import IDLE
+from bide.observe.counters import Counters
+from bide.policy.clocks import FOREVER
+from bide.session.clients import ClientFacts
+from bide.session.context import SessionContext
+from bide.session.rules import CloseRules
+from bide.terms import DRAIN, KEEP_ALIVE_OFF
+from bide.worker.settings import WorkerSettings, draw_limits, durations, limits
+from tests.support.stage import Stage, StubGateway, StubManager
+
+
+def test_facts_of_a_context_add_up(stage: Stage) -> None:
+    context = stage.context
+    assert context.facts == 0
+    context.add_facts(KEEP_ALIVE_OFF)
+    context.add_facts(DRAIN)
+    assert context.facts == KEEP_ALIVE_OFF | DRAIN
+
+
+def test_octets_wait_unread_only_while_the_loop_is_blocked(stage: Stage) -> None:
+    context = stage.context
+    assert context.unread_since == FOREVER
+    context.loop_looked_at(1000.0)
+    assert context.unread_since == 1000.0
+
+
+def test_connections_of_a_context_write_its_common_fields(stage: Stage) -> None:
+    connection = stage.context.pool.take(0, 1)
+    assert connection.state is IDLE
+    connection.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection.respond(204, [])
+    connection.send(b"", False)
+    assert b"\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" in connection.take_output()
+
+
+def test_context_keeps_what_it_is_given(loop: asyncio.AbstractEventLoop) -> None:
+    config = Config()
+    gateway, manager = StubGateway(), StubManager()
+    bounds, clocks, idle = limits(config), durations(config), WorkerSettings(config).idle_timeout()
+    draw, clients, counters = draw_limits(config), ClientFacts(CloseRules(())), Counters()
+    before = time.monotonic()
+    context = SessionContext(
+        loop,
+        gateway,
+        manager,
+        limits=bounds,
+        durations=clocks,
+        idle=idle,
+        draw_limits=draw,
+        clients=clients,
+        counters=counters,
+        access_log=None,
+        facts=KEEP_ALIVE_OFF,
+    )
+    assert (context.loop, context.gateway, context.manager) == (loop, gateway, manager)
+    assert (context.limits, context.durations, context.idle) == (bounds, clocks, idle)
+    assert (context.draw_limits, context.clients, context.counters) == (draw, clients, counters)
+    assert context.access_log is None
+    assert context.facts == KEEP_ALIVE_OFF
+    assert before <= context.clock() <= time.monotonic(), "event loops use the monotonic clock"

@@ -1,0 +1,358 @@
+"""One exchange as its gateway and its session see it; the session is a stand-in, the protocol object is real."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from bide.errors import DisconnectedError, Misuse
+from bide.exchange import DONE
+from bide.http1.connection import Connection
+from bide.http1.lifetime import CLOSING, IDLE
+from bide.policy.clocks import FOREVER
+from bide.session.exchange import MAX_GATHERED, ServedExchange
+from bide.terms import REFUSED, Clock, CloseReason
+from tests.support.carrier import StubCarrier
+from tests.support.client import request
+from tests.support.loops import JumpingLoop
+from tests.support.managed import NOBODY
+from tests.support.stage import GET, POST, SECONDS, Stage
+
+HALF_CLOSED: Final = 50.0
+#: Octets after which a sender lets others have their turn.
+FAIR: Final = 1 << 20
+
+EXPECTING: Final = request("/", "Expect: 100-continue", "Content-Length: 4", method="POST")
+CHUNKED: Final = request("/", "Transfer-Encoding: chunked", method="POST")
+
+
+class Scene:
+    """One exchange of a stand-in session. connection: its protocol object."""
+
+    def __init__(self, loop: JumpingLoop, octets: bytes = GET, *, facts: int = 0) -> None:
+        self.stage = Stage(loop, timeout_half_closed=HALF_CLOSED, body_rate=0)
+        self.carrier = StubCarrier()
+        self.connection: Connection = self.stage.context.pool.take(facts, 0)
+        head = self.connection.receive(octets)
+        assert head is not None
+        self.exchange = ServedExchange(self.carrier, self.stage.context, self.connection, head, self.stage.now)
+
+    def answer(self) -> None:
+        """Answer, and have the session end the exchange."""
+        self.exchange.respond(204, [], False)
+        self.exchange.send(b"", False)
+        self.exchange.ended()
+
+    def lose(self) -> None:
+        """Have the connection lost."""
+        self.connection.lost()
+        self.exchange.ended()
+
+
+@pytest.fixture
+def scene(loop: JumpingLoop) -> Scene:
+    return Scene(loop)
+
+
+@pytest.fixture
+def upload(loop: JumpingLoop) -> Scene:
+    """Return an exchange of whose body of four octets two have arrived."""
+    return Scene(loop, POST[:-2])
+
+
+def is_pending(result: object) -> bool:
+    """Whether a send has to be waited for; it is not, here."""
+    if result is DONE:
+        return False
+    assert asyncio.iscoroutine(result)
+    result.close()
+    return True
+
+
+# -- What a gateway reads ---------------------------------------------------------------------------------------------------
+
+
+def test_exchange_shows_its_request_and_the_ends_of_its_carrier(scene: Scene) -> None:
+    exchange = scene.exchange
+    assert exchange.request.method == "GET"
+    assert (exchange.peer, exchange.local, exchange.scheme) == (NOBODY, ("192.0.2.2", 80), "http")
+    assert exchange.begun == scene.stage.now
+    assert (exchange.over, exchange.complete, exchange.client_left) == (False, False, False)
+
+
+@pytest.mark.parametrize(("facts", "is_refused"), [(0, False), (REFUSED, True)])
+def test_exchange_is_refused_if_its_connection_is(loop: JumpingLoop, facts: int, is_refused: bool) -> None:
+    assert Scene(loop, facts=facts).exchange.is_refused is is_refused
+
+
+# -- The request's content --------------------------------------------------------------------------------------------------
+
+
+def test_content_that_arrived_is_taken_once(upload: Scene) -> None:
+    exchange = upload.exchange
+    complete = [exchange.body_complete]
+    assert exchange.take() == b"bo"
+    assert exchange.take() == b""
+    upload.connection.receive(b"dy")
+    complete.append(exchange.body_complete)
+    assert exchange.take() == b"dy"
+    assert complete == [False, True]
+
+
+def test_content_of_the_next_request_is_not_given(upload: Scene) -> None:
+    upload.connection.receive(b"dy")
+    upload.answer()
+    assert upload.connection.receive(POST) is not None
+    assert upload.exchange.take() == b""
+    assert upload.connection.take_content() == b"body"
+
+
+def test_change_of_an_exchange_is_awaitable(loop: JumpingLoop, upload: Scene) -> None:
+    upload.lose()
+
+    async def wait() -> None:
+        await upload.exchange.changed()
+
+    loop.run_until_complete(wait())
+
+
+@pytest.mark.parametrize(("is_reading", "told"), [(True, []), (False, ["settle"])])
+def test_content_taken_lets_a_paused_wire_go_on(upload: Scene, is_reading: bool, told: list[str]) -> None:
+    upload.carrier.is_reading = is_reading
+    upload.exchange.take()
+    assert upload.carrier.told == told
+
+
+def test_body_awaited_asks_for_it_once(loop: JumpingLoop) -> None:
+    scene = Scene(loop, EXPECTING)
+    assert scene.connection.output == b""
+    scene.exchange.await_body()
+    scene.exchange.await_body()
+    assert scene.connection.output == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert scene.carrier.told == ["settle"]
+
+
+def test_body_is_awaited_while_one_call_waits(upload: Scene) -> None:
+    exchange = upload.exchange
+    awaited = [exchange.is_body_awaited]
+    for step in (exchange.await_body, exchange.await_body, exchange.await_body_no_more, exchange.await_body_no_more):
+        step()
+        awaited.append(exchange.is_body_awaited)
+    assert awaited == [False, True, True, True, False]
+    assert upload.carrier.told == ["settle", "settle"], "the clock starts, and it stops"
+
+
+def test_body_of_an_exchange_that_is_over_has_no_clock_to_stop(upload: Scene) -> None:
+    upload.exchange.await_body()
+    upload.lose()
+    upload.carrier.told.clear()
+    upload.exchange.await_body_no_more()
+    assert not upload.exchange.is_body_awaited
+    assert upload.carrier.told == []
+
+
+def test_body_deadline_counts_from_the_first_wait(upload: Scene) -> None:
+    upload.stage.now += 100.0
+    upload.exchange.await_body()
+    assert upload.exchange.body_deadline() == upload.stage.now + SECONDS[Clock.BODY]
+
+
+def test_body_deadline_leaves_out_time_in_which_nobody_waited(upload: Scene) -> None:
+    exchange, stage = upload.exchange, upload.stage
+    exchange.await_body()
+    before = exchange.body_deadline()
+    stage.now += 10.0
+    exchange.await_body_no_more()
+    stage.now += 100.0
+    exchange.await_body()
+    assert exchange.body_deadline() == before + 100.0
+
+
+def test_body_deadline_is_renewed_by_content(upload: Scene) -> None:
+    upload.exchange.await_body()
+    upload.stage.now += 100.0
+    upload.connection.receive(b"d")
+    assert upload.exchange.content_came(1) == upload.stage.now + SECONDS[Clock.BODY]
+
+
+def test_content_that_nobody_awaits_has_no_deadline(upload: Scene) -> None:
+    upload.connection.receive(b"d")
+    assert upload.exchange.content_came(1) == FOREVER
+
+
+def test_content_that_is_malformed_counts_as_a_client_that_left(loop: JumpingLoop) -> None:
+    """The rest of the body can never be had; the response, which has begun, can be completed."""
+    scene = Scene(loop, CHUNKED)
+    scene.exchange.respond(200, [], False)
+    scene.exchange.send(b"begun", True)
+    scene.connection.receive(b"rubbish\r\n")
+    left = [scene.exchange.client_left]
+    scene.exchange.content_came(9)
+    left.append(scene.exchange.client_left)
+    assert left == [False, True]
+    assert not scene.exchange.over
+
+
+# -- News -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["content", "eof", "ended", "wake"])
+def test_news_of_each_kind_wakes_every_call_that_waits(upload: Scene, event: str) -> None:
+    exchange = upload.exchange
+    waiting = [exchange.news(), exchange.news()]
+    given_up = exchange.news()
+    given_up.cancel()
+    match event:
+        case "content":
+            exchange.content_came(0)
+        case "eof":
+            exchange.eof_watched(upload.stage.now)
+        case "ended":
+            exchange.ended()
+        case _:
+            exchange.wake()
+    assert [waiter.result() for waiter in waiting] == [None, None]
+    assert not exchange.news().done(), "it was news once"
+
+
+def test_eof_after_the_whole_request_is_taken_for_a_half_close_at_first(scene: Scene) -> None:
+    exchange, now = scene.exchange, scene.stage.now
+    left = []
+    for seconds in (0.0, HALF_CLOSED - 1.0, HALF_CLOSED):
+        exchange.eof_watched(now + seconds)
+        left.append(exchange.client_left)
+    assert left == [False, False, True]
+    assert not exchange.over, "an answer can still be sent"
+
+
+def test_eof_within_the_body_is_told_at_once(upload: Scene) -> None:
+    upload.exchange.eof_watched(upload.stage.now)
+    assert upload.exchange.client_left
+
+
+# -- The response -----------------------------------------------------------------------------------------------------------
+
+
+def test_interim_response_is_written_at_once(scene: Scene) -> None:
+    scene.exchange.inform(103, [(b"link", b"</a>")])
+    assert scene.connection.output == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    assert scene.carrier.told == ["settle"]
+
+
+def test_whole_response_is_done_at_once(scene: Scene) -> None:
+    scene.exchange.respond(200, [(b"content-length", b"5")], False)
+    assert scene.exchange.send(b"whole", False) is DONE
+    assert scene.connection.output.endswith(b"\r\n\r\nwhole")
+    assert scene.connection.state is IDLE
+    assert scene.carrier.told[-1] == "answered"
+
+
+def test_content_before_more_is_written_and_said_to_be_followed(scene: Scene) -> None:
+    scene.exchange.respond(200, [], False)
+    assert scene.exchange.send(b"part", True) is DONE
+    assert scene.connection.output.endswith(b"4\r\npart\r\n")
+    assert scene.carrier.told[-2:] == ["answered", "content_left"]
+
+
+def test_content_while_gathering_is_held_up_to_a_limit(scene: Scene) -> None:
+    scene.exchange.respond(200, [], False)
+    scene.carrier.is_gathering = True
+    scene.carrier.told.clear()
+    assert scene.exchange.send(bytes(MAX_GATHERED // 2), True) is DONE
+    assert scene.carrier.told == []
+    assert scene.exchange.send(bytes(MAX_GATHERED // 2), True) is DONE
+    assert scene.carrier.told == ["answered", "content_left"]
+
+
+def test_last_content_while_gathering_is_not_held(scene: Scene) -> None:
+    scene.exchange.respond(200, [], False)
+    scene.carrier.is_gathering = True
+    scene.carrier.told.clear()
+    assert scene.exchange.send(b"last", False) is DONE
+    assert scene.carrier.told == ["answered"]
+
+
+def test_content_that_the_client_does_not_take_is_waited_for(scene: Scene) -> None:
+    scene.exchange.respond(200, [], False)
+    scene.carrier.is_write_paused = True
+    assert is_pending(scene.exchange.send(b"part", True))
+
+
+def test_content_of_a_megabyte_lets_others_have_their_turn_once(scene: Scene) -> None:
+    scene.exchange.respond(200, [], False)
+    assert not is_pending(scene.exchange.send(bytes(FAIR), True))
+    assert is_pending(scene.exchange.send(b"x", True))
+    assert not is_pending(scene.exchange.send(b"x", True))
+
+
+def test_trailers_complete_the_response(loop: JumpingLoop) -> None:
+    scene = Scene(loop, request("/", "TE: trailers", "Connection: TE"))
+    scene.exchange.respond(200, [], True)
+    scene.exchange.send(b"content", False)
+    scene.carrier.told.clear()
+    scene.exchange.send_trailers([(b"x", b"1")], False)
+    assert scene.connection.output.endswith(b"0\r\nx: 1\r\n\r\n")
+    assert scene.connection.state is IDLE
+    assert scene.carrier.told == ["answered"]
+
+
+# -- The end ----------------------------------------------------------------------------------------------------------------
+
+
+def test_exchange_ended_after_its_response_is_complete(scene: Scene) -> None:
+    scene.answer()
+    assert (scene.exchange.over, scene.exchange.complete) == (True, True)
+
+
+def test_exchange_ended_before_its_response_is_not_complete(scene: Scene) -> None:
+    scene.lose()
+    assert (scene.exchange.over, scene.exchange.complete) == (True, False)
+
+
+CALLS: Final[dict[str, Callable[[ServedExchange], object]]] = {
+    "inform": lambda exchange: exchange.inform(103, []),
+    "respond": lambda exchange: exchange.respond(200, [], False),
+    "send": lambda exchange: exchange.send(b"", False),
+    "send_trailers": lambda exchange: exchange.send_trailers([], False),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_call_after_the_whole_response_is_misuse(scene: Scene, call: str) -> None:
+    scene.answer()
+    written = scene.connection.take_output()
+    assert written.startswith(b"HTTP/1.1 204 ")
+    with pytest.raises(Misuse, match="the response is complete"):
+        CALLS[call](scene.exchange)
+    assert scene.connection.output == b""
+
+
+def test_application_that_ends_without_an_answer_has_failed(scene: Scene) -> None:
+    scene.exchange.finished()
+    assert scene.connection.output.startswith(b"HTTP/1.1 500 ")
+    assert scene.connection.state is IDLE
+    assert scene.carrier.told == ["answered"]
+
+
+def test_application_that_ends_after_the_client_left_has_not_failed(scene: Scene) -> None:
+    scene.exchange.client_left = True
+    scene.exchange.finished()
+    assert scene.connection.output == b""
+    assert (scene.connection.state, scene.connection.reason) == (CLOSING, CloseReason.CLIENT_LEFT)
+    assert scene.carrier.told == ["answered"]
+
+
+def test_application_that_ends_after_the_exchange_changes_nothing(scene: Scene) -> None:
+    scene.answer()
+    scene.carrier.told.clear()
+    scene.exchange.finished()
+    assert scene.connection.state is IDLE
+    assert scene.carrier.told == []
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_call_after_the_connection_was_lost_says_that_the_client_is_gone(scene: Scene, call: str) -> None:
+    scene.lose()
+    with pytest.raises(DisconnectedError, match="the client is gone"):
+        CALLS[call](scene.exchange)
