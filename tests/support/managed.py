@@ -15,8 +15,11 @@ class StubConnection(ManagedConnection):
     """Is what a test says it is, and keeps the orders it gets.
 
     calls: orders, in sequence.
+    asked: the arguments of each call of `may_be_shed`.
+    is_idle: whether it may be shed, until it is.
     fails: whether looks at it raise.
     sheds: what `shed` returns.
+    wait: seconds of the last `shorten_wait`; infinity before.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class StubConnection(ManagedConnection):
     ) -> None:
         self.deadline = deadline
         self.calls: list[str] = []
+        self.asked: list[tuple[float, float]] = []
         self.fails = fails
         self.sheds = sheds
         self.is_shed = False
@@ -39,7 +43,7 @@ class StubConnection(ManagedConnection):
         self._host = host
         self._state = state
         self._since = since
-        self._idle = idle
+        self.is_idle = idle
 
     def _called(self, order: str) -> None:
         self.calls.append(order)
@@ -85,7 +89,8 @@ class StubConnection(ManagedConnection):
         return self._state is State.EXCHANGE
 
     def may_be_shed(self, now: float, newcomer: float) -> bool:
-        return self._idle and not self.is_shed
+        self.asked.append((now, newcomer))
+        return self.is_idle and not self.is_shed
 
     def deadline_reached(self, now: float) -> None:
         self._called("deadline")
