@@ -15,7 +15,7 @@ from tests.support.stage import LINGER_TOTAL, SECONDS, Stage, StubWire
 HEAD_OF_BODY: Final = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
 
 #: Clocks whose deadline is a duration away, and nothing else.
-PLAIN: Final = [Clock.FIRST_OCTET, Clock.HEAD, Clock.IDLE, Clock.DISCARD, Clock.LINGER]
+PLAIN: Final = [clock for clock in Clock if clock not in {Clock.BODY, Clock.SEND}]
 
 # Pressure at which idle connections are held for the least time only.
 HIGHEST: Final = 1.0

@@ -9,11 +9,11 @@ import pytest
 from bide.errors import DisconnectedError, Misuse
 from bide.exchange import DONE
 from bide.http1.connection import Connection
-from bide.http1.lifetime import CLOSING, IDLE
+from bide.http1.lifetime import CLOSING, IDLE, TUNNEL
 from bide.policy.clocks import FOREVER
 from bide.session.exchange import MAX_GATHERED, ServedExchange
 from bide.terms import REFUSED, Clock, CloseReason
-from tests.support.carrier import StubCarrier
+from tests.support.carrier import StubCarrier, StubTunnel
 from tests.support.client import request
 from tests.support.loops import JumpingLoop
 from tests.support.managed import NOBODY
@@ -297,6 +297,17 @@ def test_trailers_complete_the_response(loop: JumpingLoop) -> None:
     assert scene.carrier.told == ["answered"]
 
 
+def test_upgrade_hands_over_to_the_tunnel_what_came_after_the_request(loop: JumpingLoop) -> None:
+    scene = Scene(loop, request("/", "Connection: upgrade", "Upgrade: echo") + b"early")
+    tunnel = StubTunnel()
+    scene.exchange.upgrade(b"echo", [], tunnel)
+    assert scene.connection.output.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert scene.connection.state is TUNNEL
+    assert scene.carrier.told == ["switched"]
+    assert scene.carrier.tunnel is tunnel
+    assert scene.carrier.received == b"early"
+
+
 # -- The end ----------------------------------------------------------------------------------------------------------------
 
 
@@ -314,6 +325,7 @@ CALLS: Final[dict[str, Callable[[ServedExchange], object]]] = {
     "inform": lambda exchange: exchange.inform(103, []),
     "respond": lambda exchange: exchange.respond(200, [], False),
     "send": lambda exchange: exchange.send(b"", False),
+    "upgrade": lambda exchange: exchange.upgrade(b"echo", [], StubTunnel()),
     "send_trailers": lambda exchange: exchange.send_trailers([], False),
 }
 

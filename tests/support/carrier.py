@@ -1,5 +1,6 @@
-"""A carrier as an exchange sees it, played by a test."""
+"""A carrier as an exchange sees it, and a tunnel as a carrier sees it, played by a test."""
 
+from bide.exchange import Tunnel, TunnelEnd
 from bide.session.carrier import Carrier
 from tests.support.builds import require_interpreted
 from tests.support.managed import NOBODY, StubConnection
@@ -10,7 +11,10 @@ require_interpreted()
 class StubCarrier(Carrier, StubConnection):
     """Keeps what it is told.
 
-    told: "settle", "answered" and "content_left", in order.
+    told: the names of the calls of its own contract, in order.
+    tunnel: what takes the octets after a switch; None before.
+    received: octets that came before the switch.
+    written: octets sent through the tunnel.
     """
 
     def __init__(self) -> None:
@@ -23,6 +27,9 @@ class StubCarrier(Carrier, StubConnection):
         self.is_gathering = False
         self.is_serving = False
         self.told: list[str] = []
+        self.tunnel: Tunnel | None = None
+        self.received = b""
+        self.written = b""
 
     def settle(self) -> None:
         self.told.append("settle")
@@ -30,5 +37,48 @@ class StubCarrier(Carrier, StubConnection):
     def answered(self) -> None:
         self.told.append("answered")
 
+    def switched(self, tunnel: Tunnel, received: bytes) -> None:
+        self.told.append("switched")
+        self.tunnel = tunnel
+        self.received = received
+
+    def tunnel_written(self, data: bytes) -> None:
+        self.told.append("tunnel_written")
+        self.written += data
+
+    def tunnel_reading(self, is_wanted: bool) -> None:
+        self.told.append(f"tunnel_reading {is_wanted}")
+
+    def tunnel_closed(self) -> None:
+        self.told.append("tunnel_closed")
+
     def content_left(self) -> None:
         self.told.append("content_left")
+
+
+class StubTunnel(Tunnel):
+    """Keeps what it is told: the names of the calls, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def opened(self, end: TunnelEnd) -> None:
+        self.told.append("opened")
+
+    def octets_received(self, data: bytes) -> None:
+        self.told.append("octets_received")
+
+    def eof_received(self) -> None:
+        self.told.append("eof_received")
+
+    def write_paused(self) -> None:
+        self.told.append("write_paused")
+
+    def write_resumed(self) -> None:
+        self.told.append("write_resumed")
+
+    def drain(self) -> None:
+        self.told.append("drain")
+
+    def closed(self) -> None:
+        self.told.append("closed")

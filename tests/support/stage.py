@@ -33,6 +33,7 @@ SECONDS: Final = {
     Clock.IDLE: 5000.0,
     Clock.DISCARD: 6000.0,
     Clock.LINGER: 7000.0,
+    Clock.TUNNEL: 8000.0,
 }
 LINGER_TOTAL: Final = 70000.0
 
