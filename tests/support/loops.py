@@ -4,8 +4,12 @@ import asyncio
 import selectors
 from typing import Final
 
-#: Loop time at which every test begins, seconds. Sums with fractions of a second stay exact enough for event loops.
+#: Loop time at which every test begins, seconds.
 START: Final = 1000.0
+
+#: Loop time that a pass of the event loop takes, seconds: as little as its timers can tell apart. If it took none, code that
+#: waits for the rest of a time, and is woken a rounding error too early, would wait for ever.
+PASS: Final = 1e-9
 
 
 class _Selector(selectors.SelectSelector):
@@ -20,15 +24,19 @@ class _Selector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        if not ready:
-            if timeout is None:
-                raise RuntimeError("the test waits for something that no timer and no descriptor will bring about")
-            self.now += max(0.0, timeout)
+        if ready:
+            self.now += PASS
+        elif timeout is None:
+            raise RuntimeError("the test waits for something that no timer and no descriptor will bring about")
+        else:
+            self.now += max(PASS, timeout)
         return ready
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
     """Runs as asyncio's loop does. Its time stands still while callbacks run, and jumps to the next timer when none is ready.
+
+    Compare times with a tolerance: each pass takes `PASS`.
 
     A wait that would never end raises RuntimeError.
     """
@@ -44,6 +52,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def elapsed(self) -> float:
         """Seconds since the loop was made."""
         return self._clock.now - START
+
+    def block(self, seconds: float) -> None:
+        """Let `seconds` pass in which the loop does not turn."""
+        self._clock.now += seconds
 
     def run_for(self, seconds: float) -> None:
         """Run for `seconds` of loop time."""
