@@ -34,8 +34,9 @@ async def run(app: Application, cycle: AsgiExchange, scope: Scope, running: set[
         if not _given_up(exchange):
             _log.warning("%s %s: cancelled before its response was complete", scope["method"], _target(scope))
     except BaseException as error:
-        if _given_up(exchange) and not exchange.complete:
-            # What an application raises when its client has left is its way to end. The access log has the reason.
+        if _given_up(exchange) and (not exchange.complete or isinstance(error, DisconnectedError)):
+            # What an application raises when its client has left, or awaits nothing more, is its way to end. The access log has the
+            # reason.
             _log.debug("%s %s: ended by %r after its client had left", scope["method"], _target(scope), error)
         else:
             _log.exception("%s %s: the application failed", scope["method"], _target(scope))
