@@ -26,6 +26,10 @@ MAX_GATHERED: Final = 1 << 18
 # Octets sent before others get their turn: about a millisecond's work.
 _FAIR_OCTETS: Final = 1 << 20
 
+# Calls of `send` that are not suspended after the news that the client has left: a listener that hears of it cancels the stream
+# within a few passes of the event loop.
+_MOST_LET_GO: Final = 8
+
 _BODY: Final = Clock.BODY  # found slowly through its class, and at once by a name of the module
 
 
@@ -45,6 +49,7 @@ class ServedExchange(HeadHolder):
         "_gone_at",
         "_is_drained",
         "_is_unheard",
+        "_let_go",
         "_senders",
         "_sent",
         "_waiters",
@@ -61,8 +66,9 @@ class ServedExchange(HeadHolder):
         self.connection = connection
         self._context = context
         self._waiters: list[asyncio.Future[None]] | None = None
-        self._senders: list[asyncio.Future[bool]] | None = None
+        self._senders: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since others had their turn
+        self._let_go = 0  # calls of `send` that were not suspended since the client has left
         self._awaiting = 0  # calls that wait for more of the body
         self.body: BodyProgress | None = None
         self.request = request
@@ -135,7 +141,7 @@ class ServedExchange(HeadHolder):
             return DONE
         carrier.answered()
         carrier.content_left()
-        if carrier.is_write_paused or self._sent > _FAIR_OCTETS:
+        if (carrier.is_write_paused or self._sent > _FAIR_OCTETS) and not self.is_let_go():
             self._sent = 0
             return flowing(self)
         return DONE
@@ -215,16 +221,14 @@ class ServedExchange(HeadHolder):
     def wake(self) -> None:
         """Let every call that waits look again.
 
-        Calls of `send` come first. A listener that hears of the client's end cancels them as a rule, and a cancellation must find
-        the application at an `await` of its own: one that falls into an `await` of the server's leaves generators unclosed.
+        Calls of `send` come first; see `is_let_go`.
         """
         senders = self._senders
         if senders is not None:
             self._senders = None
-            is_let_go = self.client_left and self._waiters is not None
             for sender in senders:
                 if not sender.done():
-                    sender.set_result(is_let_go)
+                    sender.set_result(None)
         waiters = self._waiters
         if waiters is not None:
             self._waiters = None
@@ -277,9 +281,20 @@ class ServedExchange(HeadHolder):
             self._waiters.append(waiter)
         return waiter
 
-    def flow_news(self) -> asyncio.Future[bool]:
-        """Return a future that is done when `send` is to look again whether output flows; true: it is to wait no longer."""
-        sender: asyncio.Future[bool] = self._context.loop.create_future()
+    def is_let_go(self) -> bool:
+        """Whether a `send` is not to be suspended although output does not flow, since the client has left just now.
+
+        A listener that hears of it cancels the stream as a rule. The cancellation must find the application at an `await` of its
+        own: one that falls into an `await` of the server's leaves generators unclosed. What goes on sending waits as ever.
+        """
+        if not self.client_left or self._let_go == _MOST_LET_GO:
+            return False
+        self._let_go += 1
+        return True
+
+    def flow_news(self) -> asyncio.Future[None]:
+        """Return a future that is done when `send` is to look again whether output flows."""
+        sender = self._context.loop.create_future()
         if self._senders is None:
             self._senders = [sender]
         else:

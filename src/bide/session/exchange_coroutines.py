@@ -29,8 +29,7 @@ async def changed(exchange: ServedExchange) -> None:
 async def flowing(exchange: ServedExchange) -> None:
     """Give others their turn, or wait until the client takes what was written."""
     await asyncio.sleep(0)
-    while exchange.carrier.is_write_paused and not exchange.over:
-        if await exchange.flow_news():
-            break
+    while exchange.carrier.is_write_paused and not exchange.over and not exchange.is_let_go():
+        await exchange.flow_news()
     if not exchange.complete:  # by another task of the application
         exchange.require_open()
