@@ -26,7 +26,6 @@ from bide.http1.response import (
     trailer_lines,
 )
 from bide.http1.writer import (
-    ABANDONED,
     BODILESS,
     BY_CHUNKS,
     BY_CLOSE,
@@ -127,6 +126,7 @@ class Connection(ResponseWriter):
         "_discarded",
         "_facts",
         "_held",
+        "_is_abandoned",
         "_left",
         "_limits",
         "_looks_complete",
@@ -167,6 +167,7 @@ class Connection(ResponseWriter):
         # The current exchange.
         self._request: Request | None = None
         self._facts = 0
+        self._is_abandoned = False  # the application was told that the client has left
         self.body_complete = True
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # octets of a body with a length that have not arrived
@@ -378,14 +379,9 @@ class Connection(ResponseWriter):
     def client_left(self) -> None:
         """Take the news that the application was told of the client's EOF, as the client's end.
 
-        An application that was told so stops. What it has begun without a declared length would then look whole, and is not (8).
+        An application that was told so stops. What it completes in form would then look whole, and need not be (8).
         """
-        if self.progress == HELD and self._remaining == UNDECLARED:
-            self._framing = BODILESS
-            self.status = 0
-            self.progress = ABANDONED
-        elif (self.progress == STARTED or self.progress == TRAILERS) and self._framing != BY_LENGTH:
-            self.progress = ABANDONED
+        self._is_abandoned = True
 
     def send(self, content: bytes, more: bool) -> bool:
         """Take content of the response, which must be bytes; `more` says whether further content follows.
@@ -394,6 +390,9 @@ class Connection(ResponseWriter):
         allow was dropped. Raises Misuse if the content breaks the framing that the head declared. Of content that is too short
         nothing is written then; of content that is too long the declared octets are, and the response is complete.
         """
+        if self._is_abandoned and not more and self._may_be_short(content):
+            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
+            return False
         excess = 0
         if self.progress == HELD:
             # Only now can it be known how the response is framed, and whether the connection persists.
@@ -415,9 +414,6 @@ class Connection(ResponseWriter):
             excess = self._write_head(line, content, more)
         elif self.progress == STARTED:
             excess = self._write_content(content, more)
-        elif self.progress == ABANDONED:
-            self._send_abandoned(content, more)
-            return False
         elif self.progress == OWED:
             raise Misuse("content before the head of the response")
         else:
@@ -433,21 +429,13 @@ class Connection(ResponseWriter):
             raise Misuse(f"content is {excess} octets longer than its Content-Length: these were not sent")
         return self._framing == BODILESS and content != b"" and self.status in NO_CONTENT
 
-    def _send_abandoned(self, content: bytes, more: bool) -> None:
-        """Write more of an abandoned response, whose head is written; cut it at its end."""
-        if more and self.status:
-            self._write_content(content, more)
-        else:
-            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
-
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         """Take trailer fields (7.1.2). They are written if the response is chunked, and dropped otherwise."""
-        if self.progress == ABANDONED:
-            if not more:
-                self._send_abandoned(b"", more)
-            return
         if self.progress != TRAILERS:
             raise Misuse("trailers before the end of the content, or unannounced")
+        if self._is_abandoned and not more and self._framing != BY_LENGTH:
+            self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
+            return
         try:
             lines = trailer_lines(fields)
         except WRONG_TYPES as error:
@@ -787,6 +775,7 @@ class Connection(ResponseWriter):
         else:
             self.state = step(self.state, _UNREAD)
         self._request = None
+        self._is_abandoned = False
         if self._content is not None:
             self._content = None
             self._content_size = 0
@@ -797,7 +786,7 @@ class Connection(ResponseWriter):
         if self.progress <= HELD:  # nothing of it was written
             self.status = 0
             self.sent = 0
-        self._looks_complete = self._framing == BY_CLOSE and (self.progress == STARTED or self.progress == ABANDONED)
+        self._looks_complete = self._framing == BY_CLOSE and self.progress == STARTED
         self.progress = CUT
 
     def _give_up(self) -> None:
@@ -821,6 +810,18 @@ class Connection(ResponseWriter):
             self._position = 0
             self._decoder = None
             self.wants_pause = False
+
+    def _may_be_short(self, last: bytes) -> bool:
+        """Whether a response that ends with the content `last` may be short of what its application meant to send.
+
+        Not if its length was declared, if it has no content, or if all of its content comes in one piece.
+        """
+        if self.progress == HELD:
+            request = self._request
+            assert request is not None
+            is_bodiless = self.status in NO_CONTENT or request.method == "HEAD"
+            return self._remaining == UNDECLARED and not last and not is_bodiless
+        return self.progress == STARTED and self._framing != BY_LENGTH
 
     def _break_off(self, happened: Input, reason: CloseReason, status: int | None, detail: str) -> None:
         """End the exchange unfinished. The client gets an error if nothing was written yet."""

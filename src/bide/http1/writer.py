@@ -28,7 +28,6 @@ STARTED: Final = 2  # the head is written; content follows
 TRAILERS: Final = 3  # the content is written; a trailer section follows
 COMPLETE: Final = 4  # the last octet is written
 CUT: Final = 5  # it will never be complete
-ABANDONED: Final = 6  # its application was told that the client has left, and is not to complete it in form
 
 # How the response body is framed (6.3).
 BODILESS: Final = 0
@@ -36,7 +35,7 @@ BY_LENGTH: Final = 1
 BY_CHUNKS: Final = 2
 BY_CLOSE: Final = 3
 
-# Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
+#: Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
 NO_CONTENT: Final = frozenset({204, 205, 304})
 
 #: Errors raised by reading an application's fields if they are not pairs of bytes.
@@ -52,7 +51,7 @@ _CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
 class ResponseWriter:
     """Writes the responses of one connection. Attributes to read, never to set:
 
-    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE, CUT or ABANDONED, of the current or latest response.
+    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE or CUT, of the current or latest response.
     status: status code of that response, from HELD on; 0 if none was written.
     sent: octets of its content that were written, from HELD on.
     output: octets to write, for `take_output`.
