@@ -212,8 +212,7 @@ def test_stream_that_waits_for_its_client_to_read_is_cleaned_up_in_its_task(
     clients = [server.client(receive_buffer=4096) for _ in range(CLIENTS)]
     for client in clients:
         client.ask()
-    sessions = server.server.worker.register
-    server.until(lambda: sum(session.is_unfinished and session.is_write_paused for session in sessions) == CLIENTS)
+    server.until(lambda: sum(session.is_write_paused for session in server.sessions()) == CLIENTS)
     for client in clients:
         client.reset() if how == "reset" else client.half_close()
     if how == "close":  # it stays, and reads nothing: only its FIN tells

@@ -60,7 +60,7 @@ class Scene:
             per_peer=per_peer,
             clock=self._clock,
         )
-        monkeypatch.setattr(admission, "lowest_descriptor", lambda: self.lowest)
+        monkeypatch.setattr(admission, "lowest_descriptor", lambda taken=0: self.lowest)
 
     def _clock(self) -> float:
         self.asked += 1
@@ -409,11 +409,13 @@ def test_backlog_pauses_and_resumes_by_descriptors_alone(scene: Scene) -> None:
     assert scene.admission.room < 0
 
 
-def test_backlog_is_accepted_at_the_next_look_if_accepting_was_paused(scene: Scene, busy: list[StubConnection]) -> None:
+def test_backlog_that_is_accepted_ends_a_pause_and_leaves_resuming_to_each_listener(
+    scene: Scene, busy: list[StubConnection]
+) -> None:
     scene.admission.accept_backlog()
-    scene.loop.run_for(LOOK_EVERY * 1.1)
     assert not scene.is_paused()
-    assert scene.listener.orders == ["resume"]
+    scene.loop.run_for(LOOK_EVERY * 1.1)
+    assert scene.listener.orders == [], "each accepts again when it finishes"
 
 
 def test_admission_that_is_closed_looks_no_more(scene: Scene, busy: list[StubConnection]) -> None:

@@ -21,6 +21,7 @@ from tests.support.stage import Stage, StubGateway
 
 DELAY: Final = 3.0
 IDLE: Final = 2.0
+STREAMS: Final = 1000.0  # after every drain of these tests
 TIMEOUT: Final = 10.0
 
 #: Seconds within which the drain notices that nothing is left.
@@ -171,6 +172,7 @@ class Scene:
         *,
         delay: float = 0.0,
         idle: float = IDLE,
+        streams: float = STREAMS,
         timeout: float = TIMEOUT,
         backlog_seconds: float = 0.0,
         timeout_idle: float = 75.0,
@@ -184,7 +186,7 @@ class Scene:
         self.lifespan = StubLifespan(loop)
         self.forced = asyncio.Event()
         self.drain = Drain(
-            Draining(delay, idle, timeout),
+            Draining(delay, idle, streams, timeout),
             self.context,
             self.register,
             cast(Admission, StubAdmission(self)),
