@@ -1957,3 +1957,28 @@ def test_reset_of_an_idle_connection_whose_answer_is_on_its_way_is_a_reset() -> 
     connection = idle()
     connection.lost(is_unsent=True)
     assert connection.reason is CloseReason.CLIENT_RESET
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [(b"", (False, True)), (b"\r", (True, True)), (b"G", (False, False))],
+    ids=["new", "cr", "head"],
+)
+def test_quiet_connection_owes_nothing_and_holds_no_part_of_a_request(
+    octets: bytes, expected: tuple[bool, bool]
+) -> None:
+    connection = idle() if expected[0] else connect()
+    if octets:
+        connection.receive(octets)
+    assert (connection.is_quiet, connection.may_park) == (expected[1], False)
+
+
+def test_idle_connection_may_park() -> None:
+    assert idle().may_park
+
+
+def test_refused_connection_says_so() -> None:
+    connection = connect()
+    before = connection.is_refused
+    connection.add_facts(REFUSED)
+    assert (before, connection.is_refused) == (False, True)

@@ -12,6 +12,7 @@ from bide.http1.response import (
     LAST_CHUNK,
     SAYS_CLOSE,
     SAYS_DATE,
+    SAYS_EVENT_STREAM,
     STATUS_LINES,
     UNDECLARED,
     CommonFields,
@@ -102,6 +103,12 @@ def test_status_lines_cover_100_to_999() -> None:
         ([(b"transfer-encoding", b"chunked")], b"", UNDECLARED, 0),
         ([(b"transfer-encoding", b"Chunked"), (b"content-length", b"5")], b"content-length: 5\r\n", 5, 0),
         ([(b"Date", b"now")], b"Date: now\r\n", UNDECLARED, SAYS_DATE),
+        (
+            [(b"Content-Type", b"Text/Event-Stream; x=1")],
+            b"Content-Type: Text/Event-Stream; x=1\r\n",
+            UNDECLARED,
+            SAYS_EVENT_STREAM,
+        ),
         ([(b"keep-alive", b"timeout=999"), (b"Proxy-Connection", b"close")], b"", UNDECLARED, 0),
     ],
 )

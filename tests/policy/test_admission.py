@@ -3,7 +3,16 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from bide.policy.admission import HIGH, LOW, idle_allowance, pressure, shed_batch
+from bide.policy.admission import (
+    HIGH,
+    LOW,
+    idle_allowance,
+    is_refused,
+    must_pause,
+    needs_room,
+    pressure,
+    shed_batch,
+)
 
 shares = st.floats(min_value=0, max_value=10, allow_nan=False)
 # More often than not where the allowance changes.
@@ -100,3 +109,36 @@ def test_shed_batch_of_many_is_some_and_never_all(one: int, other: int) -> None:
     assert shed_batch(few) <= shed_batch(many)
     assert (shed_batch(many) == 0) == (many == 0)
     assert shed_batch(many) <= min(32, max(1, many / 8))
+
+
+@pytest.mark.parametrize(
+    ("free", "overflow", "expected"),
+    [(1, 5, False), (0, 5, False), (-1, 5, True), (-1, 0, False), (-9, 0, False)],
+)
+def test_connection_beyond_the_limit_is_refused_if_the_user_allows_it(free: int, overflow: int, expected: bool) -> None:
+    assert is_refused(free, overflow) is expected
+
+
+@pytest.mark.parametrize(
+    ("free", "has_descriptors", "expected"), [(1, True, False), (0, True, True), (-1, True, True), (1, False, True)]
+)
+def test_room_is_needed_without_slots_or_descriptors(free: int, has_descriptors: bool, expected: bool) -> None:
+    assert needs_room(free, has_descriptors) is expected
+
+
+@pytest.mark.parametrize(
+    ("free", "overflow", "has_descriptors", "is_leaving", "expected"),
+    [
+        (1, 0, True, False, False),
+        (1, 0, False, True, False),  # those that were shed give their descriptors back
+        (1, 0, False, False, True),
+        (0, 0, True, False, True),
+        (0, 2, True, False, False),  # the next two are refused
+        (-2, 2, True, False, True),
+        (0, 2, False, True, True),
+    ],
+)
+def test_accepting_pauses_if_shedding_has_freed_nothing(
+    free: int, overflow: int, has_descriptors: bool, is_leaving: bool, expected: bool
+) -> None:
+    assert must_pause(free, overflow, has_descriptors, is_leaving) is expected

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from hypothesis import given, strategies as st
 
-from bide.policy.clocks import CLOCKS, EXPIRIES, FOREVER, progress_deadline, running
+from bide.policy.clocks import CLOCKS, EXPIRIES, FOREVER, OnExpiry, on_expiry, progress_deadline, running
 from bide.terms import Clock, CloseReason, State
 
 S = State
@@ -119,3 +119,30 @@ def test_progress_deadline_is_shortened_by_the_rate_and_lengthened_by_octets(
     assert deadline <= last + timeout < FOREVER
     assert deadline >= min(last + timeout, since + grace)
     assert progress_deadline(since, last, last, octets + 1, timeout, grace, rate) >= deadline
+
+
+# clock, unsent, unread, reprieved -> what follows
+EXPIRED = [
+    (Clock.IDLE, False, False, False, OnExpiry.EXPIRE),
+    (Clock.IDLE, True, False, False, OnExpiry.SEND),  # the last response is still on its way
+    (Clock.IDLE, True, True, True, OnExpiry.SEND),
+    (Clock.IDLE, False, True, False, OnExpiry.WAIT),
+    (Clock.IDLE, False, True, True, OnExpiry.EXPIRE),  # nothing was read in a sweep's time
+    (Clock.FIRST_OCTET, False, True, False, OnExpiry.WAIT),
+    (Clock.FIRST_OCTET, True, False, False, OnExpiry.EXPIRE),
+    (Clock.HEAD, False, True, False, OnExpiry.WAIT),
+    (Clock.HEAD, False, True, True, OnExpiry.EXPIRE),
+    (Clock.BODY, False, True, False, OnExpiry.WAIT),
+    (Clock.DISCARD, False, True, False, OnExpiry.WAIT),
+    (Clock.SEND, False, True, False, OnExpiry.EXPIRE),  # what the client sends is no sign that it reads
+    (Clock.LINGER, False, False, False, OnExpiry.EXPIRE),
+    (Clock.LINGER, True, False, False, OnExpiry.WAIT),
+    (Clock.LINGER, False, True, True, OnExpiry.WAIT),  # to close would reset the connection
+]
+
+
+@pytest.mark.parametrize(("clock", "unsent", "unread", "reprieved", "expected"), EXPIRED)
+def test_expired_clock_waits_for_octets_that_have_arrived(
+    clock: Clock, unsent: bool, unread: bool, reprieved: bool, expected: OnExpiry
+) -> None:
+    assert on_expiry(clock, unsent, unread, reprieved) is expected
