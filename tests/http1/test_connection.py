@@ -599,6 +599,8 @@ def test_response_with_a_length_is_completed_after_the_application_was_told_of_t
         (GET, [(b"content-type", b"text/event-stream")], True),
         (GET, [(b"Content-Type", b"Text/Event-Stream; charset=utf-8")], True),
         (GET_10, [(b"content-type", b"text/event-stream")], True),
+        (GET, [(b"content-type", b"text/event-stream ;charset=utf-8")], True),
+        (GET, [(b"content-type", b"text/event-streams")], False),
         (GET, [(b"content-type", b"text/plain")], False),
         (GET, [(b"x", b"text/event-stream")], False),
         (GET, [(b"content-type", b"text/event-stream"), (b"content-length", b"9")], False),

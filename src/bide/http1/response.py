@@ -24,7 +24,6 @@ SAYS_EVENT_STREAM: Final = 1 << 29
 
 # The media type of event streams (HTML, 9.2.5).
 _EVENT_STREAM: Final = b"text/event-stream"
-_EVENT_STREAM_LENGTH: Final = len(_EVENT_STREAM)
 
 LAST_CHUNK: Final = b"0\r\n"
 
@@ -187,7 +186,7 @@ def field_lines(first: bytes, fields: Iterable[Iterable[bytes]]) -> tuple[bytes,
             if said & SAYS_DATE:  # a second Date is dropped (RFC 9110, 6.6.1)
                 continue
             said |= SAYS_DATE
-        elif kind == _CONTENT_TYPE and value[:_EVENT_STREAM_LENGTH].lower() == _EVENT_STREAM:
+        elif kind == _CONTENT_TYPE and value.partition(b";")[0].rstrip(b" \t").lower() == _EVENT_STREAM:
             said |= SAYS_EVENT_STREAM
         elif kind >= _REPEATED and len(name) + len(value) <= _MAX_REMEMBERED_OCTETS:
             _remember(field)
