@@ -155,6 +155,17 @@ def test_event_stream_that_listens_is_ended_in_form(serve: Serve, app: Any) -> N
     assert server.explained() == [(1, "drain")]
 
 
+@pytest.mark.parametrize("app", [starlette, listening, completing])
+def test_connection_of_an_event_stream_that_was_ended_waits_for_no_next_request(serve: Serve, app: Any) -> None:
+    """Its client reconnects, to another server: `--drain-idle` is for connections that were idle at the signal."""
+    server = serve(app("text/event-stream"), drain_streams=STREAMS, drain_timeout=25.0, drain_idle=15.0)
+    ending, seconds = stopped(server, opened(server))
+    assert ending.rest.endswith(LAST_CHUNK)
+    assert seconds < 10
+    server.stop()
+    assert server.explained() == [(1, "drain")]
+
+
 def test_event_stream_over_http_1_0_is_ended_in_form(serve: Serve) -> None:
     server = serve(starlette("text/event-stream"), **OPTIONS)
     ending, seconds = stopped(server, opened(server, "1.0"))

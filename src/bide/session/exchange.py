@@ -215,6 +215,10 @@ class ServedExchange(HeadHolder):
         """The response is complete, or never will be."""
         self.over = True
         self.complete = self.connection.progress == COMPLETE
+        if (
+            self._is_drained
+        ):  # its client connects anew, elsewhere: a next request on this connection is not worth waiting for
+            self._context.loop.call_soon(self.carrier.shorten_wait, 0.0)
         if self._waiters is not None or self._senders is not None:
             self.wake()
 
