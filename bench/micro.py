@@ -168,8 +168,8 @@ def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]
     }
 
 
-def main(wanted: list[str]) -> None:
-    """Time the parts whose names begin with a word of `wanted`, or all parts."""
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that bide takes by default, as the thread's current one."""
     try:
         import uvloop
 
@@ -177,6 +177,17 @@ def main(wanted: list[str]) -> None:
     except ImportError:
         loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    return loop
+
+
+def parts_here() -> dict[str, Callable[[int], object]]:
+    """Return the parts by their names, on a loop of their own."""
+    return _parts(new_loop())
+
+
+def main(wanted: list[str]) -> None:
+    """Time the parts whose names begin with a word of `wanted`, or all parts."""
+    loop = new_loop()
     print(f"{'part':34}{'median ns':>12}{'least ns':>12}")
     for name, part in _parts(loop).items():
         if not wanted or any(name.startswith(word) for word in wanted):
