@@ -2,7 +2,7 @@
 
 Runs a part of `bench.micro` under callgrind twice, with different numbers of calls. The difference
 of the two counts, divided by that of the calls, is what one call takes: the start of Python and the
-first calls, which fill its caches, are in both. Unlike times, counts are the same on a busy machine,
+first calls, which fill its caches, are in both. Unlike times, counts hold on a busy machine,
 to about 0.2 percent. Needs valgrind.
 """
 
