@@ -1,7 +1,8 @@
 """What the sessions of one worker have in common."""
 
-import asyncio
+import logging
 import time
+from typing import Final
 
 from bide import Config
 from bide.http1.lifetime import IDLE
@@ -12,7 +13,13 @@ from bide.session.context import SessionContext
 from bide.session.rules import CloseRules
 from bide.terms import DRAIN, KEEP_ALIVE_OFF
 from bide.worker.settings import WorkerSettings, draw_limits, durations, limits
+from tests.support.exchanges import request_of
+from tests.support.loops import JumpingLoop
+from tests.support.server import logged
 from tests.support.stage import Stage, StubGateway, StubManager
+
+#: Seconds between warnings about dropped content.
+WARN_EVERY: Final = 60.0
 
 
 def test_facts_of_a_context_add_up(stage: Stage) -> None:
@@ -39,7 +46,19 @@ def test_connections_of_a_context_write_its_common_fields(stage: Stage) -> None:
     assert b"\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" in connection.take_output()
 
 
-def test_context_keeps_what_it_is_given(loop: asyncio.AbstractEventLoop) -> None:
+def test_content_dropped_is_a_warning_now_and_then(stage: Stage) -> None:
+    request = request_of("GET", b"/path?query")
+    with logged() as log:
+        stage.context.content_dropped(request, 204)
+        stage.now += WARN_EVERY - 1.0
+        stage.context.content_dropped(request, 204)
+        stage.now += 1.0
+        stage.context.content_dropped(request, 304)
+    statuses = [message.partition(" was dropped")[0] for message in log.messages(logging.WARNING)]
+    assert statuses == ["GET /path: content given with status 204", "GET /path: content given with status 304"]
+
+
+def test_context_keeps_what_it_is_given(loop: JumpingLoop) -> None:
     config = Config()
     gateway, manager = StubGateway(), StubManager()
     bounds, clocks, idle = limits(config), durations(config), WorkerSettings(config).idle_timeout()
@@ -62,5 +81,6 @@ def test_context_keeps_what_it_is_given(loop: asyncio.AbstractEventLoop) -> None
     assert (context.limits, context.durations, context.idle) == (bounds, clocks, idle)
     assert (context.draw_limits, context.clients, context.counters) == (draw, clients, counters)
     assert context.access_log is None
+    assert context.heads.given == []
     assert context.facts == KEEP_ALIVE_OFF
     assert before <= context.clock() <= time.monotonic(), "event loops use the monotonic clock"

@@ -1,6 +1,7 @@
 """One exchange as its gateway and its session see it; the session is a stand-in, the protocol object is real."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ from tests.support.carrier import StubCarrier, StubTunnel
 from tests.support.client import request
 from tests.support.loops import JumpingLoop
 from tests.support.managed import NOBODY
+from tests.support.server import logged
 from tests.support.stage import GET, POST, SECONDS, Stage
 
 HALF_CLOSED: Final = 50.0
@@ -197,6 +199,40 @@ def test_content_that_is_malformed_counts_as_a_client_that_left(loop: JumpingLoo
 # -- News -------------------------------------------------------------------------------------------------------------------
 
 
+def test_news_that_the_client_left_reaches_senders_before_listeners(scene: Scene) -> None:
+    """A listener cancels the sender as a rule, and is to find it at an `await` of the application's own."""
+    scene.exchange.client_left = True
+    order: list[str] = []
+
+    async def wait() -> None:
+        sender = scene.exchange.flow_news()
+        other = scene.exchange.flow_news()
+        given_up = scene.exchange.flow_news()
+        listener = scene.exchange.news()
+        sender.add_done_callback(lambda _: order.append("sender"))
+        listener.add_done_callback(lambda _: order.append("listener"))
+        given_up.cancel()
+        scene.exchange.wake()
+        assert await sender, "it is to wait no longer"
+        assert await other
+        await listener
+
+    scene.stage.context.loop.run_until_complete(wait())
+    assert order == ["sender", "listener"]
+
+
+@pytest.mark.parametrize(("client_left", "has_listener"), [(True, False), (False, True)])
+def test_news_without_a_listener_that_ends_them_lets_senders_look_again(
+    scene: Scene, client_left: bool, has_listener: bool
+) -> None:
+    scene.exchange.client_left = client_left
+    sender = scene.exchange.flow_news()
+    if has_listener:
+        scene.exchange.news()
+    scene.exchange.ended()
+    assert sender.result() is False
+
+
 @pytest.mark.parametrize("event", ["content", "eof", "ended", "wake"])
 def test_news_of_each_kind_wakes_every_call_that_waits(upload: Scene, event: str) -> None:
     exchange = upload.exchange
@@ -246,6 +282,100 @@ def test_whole_response_is_done_at_once(scene: Scene) -> None:
     assert scene.connection.output.endswith(b"\r\n\r\nwhole")
     assert scene.connection.state is IDLE
     assert scene.carrier.told[-1] == "answered"
+
+
+def test_head_without_content_is_released_once_the_pass_is_over(loop: JumpingLoop, scene: Scene) -> None:
+    scene.exchange.respond(200, [], False)
+    assert scene.carrier.told == []
+    loop.run_for(0.0)
+    assert scene.carrier.told == ["release_head"]
+
+
+def test_head_with_content_in_the_same_pass_is_not_released(loop: JumpingLoop, scene: Scene) -> None:
+    scene.exchange.respond(200, [], False)
+    scene.exchange.send(b"part", True)
+    scene.carrier.told.clear()
+    loop.run_for(0.0)
+    assert scene.carrier.told == []
+
+
+def test_head_given_while_the_request_is_handed_over_is_held_by_the_session(loop: JumpingLoop, scene: Scene) -> None:
+    """Nearly all responses are complete by then, and none of them costs a call."""
+    scene.carrier.is_serving = True
+    scene.exchange.respond(200, [], False)
+    loop.run_for(0.0)
+    assert scene.carrier.told == []
+    scene.exchange.hold_head()
+    loop.run_for(0.0)
+    assert scene.carrier.told == ["release_head"]
+
+
+def test_content_after_a_released_head_that_was_the_whole_response_has_no_taker(loop: JumpingLoop) -> None:
+    scene = Scene(loop, request("/", method="HEAD"))
+
+    def release_head() -> None:
+        scene.connection.release_head()
+        scene.exchange.ended()
+
+    scene.carrier.release_head = release_head  # type: ignore[method-assign]  # as the session does
+    scene.exchange.respond(200, [], False)
+    loop.run_for(0.0)
+    with pytest.raises(DisconnectedError, match="complete with its head"):
+        scene.exchange.send(b"for a GET", False)
+    with pytest.raises(Misuse):
+        scene.exchange.send(b"more of it", False)
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_content_after_a_response_that_was_complete_with_its_head_has_no_taker(loop: JumpingLoop, more: bool) -> None:
+    """The application does not misuse anything: it answers HEAD as it answers GET."""
+    scene = Scene(loop, request("/", method="HEAD"))
+    scene.exchange.respond(200, [], False)
+    assert scene.exchange.send(b"for a GET", True) is DONE
+    assert scene.connection.state is IDLE
+    assert scene.carrier.told == ["answered"]
+    scene.exchange.ended()
+    with pytest.raises(DisconnectedError, match="complete with its head"):
+        scene.exchange.send(b"more of it", more)
+    with pytest.raises(DisconnectedError if more else Misuse):
+        scene.exchange.send(b"and more", False)
+
+
+def test_trailers_after_a_response_to_head_are_dropped(loop: JumpingLoop) -> None:
+    scene = Scene(loop, request("/", method="HEAD"))
+    scene.exchange.respond(200, [], True)
+    scene.exchange.send(b"for a GET", True)
+    scene.exchange.ended()
+    written = scene.connection.output
+    scene.exchange.send_trailers([(b"x", b"1")], False)
+    assert scene.connection.output == written
+
+
+def test_content_that_its_status_forbids_is_dropped_with_a_warning(scene: Scene) -> None:
+    scene.exchange.respond(204, [], False)
+    with logged() as log:
+        assert scene.exchange.send(b"forbidden", False) is DONE
+    (message,) = log.messages(logging.WARNING)
+    assert "content given with status 204 was dropped" in message
+    assert b"forbidden" not in scene.connection.output
+
+
+def test_content_longer_than_declared_is_misuse_and_the_rest_is_written(scene: Scene) -> None:
+    scene.exchange.respond(200, [(b"content-length", b"4")], False)
+    scene.carrier.told.clear()
+    with pytest.raises(Misuse, match="longer than its Content-Length"):
+        scene.exchange.send(b"too long", False)
+    assert scene.connection.output.endswith(b"\r\n\r\ntoo ")
+    assert scene.carrier.told == ["answered"]
+
+
+def test_content_shorter_than_declared_is_misuse_and_not_written(scene: Scene) -> None:
+    scene.exchange.respond(200, [(b"content-length", b"400")], False)
+    scene.carrier.told.clear()
+    with pytest.raises(Misuse, match="shorter than its Content-Length"):
+        scene.exchange.send(b"too short", False)
+    assert scene.connection.output == b""
+    assert scene.carrier.told == []
 
 
 def test_content_before_more_is_written_and_said_to_be_followed(scene: Scene) -> None:
@@ -308,6 +438,45 @@ def test_upgrade_hands_over_to_the_tunnel_what_came_after_the_request(loop: Jump
     assert scene.carrier.received == b"early"
 
 
+# -- Streams of events ------------------------------------------------------------------------------------------------------
+
+EVENT_STREAM: Final = [(b"content-type", b"text/event-stream")]
+
+
+def test_end_of_an_event_stream_is_told_as_if_its_client_had_left(scene: Scene) -> None:
+    scene.exchange.respond(200, EVENT_STREAM, False)
+    scene.exchange.send(b"data: 1\n\n", True)
+    news = scene.exchange.news()
+    scene.exchange.end_stream()
+    assert scene.exchange.client_left
+    assert news.done()
+    scene.exchange.disconnect_delivered()
+    scene.exchange.finished()
+    assert scene.connection.output.endswith(b"\r\n0\r\n\r\n"), "the stream ends in form"
+    assert scene.connection.state is IDLE
+    assert scene.carrier.told[-1] == "answered"
+
+
+@pytest.mark.parametrize(
+    "fields", [[], [(b"content-type", b"text/plain")], [*EVENT_STREAM, (b"content-length", b"99")]]
+)
+def test_end_of_event_streams_does_not_concern_other_responses(scene: Scene, fields: list[tuple[bytes, bytes]]) -> None:
+    scene.exchange.respond(200, fields, False)
+    scene.exchange.send(b"part", True)
+    scene.exchange.end_stream()
+    assert not scene.exchange.client_left
+
+
+def test_end_of_an_event_stream_whose_client_has_left_changes_nothing(scene: Scene) -> None:
+    scene.exchange.respond(200, EVENT_STREAM, False)
+    scene.exchange.send(b"data: 1\n\n", True)
+    scene.exchange.client_left = True
+    scene.exchange.end_stream()
+    scene.exchange.finished()
+    assert not scene.connection.output.endswith(b"0\r\n\r\n")
+    assert scene.connection.reason is CloseReason.CLIENT_LEFT
+
+
 # -- The end ----------------------------------------------------------------------------------------------------------------
 
 
@@ -353,6 +522,42 @@ def test_application_that_ends_after_the_client_left_has_not_failed(scene: Scene
     assert scene.connection.output == b""
     assert (scene.connection.state, scene.connection.reason) == (CLOSING, CloseReason.CLIENT_LEFT)
     assert scene.carrier.told == ["answered"]
+
+
+def abandoned(scene: Scene) -> bool:
+    """Whether a response that is completed now is cut all the same."""
+    scene.exchange.send(b"last", False)
+    return scene.connection.reason is CloseReason.CLIENT_LEFT
+
+
+@pytest.mark.parametrize(("client_left", "is_abandoned"), [(True, True), (False, False)])
+def test_response_unfinished_when_the_disconnect_was_delivered_is_cut(
+    scene: Scene, client_left: bool, is_abandoned: bool
+) -> None:
+    """An application that was told so stops, and what it has begun would look whole."""
+    scene.exchange.respond(200, [], False)
+    scene.exchange.send(b"part", True)
+    scene.exchange.client_left = client_left
+    scene.exchange.disconnect_delivered()
+    assert abandoned(scene) is is_abandoned
+
+
+def test_response_to_a_request_that_broke_off_is_not_cut_by_the_disconnect(loop: JumpingLoop) -> None:
+    """The request may have been refused early, and its client reads on (9.5)."""
+    scene = Scene(loop, CHUNKED)
+    scene.exchange.respond(400, [], False)
+    scene.exchange.send(b"begun", True)
+    scene.connection.receive(b"rubbish\r\n")
+    scene.exchange.content_came(9)
+    scene.exchange.disconnect_delivered()
+    assert not abandoned(scene)
+
+
+def test_disconnect_delivered_after_the_exchange_changes_nothing(scene: Scene) -> None:
+    scene.answer()
+    scene.exchange.client_left = True
+    scene.exchange.disconnect_delivered()
+    assert scene.connection.state is IDLE
 
 
 def test_application_that_ends_after_the_exchange_changes_nothing(scene: Scene) -> None:

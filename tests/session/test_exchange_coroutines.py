@@ -165,3 +165,16 @@ def test_send_that_waits_while_another_completes_the_response_returns(loop: Jump
     exchange.send(b"last", False)
     session.write_resumed()
     call.result()
+
+
+def test_send_that_waits_is_let_go_if_a_listener_hears_that_the_client_left(loop: JumpingLoop, stage: Stage) -> None:
+    """The listener cancels the sender as a rule, and is to find it at an `await` of the application's own."""
+    session, _, exchange = streaming(stage)
+    sender = Call(loop, exchange.send(b"part", True))
+    listener = Call(loop, exchange.changed())
+    session.eof_received()
+    stage.now += stage.context.durations.half_closed
+    session.watch_peer(stage.now)
+    listener.result()
+    sender.result()
+    assert exchange.client_left

@@ -37,6 +37,9 @@ class StubCarrier(Carrier, StubConnection):
     def answered(self) -> None:
         self.told.append("answered")
 
+    def release_head(self) -> None:
+        self.told.append("release_head")
+
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         self.told.append("switched")
         self.tunnel = tunnel
