@@ -28,7 +28,7 @@ from tests.support.server import Serve, Served
 
 #: Clients of each kind: with a suspension in each vain send, nearly all of the bulk streams ended outside their task, and a fifth of
 #: the others.
-CLIENTS: Final = 40
+CLIENTS: Final = 12
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +212,7 @@ def test_stream_that_waits_for_its_client_to_read_is_cleaned_up_in_its_task(
     clients = [server.client(receive_buffer=4096) for _ in range(CLIENTS)]
     for client in clients:
         client.ask()
+
     server.until(lambda: sum(session.is_write_paused for session in server.sessions()) == CLIENTS)
     for client in clients:
         client.reset() if how == "reset" else client.half_close()

@@ -55,9 +55,6 @@ class StubCarrier(Carrier, StubConnection):
     def tunnel_closed(self) -> None:
         self.told.append("tunnel_closed")
 
-    def release_head(self) -> None:
-        self.told.append("release_head")
-
     def content_left(self) -> None:
         self.told.append("content_left")
 
