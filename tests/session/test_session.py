@@ -643,3 +643,18 @@ def test_failure_within_a_session_ends_that_one_only(stage: Stage, octets: bytes
     stage.gateway.act = hello
     bystander.octets_received(GET)
     assert bystander_wire.written.endswith(b"hello\n")
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_gap_of_a_connection_is_its_idle_time_in_a_drain_too(stage: Stage, drained: bool) -> None:
+    """A drain moves the deadline, and not the time since which the connection is idle."""
+    session, _ = stage.may_park()
+    stage.now += 60.0
+    if drained:
+        stage.context.add_facts(DRAIN)
+        stage.context.idle.shorten(2.0)
+        session.announce_drain()
+        session.shorten_wait(2.0)
+        assert session.deadline == stage.now + 2.0
+    session.octets_received(GET)
+    assert [index for index, count in enumerate(stage.context.counters.gaps) if count] == [(60_000).bit_length()]
