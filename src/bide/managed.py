@@ -1,7 +1,8 @@
 """The contract between a connection and its worker: orders and questions down, facts up.
 
-A worker knows nothing of HTTP, and a connection knows no other connection. (Base classes, not protocols, and one line of
-heirs, not several: compiled, calls through them cost a tenth of calls by name.)
+A worker knows nothing of HTTP; a connection knows no other connection. The contract is base classes
+in one line of inheritance, not protocols: compiled, calls through them cost a tenth of calls by
+name.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from bide.wire import Receiver
 
 
 class ManagedConnection(Receiver):
-    """Takes the orders of a worker. None of them raises, but for `deadline_reached`, `watch_output` and `watch_peer`.
+    """Takes the orders of a worker. Only `deadline_reached`, `watch_output` and `watch_peer` may
+    raise.
 
-    deadline: loop time in seconds at which the running clock can expire at the latest; infinity if none runs.
+    deadline: loop time in seconds at which the running clock can expire at the latest; infinity if
+        none runs.
     """
 
     __slots__ = ("deadline",)
 
     deadline: float
 
-    # -- Questions ------------------------------------------------------------------------------------------------------
+    # -- Questions ---------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -42,7 +45,10 @@ class ManagedConnection(Receiver):
     @property
     @abstractmethod
     def waiting_since(self) -> float:
-        """Loop time at which the running clock was started: of an idle or new connection, since when it waits."""
+        """Loop time in seconds at which the running clock was started.
+
+        An idle or new connection has waited since then.
+        """
 
     @property
     @abstractmethod
@@ -51,9 +57,13 @@ class ManagedConnection(Receiver):
 
     @abstractmethod
     def may_be_shed(self, now: float, newcomer: float) -> bool:
-        """Whether the connection owes nothing, and is not new by less than `newcomer` seconds; or only lingers."""
+        """Return whether the worker may close the connection to make room.
 
-    # -- Orders ---------------------------------------------------------------------------------------------------------
+        It may if the connection owes nothing and has served a request, or is `newcomer` seconds
+        old. It also may if the connection only lingers.
+        """
+
+    # -- Orders ------------------------------------------------------------------------------------
 
     @abstractmethod
     def deadline_reached(self, now: float) -> None:
@@ -61,19 +71,19 @@ class ManagedConnection(Receiver):
 
     @abstractmethod
     def watch_output(self, now: float) -> None:
-        """Look how far the output that the peer had not taken has come."""
+        """Measure how much of the outstanding output the peer has taken."""
 
     @abstractmethod
     def watch_peer(self, now: float) -> None:
-        """Look whether a peer from which nothing is read is still there."""
+        """Check that the peer is still there, while nothing is read from it."""
 
     @abstractmethod
     def shed(self) -> bool:
-        """End the connection to make room, unless octets have arrived meanwhile; return whether it was done."""
+        """End the connection to make room, unless octets have arrived; return whether it ended."""
 
     @abstractmethod
     def refuse(self) -> None:
-        """Have what the client asks answered 503, and end: there is no room for this connection."""
+        """Answer the client's request with 503, then end: there is no room for this connection."""
 
     @abstractmethod
     def announce_drain(self) -> None:
@@ -81,7 +91,7 @@ class ManagedConnection(Receiver):
 
     @abstractmethod
     def end_stream(self) -> None:
-        """Have an event stream ended by its application: its client will reconnect by itself, elsewhere."""
+        """Have the application end an event stream: its client reconnects by itself, elsewhere."""
 
     @abstractmethod
     def shorten_wait(self, seconds: float) -> None:
@@ -93,30 +103,36 @@ class ManagedConnection(Receiver):
 
     @abstractmethod
     def fail_internal(self) -> None:
-        """Log the exception that is being handled, a fault of bide's, and end this connection only."""
+        """Log the exception that is being handled, an error in bide; end this connection only."""
 
 
 class ConnectionManager(ABC):
-    """Hears what the connections of one worker tell."""
+    """Takes the facts that the connections of one worker report."""
 
     __slots__ = ()
 
     @abstractmethod
     def output_stalled(self, connection: ManagedConnection) -> None:
-        """The peer does not take what was written: `watch_output` is to be called in each sweep."""
+        """Take the news that the peer does not take the output: each sweep calls `watch_output`."""
 
     @abstractmethod
     def output_resumed(self, connection: ManagedConnection) -> None:
-        """That is over."""
+        """Take the news that the output is no longer watched."""
 
     @abstractmethod
     def reading_stopped(self, connection: ManagedConnection) -> None:
-        """Nothing is read, so that no reset would be reported: `watch_peer` is to be called in each sweep."""
+        """Take the news that nothing is read, so that no reset is reported.
+
+        Each sweep calls `watch_peer`.
+        """
 
     @abstractmethod
     def reading_resumed(self, connection: ManagedConnection) -> None:
-        """That is over."""
+        """Take the news that octets are read again."""
 
     @abstractmethod
     def closed(self, connection: ManagedConnection, reason: CloseReason, served: int) -> None:
-        """The connection is closed, after `served` requests. Comes last, and exactly once."""
+        """Take the news that the connection is closed after `served` requests.
+
+        This call comes last, and exactly once.
+        """

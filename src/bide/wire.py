@@ -1,4 +1,7 @@
-"""The contract between the worker and a transport: orders down, facts up. A transport knows nothing of HTTP."""
+"""The contract between the worker and a transport: orders down, facts up.
+
+A transport knows nothing of HTTP.
+"""
 
 from __future__ import annotations
 
@@ -10,49 +13,55 @@ from bide.terms import Address
 
 
 class Receiver(ABC):
-    """Hears the facts of one wire."""
+    """Takes the facts of one wire."""
 
     __slots__ = ()
 
     @abstractmethod
     def octets_received(self, data: bytes) -> None:
-        """Octets came from the peer."""
+        """Take octets that came from the peer."""
 
     @abstractmethod
     def eof_received(self) -> None:
-        """The peer sends no more."""
+        """Take the news that the peer sends no more."""
 
     @abstractmethod
     def write_paused(self) -> None:
-        """More is written than the peer takes; wait for `write_resumed` before writing on."""
+        """Take the news that more is written than the peer takes.
+
+        Nothing should be written before `write_resumed`.
+        """
 
     @abstractmethod
     def write_resumed(self) -> None:
-        """The peer takes octets again."""
+        """Take the news that the peer takes octets again."""
 
     @abstractmethod
     def flushed(self) -> None:
-        """After `half_close`: everything written is handed to the kernel, and the sending side shut."""
+        """Take the news that `half_close` is done.
+
+        The kernel has all octets that were written, and the sending side is shut.
+        """
 
     @abstractmethod
     def lost(self) -> None:
-        """The wire is no more. Comes last, and exactly once."""
+        """Take the news that the wire is closed. This call comes last, and exactly once."""
 
 
 class Wire(ABC):
-    """Takes the orders. None of them raises, in whatever state the wire is."""
+    """Takes orders. No order raises, whatever the state of the wire."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def scheme(self) -> str:
-        """The scheme of URIs that lead here: "http"."""
+        """The scheme of URIs that lead here, such as "http"."""
 
     @property
     @abstractmethod
     def can_half_close(self) -> bool:
-        """Whether the sending side can be shut while octets are still read: without it nothing can linger."""
+        """Whether the sending side can be shut while octets are read, as lingering requires."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -60,7 +69,7 @@ class Wire(ABC):
 
     @abstractmethod
     def write_pieces(self, pieces: list[bytes]) -> None:
-        """The same of several pieces."""
+        """Send the octets of several pieces, as `write` does."""
 
     @abstractmethod
     def pause_reading(self) -> None:
@@ -72,13 +81,15 @@ class Wire(ABC):
 
     @abstractmethod
     def half_close(self, last: bytes) -> None:
-        """Send `last`, flush, shut the sending side, go on reading, and report `flushed`."""
+        """Send `last`, flush, shut the sending side and report `flushed`. Reading goes on."""
 
     @abstractmethod
     def half_close_if_quiet(self) -> bool:
-        """Shut the sending side unless octets have arrived or are unsent; return whether it was done.
+        """Shut the sending side unless octets have arrived or are unsent; return whether it was
+        shut.
 
-        Looking and shutting follow each other at once: what arrives between them is all that an idle close can lose.
+        The shutdown follows the check at once. An idle close can lose only octets that arrive
+        between the two.
         """
 
     @abstractmethod
@@ -91,36 +102,39 @@ class Wire(ABC):
 
     @abstractmethod
     def unsent(self) -> int:
-        """Octets written that the peer has not acknowledged, or, where that cannot be known, that the kernel has not taken."""
+        """Return the number of octets written that the peer has not acknowledged.
+
+        If the kernel does not report that number, return the octets that the kernel has not taken.
+        """
 
     @abstractmethod
     def octets_waiting(self) -> bool:
-        """Whether octets have arrived that were not reported yet."""
+        """Return whether octets have arrived that were not reported yet."""
 
     @abstractmethod
     def peer_gone(self) -> bool:
-        """Whether the kernel knows that the peer is gone for good, reported or not."""
+        """Return whether the kernel knows that the peer is gone for good, reported or not."""
 
     @abstractmethod
     def probe_peer(self) -> None:
-        """Have the kernel find out by itself whether the peer is still there, so that `broken` can tell."""
+        """Have the kernel probe whether the peer is still there, so that `peer_gone` can tell."""
 
     @abstractmethod
     def descriptor(self) -> int:
-        """The number of the socket's file descriptor; -1 where there is none."""
+        """Return the number of the socket's file descriptor; -1 if there is no descriptor."""
 
     @abstractmethod
     def peer(self) -> Address | None:
-        """The address of the peer, or None where it has none."""
+        """Return the address of the peer; None if it has no address."""
 
     @abstractmethod
     def local(self) -> Address | None:
-        """The address that the peer connected to."""
+        """Return the address that the peer connected to; None if it has no address."""
 
 
 @final
 class ClosedWire(Wire):
-    """What takes the place of a wire that is no more, so that the two who knew each other through it are soon forgotten."""
+    """Replaces a lost wire by a null object, which breaks the reference cycle with its session."""
 
     __slots__ = ()
 
@@ -180,5 +194,5 @@ class ClosedWire(Wire):
 
 CLOSED_WIRE: Final = ClosedWire()
 
-#: Called once for each wire made; returns who hears its facts.
+#: Called once for each wire made; returns the receiver of its facts.
 Accept = Callable[[Wire], Receiver]

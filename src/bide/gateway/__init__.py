@@ -1,1 +1,1 @@
-"""Bring exchanges to applications. See exchanges, never a connection or a socket."""
+"""Brings exchanges to applications; no gateway sees a connection or a socket."""

@@ -1,4 +1,7 @@
-"""Serves ASGI 3 applications over HTTP: https://asgi.readthedocs.io/en/latest/specs/www.html (specification version 2.3)."""
+"""Serves ASGI 3 applications over HTTP, by version 2.3 of the specification.
+
+https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,22 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-# It takes the three; but asgiref, Starlette and Litestar each type them in a way that excludes the others'.
+# The arguments are Scope, Receive and Send. asgiref, Starlette and Litestar type them in ways that
+# exclude each other.
 Application = Callable[..., Awaitable[None]]
 
-# Not 2.4, where `send` is what tells that the client is gone: frameworks then do not listen for `http.disconnect`, and a stream that
-# waits for something to send is never told.
+# Not 2.4: there a failing `send` tells that the client is gone, and frameworks do not listen for
+# `http.disconnect`. A stream that waits for something to send would never be told.
 _VERSION: Final = {"version": "3.0", "spec_version": "2.3"}
 _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.early_hint": {}}
 
-# Sends in vain before others get their turn: a loop that awaits nothing else would keep its listener from running.
+# Ignored sends before other tasks get their turn. A loop that awaits nothing else would keep its
+# listener from running.
 _SENDS_PER_TURN: Final = 32
 
 #: Whether tasks start eagerly, which spares a request that never waits a pass of the event loop.
 EAGER: Final = sys.version_info >= (3, 12)
-# Found at once, as names of this module.
+# A name of this module is found faster than an attribute of another module.
 _Task: Final[Any] = asyncio.Task
 _thread_here: Final = get_ident
 
@@ -48,13 +53,17 @@ class AsgiGateway(Gateway):
         root_path: str = "",
         state: dict[str, Any] | None = None,
     ) -> None:
-        """`state`: what the application's lifespan left for its requests; each gets a shallow copy."""
+        """Keep what every scope is made from.
+
+        root_path: path below which the application is mounted.
+        state: state of the application's lifespan; each request gets a shallow copy.
+        """
         self._app = app
         self._loop = loop
         self._root_path = root_path
         self._raw_root_path = quote(root_path).encode()
         self._state = state
-        # What is filled in for each request. To copy it is the quickest way to a dictionary of this size.
+        # Template of each request's scope. A copy is the fastest way to a dictionary of this size.
         self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": _VERSION,
@@ -70,7 +79,8 @@ class AsgiGateway(Gateway):
             "server": None,
             "extensions": _EXTENSIONS,
         }
-        # A request may be started from within another one's task, and must not see the variables that are set there.
+        # A request may be started within the task of another request. It must not see context
+        # variables that are set there.
         self._context = contextvars.copy_context()
         self._loop_thread = _thread_here()
         self._running: set[AsgiExchange] = set()
@@ -87,7 +97,7 @@ class AsgiGateway(Gateway):
             path = self._raw_root_path + path
         scope = self._scope.copy()
         scope["asgi"] = _VERSION.copy()
-        scope["method"] = request.method.upper()  # the specification asks for it
+        scope["method"] = request.method.upper()  # as the ASGI specification demands
         scope["scheme"] = exchange.scheme
         scope["path"] = text
         scope["raw_path"] = path
@@ -105,20 +115,20 @@ class AsgiGateway(Gateway):
         scope["extensions"] = extensions
         if self._state is not None:
             scope["state"] = self._state.copy()
-        cycle = AsgiExchange(exchange, self._loop_thread)
-        self._running.add(cycle)
-        # The name is given because asyncio would otherwise count and format one for each task.
+        asgi = AsgiExchange(exchange, self._loop_thread)
+        self._running.add(asgi)
+        # Without a name given, asyncio would count and format one for each task.
         if EAGER:
-            cycle.task = _Task(
-                run(self._app, cycle, scope, self._running),
+            asgi.task = _Task(
+                run(self._app, asgi, scope, self._running),
                 loop=self._loop,
                 name="bide-request",
                 context=self._context.copy(),
                 eager_start=True,
             )
         else:
-            cycle.task = _Task(
-                run(self._app, cycle, scope, self._running),
+            asgi.task = _Task(
+                run(self._app, asgi, scope, self._running),
                 loop=self._loop,
                 name="bide-request",
                 context=self._context.copy(),
@@ -130,24 +140,32 @@ class AsgiGateway(Gateway):
         return len(self._running)
 
     def cancel(self) -> None:
-        """Cancel them."""
-        for cycle in list(self._running):
-            task = cycle.task
+        """Cancel the tasks of the application that have not ended."""
+        for asgi in list(self._running):
+            task = asgi.task
             if task is not None:
-                # One that has not begun to run never comes to its own `finally`.
-                task.add_done_callback(functools.partial(self._ended, cycle))
+                # A task that has not begun to run never reaches its own `finally`.
+                task.add_done_callback(functools.partial(self._ended, asgi))
                 task.cancel()
 
-    def _ended(self, cycle: AsgiExchange, _task: object) -> None:
-        self._running.discard(cycle)
+    def _ended(self, asgi: AsgiExchange, _task: object) -> None:
+        self._running.discard(asgi)
 
     def drain(self) -> None:
-        """Applications are not told: ASGI has no event for it."""
+        """Do nothing: ASGI has no event for a drain."""
 
 
 @final
 class AsgiExchange:
-    """What the application holds of one exchange: `receive` and `send`."""
+    """Gives the application `receive` and `send` of one exchange.
+
+    body_delivered: whether the application has received the whole request body.
+    disconnect_delivered: whether the application has received `http.disconnect`.
+    grace_until: loop time in seconds until which sends to a client that is gone are ignored; 0.0
+        before the first such send.
+    receivers_waiting: number of calls of `receive` that wait.
+    task: the application's task.
+    """
 
     __slots__ = (
         "_loop_thread",
@@ -161,24 +179,28 @@ class AsgiExchange:
     )
 
     def __init__(self, exchange: Exchange, thread: int) -> None:
-        """`thread`: the event loop's."""
+        """`thread`: identifier of the event loop's thread."""
         self._loop_thread = thread
         self.exchange = exchange
         self.task: asyncio.Task[None] | None = None
         self.body_delivered = False
-        self.receivers_waiting = 0  # calls of `receive`
+        self.receivers_waiting = 0
         self.disconnect_delivered = False
-        self.grace_until = 0.0  # until when sends that nobody takes are ignored, once there is one
+        self.grace_until = 0.0
         self._sent_in_vain = 0
 
     def receive(self) -> Awaitable[Message]:
-        """Return the next `http.request`, or `http.disconnect` once the client has left or the exchange is over."""
+        """Return the next `http.request`.
+
+        Returns `http.disconnect` once the client has left or the exchange is over.
+        """
         return receive(self)
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Take an `http.response.*` event. If nobody takes what it holds, see `may_send_in_vain`.
+        """Take an `http.response.*` event. `may_send_in_vain` says what happens if the client is
+        gone.
 
-        This is no coroutine function, which would cost each request 3 % more: it acts before it is awaited.
+        The call acts before it is awaited. A coroutine function would cost each request 3 % more.
         """
         if _thread_here() != self._loop_thread:  # for `run_coroutine_threadsafe(send(message), loop)`
             return send(self, message)
@@ -190,7 +212,7 @@ class AsgiExchange:
                 body = event.get("body", b"")
                 if type(body) is not bytes:
                     body = bytes(memoryview(body))
-                if event.get("more_body"):  # whatever is true: compiled, only a bool would be taken for one
+                if event.get("more_body"):  # any true value; compiled `exchange.send` takes only a bool
                     flows = exchange.send(body, True)
                     return flows if flows is DONE else flowing(self, flows)
                 return exchange.send(body, False)
@@ -203,8 +225,8 @@ class AsgiExchange:
             else:
                 raise ValueError(f"{kind!r} is not an event of an HTTP response")
         except DisconnectedError:
-            # The error has no name here: a frame that holds the error whose traceback holds the frame would keep, until the
-            # garbage collector comes by, everything that the application holds.
+            # The error has no name here. Its traceback holds this frame: the asgi would keep
+            # everything that the application holds until a garbage collection.
             if not may_send_in_vain(self):
                 raise
             if self.is_others_turn():
@@ -212,10 +234,12 @@ class AsgiExchange:
         return DONE
 
     def is_others_turn(self) -> bool:
-        """Whether others are to run before the application goes on to send in vain.
+        """Return whether other tasks run before the application goes on with sends that are
+        ignored.
 
-        Not each time: its listener cancels it as a rule, and that must find it at an `await` of its own. A cancellation that falls
-        into a `send` leaves the generator whose content is sent suspended, and unclosed.
+        They do not run after each send. The application's listener usually cancels the stream,
+        which must then be at an `await` of its own. A cancellation within `send` leaves the
+        content's generator suspended and unclosed.
         """
         self._sent_in_vain += 1
         return self._sent_in_vain % _SENDS_PER_TURN == 0

@@ -1,4 +1,4 @@
-"""Answers what the server itself answers, in front of the application: health checks, and clients that are refused."""
+"""Answers health checks and refused clients in front of the application."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _answer(status: int, content: bytes, *more: tuple[bytes, bytes]) -> _Answer:
     return _Answer(status, fields, content)
 
 
-# Methods of a health check; other requests for its path are the application's.
+# Methods of a health check. The application gets requests for its path with other methods.
 _HEALTH_METHODS: Final = frozenset({"GET", "HEAD"})
 
 _HEALTHY: Final = _answer(200, b"ok\n", (b"cache-control", b"no-store"))
@@ -56,7 +56,7 @@ class BuiltinGateway(Gateway):
         exchange.send(answer.content, False)
 
     def drain(self) -> None:
-        """Fail the health check from now on, so that front ends send new connections elsewhere."""
+        """Fail the health check from now on, so that front ends choose another server."""
         self._is_stopping = True
         self._inner.drain()
 
@@ -66,5 +66,5 @@ class BuiltinGateway(Gateway):
         return self._inner.running
 
     def cancel(self) -> None:
-        """Cancel them."""
+        """Cancel the exchanges of the application."""
         self._inner.cancel()

@@ -1,4 +1,7 @@
-"""Tells an ASGI application that the server starts and stops: https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
+"""Tells an ASGI application when the server starts or stops.
+
+https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,19 @@ _GOES_ON: Final = "the server goes on, and no clean-up will run when it stops"
 
 @final
 class Lifespan:
-    """One application's lifespan. `state`: what it leaves for its requests, or None if it has no lifespan.
+    """Runs one application's lifespan.
 
-    The application's answers are facts. They hold whether or not the server still waits for them.
+    The application's answers hold whether or not the server still waits for them.
+
+    state: state that the application keeps for its requests; None if it has no lifespan.
     """
 
     def __init__(self, app: Application, mode: Mode) -> None:
-        """`mode`: "auto" goes on without if the application does not know lifespans, "on" fails then, "off" says nothing."""
+        """Keep the application and the mode.
+
+        mode: "off" sends no events. If the application has no lifespan, "auto" serves it without;
+            "on" fails.
+        """
         self._app = app
         self._mode = mode
         self._told: asyncio.Queue[Message] = asyncio.Queue()
@@ -52,7 +61,10 @@ class Lifespan:
         return self._startup_complete
 
     async def startup(self) -> None:
-        """Start the application. Raises LifespanError if it says that it failed, or if mode is "on" and it has no lifespan."""
+        """Start the application.
+
+        Raises LifespanError if the startup fails, or if mode is "on" and there is no lifespan.
+        """
         if self._mode == "off":
             return
         self.state = {}
@@ -67,7 +79,7 @@ class Lifespan:
         await self._startup_over.wait()
 
     async def shutdown(self) -> None:
-        """Tell the application to clean up once it has started, and wait until it has ended."""
+        """Send the shutdown event once the application has started; wait until it has ended."""
         if self._task is None:
             return
         self._is_stopping = True
@@ -77,7 +89,7 @@ class Lifespan:
         await asyncio.wait([self._task])
 
     def cancel(self) -> None:
-        """Cancel what runs of the lifespan."""
+        """Cancel the lifespan's task, if there is one."""
         if self._task is not None:
             self._is_cancelled = True
             self._task.cancel()
@@ -86,7 +98,7 @@ class Lifespan:
         scope: Scope = {"type": "lifespan", "asgi": _VERSION.copy(), "state": self.state}
         try:
             await self._app(scope, self._told.get, self._take)
-        except BaseException as error:  # of the application: the server's start must not hang on it, whatever it is
+        except BaseException as error:  # whatever the application raises, the server's start must not hang
             self._raised(error)
         else:
             if self._startup_over.is_set():
@@ -96,7 +108,10 @@ class Lifespan:
             self._shutdown_over.set()
 
     def _raised(self, error: BaseException) -> None:
-        """The application has raised this. If it failed after an answer of failure, that answer is in the log."""
+        """Take the news that the application raised `error`.
+
+        If the application reported a failure before, that failure is in the log.
+        """
         if not self._startup_over.is_set():
             self._without(error)
         elif self._is_ended_by_server():
@@ -111,13 +126,13 @@ class Lifespan:
             self._failed(repr(error), traceback=True)
 
     def _without(self, error: BaseException) -> None:
-        """The application failed before it had started: it may know no lifespans."""
+        """Take the news that the application failed before its startup was complete."""
         self.state = None
         if self._is_stopping:
             if not (self._is_ended_by_server() or isinstance(error, asyncio.CancelledError)):
                 _log.error("the application failed at startup: %r", error)
         elif self._mode == "auto" and isinstance(error, Exception):
-            if self._told.empty():  # the application had taken the startup event, so it knows lifespans
+            if self._told.empty():  # the application had taken the startup event, so it has a lifespan
                 _log.warning("the application failed at startup, and is served without a lifespan: %r", error)
             else:
                 _log.debug("the application has no lifespan: %r", error)
@@ -133,7 +148,7 @@ class Lifespan:
             self._startup_over.set()
         elif kind == "lifespan.startup.failed" and not self._startup_over.is_set():
             self._failure = LifespanError(f"the application failed at startup: {detail}")
-            if self._is_stopping and not self._is_ended_by_server():  # nobody waits for the failure
+            if self._is_stopping and not self._is_ended_by_server():  # `startup` is no longer awaited
                 _log.error("%s", self._failure)
             self._startup_over.set()
         elif kind == "lifespan.shutdown.complete" and self._may_shut_down():
@@ -147,20 +162,20 @@ class Lifespan:
             raise RuntimeError(f"unexpected event {kind!r} in a lifespan")
 
     def _may_shut_down(self) -> bool:
-        """Whether the application may answer the shutdown now."""
+        """Return whether the application may answer the shutdown now."""
         return self._startup_over.is_set() and not self._shutdown_over.is_set()
 
     def _is_ended_by_server(self) -> bool:
-        """Whether the server itself ended the application: what the application says of that is no news."""
+        """Return whether the server ended the application: its failure is then expected."""
         return self._is_cancelled or isinstance(sys.exception(), Stopped)
 
     def _ended(self) -> None:
-        """The application has ended its lifespan well."""
+        """Take the news that the application ended its lifespan without failure."""
         if not (self._is_stopping or self._shutdown_over.is_set() or self._failure is not None):
             _log.warning("the application ended its lifespan while serving; %s", _GOES_ON)
 
     def _failed(self, detail: str, *, traceback: bool = False) -> None:
-        """The application has failed after its startup."""
+        """Take the news that the application failed after its startup."""
         if self._is_stopping:
             _log.error("the application failed at shutdown: %s", detail, exc_info=traceback)
         else:
