@@ -225,7 +225,7 @@ class AsgiExchange:
             else:
                 raise ValueError(f"{kind!r} is not an event of an HTTP response")
         except DisconnectedError:
-            # The error has no name here. Its traceback holds this frame: the asgi would keep
+            # The error has no name here. Its traceback holds this frame: the cycle would keep
             # everything that the application holds until a garbage collection.
             if not may_send_in_vain(self):
                 raise

@@ -1,4 +1,4 @@
-"""The contract between an exchange and the connection that carries it: what the exchange reports, and what it asks."""
+"""The contract between an exchange and the connection that carries it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ class Carrier(ManagedConnection):
     """Carries one exchange at a time.
 
     peer, local: the addresses of the two ends; None if a socket has no name.
-    scheme: "http".
+    scheme: scheme of URIs that lead to the connection, such as "http".
     is_reading: whether octets are read from the wire.
     is_write_paused: whether the wire asked to wait before more is written.
-    is_gathering: whether content has left in this pass of the event loop; what follows may wait for more until the next.
-    is_serving: whether the request is just being handed over: what is answered meanwhile is written after that.
+    is_gathering: whether content has left in this pass of the event loop. Content that follows may
+        wait until the next pass.
+    is_serving: whether the request is being handed over; output is written after that.
     """
 
     __slots__ = ("is_gathering", "is_reading", "is_serving", "is_write_paused", "local", "peer", "scheme")
@@ -36,28 +37,31 @@ class Carrier(ManagedConnection):
 
     @abstractmethod
     def answered(self) -> None:
-        """Octets of the response are ready to be written; it may be complete."""
+        """Take the news that octets of the response are ready; the response may be complete."""
 
     @abstractmethod
     def release_head(self) -> None:
-        """Write a head that is held without waiting for content any longer: the pass of the event loop is over."""
+        """Write a held head without its content, since the pass of the event loop is over."""
 
     @abstractmethod
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
-        """101 is ready to be written, and `tunnel` takes the octets from now on, `received` first."""
+        """Take the news that 101 is ready to be written.
+
+        From now on `tunnel` takes the octets, `received` first.
+        """
 
     @abstractmethod
     def tunnel_written(self, data: bytes) -> None:
-        """Octets are to be sent through the tunnel."""
+        """Send octets through the tunnel."""
 
     @abstractmethod
     def tunnel_reading(self, is_wanted: bool) -> None:
-        """Octets from the tunnel are wanted, or not for now."""
+        """Take the news whether octets from the tunnel are wanted at present."""
 
     @abstractmethod
     def tunnel_closed(self) -> None:
-        """The tunnel is to be closed."""
+        """Close the tunnel."""
 
     @abstractmethod
     def content_left(self) -> None:
-        """Content was written, and more of it follows."""
+        """Take the news that content was written, and more of it follows."""

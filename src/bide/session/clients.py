@@ -1,4 +1,4 @@
-"""Says which facts about a client bear on the persistence of its connection: rules of the operator, and what was learned."""
+"""Decides which facts about a client bear on the persistence of its connection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bide.terms import CLIENT_POLICY, PRESSURE, Address
 
 @final
 class ClientFacts:
-    """Applies the rules of `--close-for`, and under pressure what is known of the peers.
+    """Applies the rules of `--close-for`; under pressure also the habits of the peers.
 
     may_apply: whether `facts` can return anything but 0 at present.
-    peers: what was learned of peers.
+    peers: requests per connection that each peer sends.
     """
 
     __slots__ = ("_is_pressed", "_rules", "may_apply", "peers")
@@ -27,7 +27,10 @@ class ClientFacts:
         self.may_apply = bool(rules)
 
     def pressure_measured(self, is_high: bool) -> None:
-        """Take the news whether close is to be announced to clients that gain little from persistence."""
+        """Take the news whether pressure is high.
+
+        While it is high, close is announced to clients that rarely reuse connections.
+        """
         self._is_pressed = is_high
         self.may_apply = is_high or bool(self._rules)
 

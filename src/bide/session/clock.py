@@ -1,4 +1,4 @@
-"""Runs the one clock of a connection: starts it, watches what it waits for, and says since when."""
+"""Runs the one clock of a connection."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bide.session.progress import SendProgress
 from bide.terms import Clock
 from bide.wire import Wire
 
-# Members of an Enum are found slowly through its class, and at once by a name of the module.
+# A name of the module is found faster than a member of an Enum through its class.
 _BODY: Final = Clock.BODY
 _SEND: Final = Clock.SEND
 _IDLE: Final = Clock.IDLE
 
 
 class ClockedCarrier(Carrier):
-    """The clock's part of a session.
+    """Runs the clock of a session.
 
-    _clock: the clock that runs; None if none does.
+    _clock: the running clock; None if no clock runs.
     _since: loop time in seconds at which it was started.
     _is_reprieved: whether it has expired once while octets waited to be read.
-    _sending: how the output comes along that the peer has not taken; None while the SEND clock does not run.
+    _sending: progress of the outstanding output; None while the SEND clock does not run.
     """
 
     __slots__ = ("_clock", "_context", "_exchange", "_is_reprieved", "_sending", "_since", "_wire")
@@ -38,7 +38,7 @@ class ClockedCarrier(Carrier):
     _sending: SendProgress | None
 
     def _start_clock(self, clock: Clock | None) -> None:
-        """Start `clock` in place of the one that runs; None stops it."""
+        """Start `clock` in place of the running clock; None stops that."""
         if self._sending is not None:
             self._stop_sending()
         self._clock = clock
@@ -68,7 +68,7 @@ class ClockedCarrier(Carrier):
         return sending.deadline(durations.by_clock[_SEND], durations.grace, durations.send_rate)
 
     def _linger_until(self) -> float:
-        """Return the instant after which nothing is lingered for."""
+        """Return the loop time in seconds at which lingering ends, whatever arrives."""
         return self._since + self._context.durations.linger_total
 
     @property
@@ -77,5 +77,5 @@ class ClockedCarrier(Carrier):
         return self._since
 
     def _has_expired(self, now: float) -> bool:
-        """Whether the running clock has expired: that of an idle connection runs shorter under pressure."""
+        """Return whether the running clock has expired. Pressure shortens the idle clock."""
         return now >= self.deadline or (self._clock is _IDLE and now + self._context.idle.cut >= self.deadline)

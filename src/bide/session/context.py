@@ -1,4 +1,4 @@
-"""What the sessions of one worker have in common."""
+"""Holds the state that all sessions of one worker share."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ from bide.session.pool import ConnectionPool
 _log = logging.getLogger("bide.error")
 
 # Seconds between warnings about dropped content.
-_WARN_EVERY: Final = 60.0
+_WARN_EVERY_S: Final = 60.0
 
-#: Draws the age in seconds and the number of requests at which a new connection is to close; None for no limit.
+#: Draws the age in seconds and the number of requests at which a new connection is to close; None
+#: for no limit.
 DrawLimits = Callable[[], tuple[float, float] | None]
 
 
 @final
 class SessionContext:
-    """Holds what every session of a worker reads.
+    """Holds the objects and facts that every session of a worker reads.
 
     clock: returns the loop time in seconds.
     facts: fact bits that hold for every connection, new ones included.
-    unread_since: when the event loop became blocked, so that octets may have waited since; later than now if it was not.
+    unread_since: loop time in seconds at which the event loop became blocked, so that octets may
+        have waited since then. A time in the future if it was not blocked.
     pool: protocol objects for connections that are at work.
     """
 
@@ -91,18 +93,24 @@ class SessionContext:
         self.clock = clock
         self.unread_since = FOREVER
         self.heads = HeldHeads(loop)
-        self._content_warned_at = -_WARN_EVERY
+        self._content_warned_at = -_WARN_EVERY_S
         self.common_fields = CommonFields()
         self.pool = ConnectionPool(limits, self.common_fields)
 
     def add_facts(self, facts: int) -> None:
-        """Take facts that hold for every connection from now on; those that are at work are to be told."""
+        """Take facts that hold for every connection from now on.
+
+        The caller must tell active connections.
+        """
         self.facts |= facts
 
     def content_dropped(self, request: Request, status: int) -> None:
-        """Warn, now and then, that an application gave content with a status that has none."""
+        """Warn that the application gave content with a status that allows no content.
+
+        At most one warning is logged in 60 seconds.
+        """
         now = self.clock()
-        if now - self._content_warned_at >= _WARN_EVERY:
+        if now - self._content_warned_at >= _WARN_EVERY_S:
             self._content_warned_at = now
             _log.warning(
                 "%s %s: content given with status %d was dropped; a %d response has none (RFC 9110, 15)",
@@ -113,5 +121,5 @@ class SessionContext:
             )
 
     def loop_looked_at(self, unread_since: float) -> None:
-        """Take the news since when octets may have waited to be read; see `unread_since`."""
+        """Set `unread_since`."""
         self.unread_since = unread_since

@@ -1,4 +1,7 @@
-"""How long the clocks run, in seconds; rates in octets per second. `bide.config` describes each."""
+"""Holds the durations of the clocks.
+
+Durations are in seconds, rates in octets per second. `bide.config` describes each.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from bide.terms import Clock
 class Durations:
     """Holds the configured durations.
 
-    by_clock: of each clock but that of idle connections, which `bide.session.clock.IdleTimeout` holds.
-    half_closed: from a client's EOF until the client is taken for gone.
-    linger_total: for which octets are dropped after the end, in all.
-    body_rate, send_rate: least rates; 0 for none.
-    grace: before a rate counts.
+    by_clock: duration of each clock except IDLE, which `bide.session.idle.IdleTimeout` holds.
+    half_closed: time from a client's EOF until the client counts as gone.
+    linger_total: the longest time for which octets are dropped after the end.
+    body_rate, send_rate: minimum rates; 0 for no minimum.
+    grace: time before a minimum rate is enforced.
     """
 
     __slots__ = ("body_rate", "by_clock", "grace", "half_closed", "linger_total", "send_rate")

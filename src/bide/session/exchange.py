@@ -1,4 +1,4 @@
-"""Serves one exchange: the gateway's view of the connection that carries it."""
+"""Serves one exchange as the gateway's view of the connection that carries it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from bide.session.heads import HeadHolder
 from bide.session.progress import BodyProgress
 from bide.terms import Clock
 
-#: Octets that leave together at most, of what an application sends within one pass of the event loop, and of what it answers to
-#: pipelined requests: as many as event loops read at once. To the kernel, 16 writes of 16 KiB cost more than twice as much as one.
+#: Octets gathered before they are written, within one pass of the event loop or of answers to
+#: pipelined requests. Event loops read the same amount at once. 16 writes of 16 KiB cost more than
+#: twice the time of one write.
 MAX_GATHERED: Final = 1 << 18
 
-# Octets sent before others get their turn: about a millisecond's work.
+# Octets sent before other tasks get their turn: about a millisecond's work.
 _FAIR_OCTETS: Final = 1 << 20
 
-# Calls of `send` that are not suspended after the news that the client has left: a listener that hears of it cancels the stream
-# within a few passes of the event loop.
-_MOST_LET_GO: Final = 8
+# Calls of `send` that are not suspended after the client has left. A listener that receives the
+# event cancels the stream within a few passes of the event loop.
+_MAX_LET_GO_CALLS: Final = 8
 
-_BODY: Final = Clock.BODY  # found slowly through its class, and at once by a name of the module
+_BODY: Final = Clock.BODY  # a name of the module is found faster
 
 
 @final
 class ServedExchange(HeadHolder):
-    """One exchange of a session; see `bide.exchange.Exchange`.
+    """Serves one exchange of a session, as `bide.exchange.Exchange` describes.
 
     carrier: the session.
-    connection: its protocol object, which is the session's own until the exchange is over.
+    connection: its protocol object; once the exchange is over, the session may use another.
     begun: loop time in seconds at which the head of the request was complete.
-    body: how the request body comes along, once the application has waited for it.
+    body: progress of the request body; None until the application waits for it.
     """
 
     __slots__ = (
@@ -67,8 +68,8 @@ class ServedExchange(HeadHolder):
         self._context = context
         self._waiters: list[asyncio.Future[None]] | None = None
         self._senders: list[asyncio.Future[None]] | None = None
-        self._sent = 0  # octets sent since others had their turn
-        self._let_go = 0  # calls of `send` that were not suspended since the client has left
+        self._sent = 0  # octets sent since other tasks had their turn
+        self._let_go = 0  # calls of `send` that were not suspended since the client left
         self._awaiting = 0  # calls that wait for more of the body
         self.body: BodyProgress | None = None
         self.request = request
@@ -76,9 +77,9 @@ class ServedExchange(HeadHolder):
         self.local = carrier.local
         self.scheme = carrier.scheme
         self.begun = begun
-        self._gone_at = FOREVER  # the instant at which a client that has sent its EOF is taken for gone
+        self._gone_at = FOREVER  # loop time at which a client that has sent its EOF counts as gone
         self._is_unheard = False  # complete with its head, and the application has more to send
-        self._is_drained = False  # told to end, since its client reconnects by itself
+        self._is_drained = False  # its application is to end the stream, as its client reconnects by itself
         self.client_left = False
         self.over = False
         self.complete = False
@@ -111,7 +112,7 @@ class ServedExchange(HeadHolder):
         if self.over:
             self.require_open()
         self.connection.respond(status, fields, trailers)
-        if not self.carrier.is_serving:  # as `hold_head`, which would be one call more for each request
+        if not self.carrier.is_serving:  # as `hold_head`, inlined to save a call for each request
             heads = self._context.heads
             if not heads.given:
                 heads.schedule()
@@ -149,7 +150,7 @@ class ServedExchange(HeadHolder):
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         if self.over:
             if self.complete and self.request.method == "HEAD":
-                return  # it was complete with its head
+                return  # the response was complete with its head
             self.require_open()
         self.connection.send_trailers(fields, more)
         self.carrier.answered()
@@ -159,7 +160,8 @@ class ServedExchange(HeadHolder):
         self.carrier.switched(tunnel, self.connection.switch(protocol, fields))
 
     def disconnect_delivered(self) -> None:
-        # A request that broke off may have been refused early: its client reads on (9.5), and gets the whole answer.
+        # The response may have refused the request early. A client that then breaks off the request
+        # reads on (9.5), and gets the whole response.
         if not self.over and self.client_left and not self._is_drained and not self.connection.body_failed:
             self.connection.client_left()
 
@@ -171,10 +173,10 @@ class ServedExchange(HeadHolder):
                 self.connection.fail(self.client_left)
             self.carrier.answered()
 
-    # -- Facts that the session reports ---------------------------------------------------------------------------------
+    # -- Facts that the session reports ------------------------------------------------------------
 
     def content_came(self, octets: int) -> float:
-        """Let the application look, and return the new deadline for the body."""
+        """Wake the application, since `octets` octets came; return the body's new deadline."""
         if self.connection.body_failed:
             self.client_left = True
         self.wake()
@@ -185,7 +187,10 @@ class ServedExchange(HeadHolder):
         return self.body_deadline()
 
     def eof_watched(self, now: float) -> None:
-        """The client's EOF is in: take it for gone after a while, so that the application is told. It is not to wait for a body."""
+        """Tell the application that the client is gone, a while after its EOF.
+
+        If the body is incomplete, the client counts as gone at once.
+        """
         if self._gone_at == FOREVER:
             self._gone_at = now + self._context.durations.half_closed if self.body_complete else now
         if now >= self._gone_at and not self.client_left:
@@ -193,7 +198,7 @@ class ServedExchange(HeadHolder):
             self.wake()
 
     def hold_head(self) -> None:
-        """Hold the head until the pass of the event loop is over, at most."""
+        """Hold the head, at most until the pass of the event loop is over."""
         heads = self._context.heads
         if not heads.given:
             heads.schedule()
@@ -205,28 +210,23 @@ class ServedExchange(HeadHolder):
             self._is_unheard = self.over  # a response without content is complete with its head
 
     def end_stream(self) -> None:
-        """The server is stopping: let the application end an event stream, as if its client had left."""
+        """Let the application end an event stream, as if its client had left."""
         if not self.client_left and self.connection.is_event_stream:
             self._is_drained = True
             self.client_left = True
             self.wake()
 
     def ended(self) -> None:
-        """The response is complete, or never will be."""
+        """Take the news that the response is complete, or never will be."""
         self.over = True
         self.complete = self.connection.progress == COMPLETE
-        if (
-            self._is_drained
-        ):  # its client connects anew, elsewhere: a next request on this connection is not worth waiting for
+        if self._is_drained:  # its client reconnects elsewhere, so no further request is expected here
             self._context.loop.call_soon(self.carrier.shorten_wait, 0.0)
         if self._waiters is not None or self._senders is not None:
             self.wake()
 
     def wake(self) -> None:
-        """Let every call that waits look again.
-
-        Calls of `send` come first; see `is_let_go`.
-        """
+        """Wake every waiting call. Calls of `send` come first; `is_let_go` says why."""
         senders = self._senders
         if senders is not None:
             self._senders = None
@@ -240,7 +240,7 @@ class ServedExchange(HeadHolder):
                 if not waiter.done():
                     waiter.set_result(None)
 
-    # -- Waiting for the body -------------------------------------------------------------------------------------------
+    # -- Waiting for the body ----------------------------------------------------------------------
 
     @property
     def is_body_awaited(self) -> bool:
@@ -248,14 +248,17 @@ class ServedExchange(HeadHolder):
         return self._awaiting > 0
 
     def body_deadline(self) -> float:
-        """Return the instant by which more of the body must come."""
+        """Return the loop time in seconds by which more of the body must come."""
         durations = self._context.durations
         body = self.body
         assert body is not None
         return body.deadline(durations.by_clock[_BODY], durations.grace, durations.body_rate)
 
     def await_body(self) -> None:
-        """Start the body clock, which runs only while the application waits; 100 (Continue) is due now or never."""
+        """Start the body clock, which runs only while the application waits.
+
+        100 (Continue) is due now or never.
+        """
         self._awaiting += 1
         if self._awaiting > 1:
             return
@@ -277,7 +280,7 @@ class ServedExchange(HeadHolder):
         self.carrier.settle()
 
     def news(self) -> asyncio.Future[None]:
-        """Return a future that is done when there is reason to look again."""
+        """Return a future that `wake` completes."""
         waiter = self._context.loop.create_future()
         if self._waiters is None:
             self._waiters = [waiter]
@@ -286,18 +289,20 @@ class ServedExchange(HeadHolder):
         return waiter
 
     def is_let_go(self) -> bool:
-        """Whether a `send` is not to be suspended although output does not flow, since the client has left just now.
+        """Return whether the client has just left, so that `send` must not be suspended.
 
-        A listener that hears of it cancels the stream as a rule. The cancellation must find the application at an `await` of its
-        own: one that falls into an `await` of the server's leaves generators unclosed. What goes on sending waits as ever.
+        A listener usually cancels the stream. The cancellation must find the application at an
+        `await` of its own: within an `await` of the server's it leaves generators unclosed.
+
+        An application that goes on sending is suspended as before.
         """
-        if not self.client_left or self._let_go == _MOST_LET_GO:
+        if not self.client_left or self._let_go == _MAX_LET_GO_CALLS:
             return False
         self._let_go += 1
         return True
 
     def flow_news(self) -> asyncio.Future[None]:
-        """Return a future that is done when `send` is to look again whether output flows."""
+        """Return a future that `wake` completes before those of `news`."""
         sender = self._context.loop.create_future()
         if self._senders is None:
             self._senders = [sender]
@@ -306,14 +311,19 @@ class ServedExchange(HeadHolder):
         return sender
 
     def _require_listener(self, more: bool) -> None:
-        """Raise, since nobody takes what is sent; more: whether something follows."""
+        """Raise, since the exchange is over.
+
+        Content after a response that was complete with its head raises DisconnectedError.
+
+        more: whether further content follows.
+        """
         if self._is_unheard:
             self._is_unheard = more
             raise DisconnectedError("the response is complete with its head: it has no content")
         self.require_open()
 
     def require_open(self) -> None:
-        """Raise if nothing can be sent any more: Misuse after the whole response, DisconnectedError otherwise."""
+        """Raise Misuse if the response is complete, DisconnectedError if the client is gone."""
         if self.complete:
             raise Misuse("the response is complete")
         if self.over:

@@ -1,4 +1,4 @@
-"""Waits for an exchange: for content from the client, and until the client takes what was written.
+"""Waits for an exchange: for content, or for the client to take the output.
 
 Coroutines stay interpreted; `bide.gateway.asgi_coroutines` says why.
 """
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 async def changed(exchange: ServedExchange) -> None:
-    """See `bide.exchange.Exchange.changed`; the body clock runs while the body is incomplete."""
+    """Wait for news, as `bide.exchange.Exchange.changed` says.
+
+    The body clock runs if the body is incomplete.
+    """
     if exchange.over:
         return
     if exchange.body_complete:
@@ -27,9 +30,9 @@ async def changed(exchange: ServedExchange) -> None:
 
 
 async def flowing(exchange: ServedExchange) -> None:
-    """Give others their turn, or wait until the client takes what was written."""
+    """Give other tasks their turn, then wait until the client takes the output."""
     await asyncio.sleep(0)
     while exchange.carrier.is_write_paused and not exchange.over and not exchange.is_let_go():
         await exchange.flow_news()
-    if not exchange.complete:  # by another task of the application
+    if not exchange.complete:  # another task may have completed it
         exchange.require_open()

@@ -1,7 +1,7 @@
-"""Response heads that wait for their first content, until the pass of the event loop is over.
+"""Holds response heads for their first content until the pass of the event loop is over.
 
-A head and its content leave in one write if the application gives both in one pass, as nearly all do. A head whose content is not
-ready yet is news for the client all the same: an event stream opens with it.
+A head and its content leave in one write if the application gives both in one pass, as nearly all
+do. A head without content is still written after the pass: an event stream opens with it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class HeadHolder(Exchange):
 
     @abstractmethod
     def release_head(self) -> None:
-        """Write a head that is held without waiting for content any longer."""
+        """Write a held head without its content."""
 
 
 @final
 class HeldHeads:
-    """The exchanges of one worker whose heads were given in this pass.
+    """Keeps the exchanges of one worker whose heads were given in this pass.
 
-    given: exchanges; `schedule` is called before the first is added.
+    given: exchanges. The caller must call `schedule` before it adds the first.
     """
 
     __slots__ = ("_loop", "given")
@@ -37,7 +37,7 @@ class HeldHeads:
         self.given: list[HeadHolder] = []
 
     def schedule(self) -> None:
-        """Have what is held released when the pass is over."""
+        """Schedule the release of all held heads for the end of the pass."""
         self._loop.call_soon(self._pass_over)
 
     def _pass_over(self) -> None:

@@ -1,4 +1,4 @@
-"""How long an idle connection is held: as configured, shorter under pressure, shorter still in a drain."""
+"""Decides how long idle connections are held: less under pressure, least in a drain."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ from typing import Final, final
 
 from bide.policy.admission import idle_allowance
 
-# Seconds by which less is advertised than is held: the way to the client and back.
-_ADVERTISED_LESS: Final = 1.0
+# Seconds subtracted from the timeout that clients are told: the way to the client and back.
+_ROUND_TRIP_S: Final = 1.0
 
 
 @final
 class IdleTimeout:
-    """The idle timeout of a worker's connections, in seconds.
+    """Holds the idle timeout of a worker's connections, in seconds.
 
-    longest: as configured; in a drain what that leaves of it. The deadline of an idle connection is set by it.
-    held: at the current pressure.
+    longest: the configured timeout, shortened in a drain. It sets the deadline of an idle
+        connection.
+    held: the timeout at the current pressure.
     """
 
     __slots__ = ("_least", "held", "longest")
 
     def __init__(self, configured: float, least: float) -> None:
-        """Keep both bounds. least: under the highest pressure."""
+        """Keep both bounds.
+
+        configured: timeout without pressure, seconds.
+        least: timeout under the highest pressure, seconds.
+        """
         self.longest = configured
         self.held = configured
         self._least = least
@@ -34,12 +39,12 @@ class IdleTimeout:
     @property
     def advertised(self) -> int:
         """Whole seconds to promise to clients (`Keep-Alive: timeout`)."""
-        return int(self.held - _ADVERTISED_LESS)
+        return int(self.held - _ROUND_TRIP_S)
 
     def pressure_measured(self, pressure: float) -> None:
         """Adapt to the pressure, of which 1.0 is the highest."""
         self.held = idle_allowance(pressure, self.longest, self._least)
 
     def shorten(self, seconds: float) -> None:
-        """Hold idle connections for `seconds` at most from now on, whatever the pressure."""
+        """Hold idle connections for at most `seconds` from now on, whatever the pressure."""
         self.longest = self.held = self._least = min(self.longest, seconds)

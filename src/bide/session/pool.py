@@ -1,4 +1,7 @@
-"""A free list of protocol objects: a connection that is parked needs none, and nearly all connections are parked."""
+"""Keeps a free list of protocol objects.
+
+A parked connection needs no protocol object, and nearly all connections are parked.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from bide.http1.connection import Connection
 from bide.http1.limits import Limits
 from bide.http1.response import CommonFields
 
-# Objects kept: as many as are likely to be at work in one pass of the event loop.
+# Objects kept: about the number of connections that are active in one pass of the event loop.
 _MAX_FREE: Final = 256
 
 
@@ -16,7 +19,7 @@ _MAX_FREE: Final = 256
 class ConnectionPool:
     """Hands protocol objects out and takes them back.
 
-    free: protocol objects kept.
+    free: number of protocol objects kept.
     """
 
     __slots__ = ("_common_fields", "_first", "_limits", "free")
@@ -28,7 +31,11 @@ class ConnectionPool:
         self.free = 0
 
     def take(self, facts: int, served: int) -> Connection:
-        """Return a protocol object for a connection that has served `served` requests, for which `facts` hold."""
+        """Return a protocol object for a connection.
+
+        facts: fact bits that hold for it.
+        served: number of requests that it has served.
+        """
         connection = self._first
         if connection is None:
             connection = Connection(self._limits, self._common_fields)

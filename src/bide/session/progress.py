@@ -75,7 +75,7 @@ class SendProgress(Progress):
 
 @final
 class BodyProgress(Progress):
-    """Tracks a request body, for which the application waits at times only.
+    """Tracks a request body, for which the application does not always wait.
 
     left_off: when the application last stopped waiting.
     """

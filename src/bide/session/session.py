@@ -1,6 +1,7 @@
-"""Serves one connection: turns facts from the wire, the application and the sweep into orders.
+"""Turns facts from the wire, the application or the sweep into orders for one connection.
 
-Every fact ends in `settle`, which writes, ends the wire, pauses reading, starts a clock and parks the connection, as its state asks.
+Every fact ends in `settle`. It writes, ends the wire, pauses reading, starts a clock and parks the
+connection, as the state requires.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from bide.wire import CLOSED_WIRE, Wire
 
 _log = logging.getLogger("bide.connection")
 
-# Pipelined requests answered in one go before others get their turn: about a millisecond's work.
+# Pipelined requests answered at a time before other connections get their turn: about a
+# millisecond's work.
 _FAIR_REQUESTS: Final = 32
 
-# Members of an Enum are found slowly through its class, other modules' functions a little so, and at once by a name of the module.
+# A name of the module is found faster than a member of an Enum through its class, or a function of
+# another module.
 _FIRST_OCTET: Final = Clock.FIRST_OCTET
 _BODY: Final = Clock.BODY
 _IDLE: Final = Clock.IDLE
@@ -39,13 +42,13 @@ _LINGER: Final = CloseMode.LINGER
 _RELEASE: Final = CloseMode.RELEASE
 _ABORT: Final = CloseMode.ABORT
 
-# How long an idle connection is listened to after its half-close, seconds.
-_LISTEN: Final = 1.0
+# Seconds for which an idle connection is read after its half-close.
+_READ_AFTER_IDLE_S: Final = 1.0
 
-# Idle connections that ended so, unannounced, may have crossed a request on its way.
+# Reasons of idle ends. If the end was not announced, a request may have been on its way.
 _UNANNOUNCED: Final = frozenset({CloseReason.FIRST_OCTET_TIMEOUT, CloseReason.IDLE_TIMEOUT, CloseReason.DRAIN})
 
-# Ends that answer something other than a request.
+# Reasons of ends whose response answers no complete request.
 _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT})
 
 # States in which part of a request or of a response is outstanding.
@@ -54,10 +57,10 @@ _UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State
 
 @final
 class Session(ClockedCarrier):
-    """One accepted connection, from accept to `lost`.
+    """Serves one accepted connection, from accept to `lost`.
 
-    connection: the protocol object; None while parked (idle, nothing buffered), so that an idle connection stays small.
-    served: requests begun when it was parked.
+    connection: the protocol object; None while parked (idle, nothing buffered), to save memory.
+    served: number of requests begun when the connection was last parked.
     """
 
     __slots__ = (
@@ -85,7 +88,7 @@ class Session(ClockedCarrier):
         self.is_gathering = False
         self.is_serving = False
         self._is_trailing = False  # the last response was still on its way when the idle clock expired
-        self._mode: CloseMode | None = None  # how the end was ordered, once it was
+        self._mode: CloseMode | None = None  # how the wire was ended; None before
         self._has_race_counted = False
         self._sending = None
         self._start_clock(_FIRST_OCTET)
@@ -100,7 +103,7 @@ class Session(ClockedCarrier):
             connection = self.connection = self._context.pool.take(self._context.facts, self.served)
         return connection
 
-    # -- Facts that the wire reports ------------------------------------------------------------------------------------
+    # -- Facts that the wire reports ---------------------------------------------------------------
 
     def octets_received(self, data: bytes) -> None:
         connection = self.connection
@@ -117,7 +120,7 @@ class Session(ClockedCarrier):
             self.fail_internal()
 
     def _octets_taken(self, connection: Connection, data: bytes) -> None:
-        """Octets came that did not complete a request's head."""
+        """Take the news that `data` came, which did not complete a request's head."""
         exchange = self._exchange
         if exchange is not None:
             deadline = exchange.content_came(len(data))
@@ -130,11 +133,14 @@ class Session(ClockedCarrier):
         elif connection.state is LINGER:
             self._octets_dropped(connection, data)
         elif connection.is_quiet:
-            self._is_reprieved = False  # what comes next may be a request
+            self._is_reprieved = False  # the next octets may be a request
         self.settle()
 
     def _octets_dropped(self, connection: Connection, data: bytes) -> None:
-        """Octets came after the end. They count as a lost request if they can be one; empty lines cannot."""
+        """Linger on, since octets came after the end.
+
+        After an unannounced idle end they count as a lost request, unless they are empty lines.
+        """
         self._linger_on(self._context.clock())
         if (
             connection.announced is None
@@ -158,7 +164,7 @@ class Session(ClockedCarrier):
         connection.receive_eof()
         if connection.state is LINGER:
             self._end_wire(connection, _RELEASE)
-        elif connection.state is EXCHANGE:  # it may only have half-closed, and then the answer is owed
+        elif connection.state is EXCHANGE:  # it may be a half-close, and then the response is owed
             self._wire.probe_peer()
             self._context.manager.reading_stopped(self)
             self.watch_peer(self._context.clock())
@@ -206,7 +212,7 @@ class Session(ClockedCarrier):
                 "%s: ended, requests=%d close=%s%s", peer_name(self.peer), connection.served, reason.value, detail
             )
 
-    # -- Facts that the application reports, through its exchange -------------------------------------------------------
+    # -- Facts that the application reports, through its exchange ----------------------------------
 
     def answered(self) -> None:
         connection = self.connection
@@ -223,7 +229,8 @@ class Session(ClockedCarrier):
                 if _handled() is None:
                     self._go_on()
                     return
-                # What starts within an `except` block of the application's, and fails, would blame its exception.
+                # Within an `except` block of the application, a failure of the next request would
+                # name that exception as its context.
                 self._context.loop.call_soon(self._go_on)
             self.settle()
         except Exception:
@@ -258,7 +265,7 @@ class Session(ClockedCarrier):
         self._renew_tunnel()
 
     def _renew_tunnel(self) -> None:
-        """Octets pass through the tunnel: its clock begins anew, unless another one runs."""
+        """Restart the tunnel's clock, since octets passed; leave any other clock alone."""
         if self._clock is _TUNNEL_CLOCK:
             self._start_clock(_TUNNEL_CLOCK)
 
@@ -279,14 +286,14 @@ class Session(ClockedCarrier):
             self._context.loop.call_soon(self._pass_over)
 
     def _pass_over(self) -> None:
-        """The pass of the event loop in which content has left is over."""
+        """Write the content that was gathered in the last pass of the event loop."""
         self.is_gathering = False
         try:
             self.settle()
         except Exception:
             self.fail_internal()
 
-    # -- Orders of the worker -------------------------------------------------------------------------------------------
+    # -- Orders of the worker ----------------------------------------------------------------------
 
     def deadline_reached(self, now: float) -> None:
         if not self._has_expired(now):
@@ -320,7 +327,7 @@ class Session(ClockedCarrier):
     def _expire(self, connection: Connection, clock: Clock) -> None:
         """End the open connection whose clock has expired."""
         if clock is _IDLE or clock is _FIRST_OCTET:
-            # The last look and the FIN follow each other at once. If octets came in between, they are read first.
+            # The FIN follows the last check at once. If octets came before, they are read first.
             if self._end_if_quiet(_LINGER):
                 connection.expire(clock)
                 connection.half_closed()
@@ -354,7 +361,7 @@ class Session(ClockedCarrier):
         self._active().add_facts(REFUSED)
 
     def shed(self) -> bool:
-        if self.state is LINGER:  # it has ended, and its client has the whole answer
+        if self.state is LINGER:  # the client has the whole response
             self._end_wire(self._active(), _RELEASE)
             return True
         if not self._end_if_quiet(_RELEASE):
@@ -366,7 +373,7 @@ class Session(ClockedCarrier):
         return True
 
     def announce_drain(self) -> None:
-        if self.connection is not None:  # a parked one sees the fact when it becomes active
+        if self.connection is not None:  # a parked connection sees the fact when it becomes active
             self.connection.add_facts(DRAIN)
             if self._tunnel is not None:
                 self._tunnel.tunnel.drain()
@@ -396,7 +403,7 @@ class Session(ClockedCarrier):
         connection.fail_internal()
         self._end_wire(connection, _ABORT)
 
-    # -- Questions of the worker ----------------------------------------------------------------------------------------
+    # -- Questions of the worker -------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -419,15 +426,15 @@ class Session(ClockedCarrier):
     def may_be_shed(self, now: float, newcomer: float) -> bool:
         connection = self.connection
         if connection is None or ((self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.is_quiet):
-            if connection is not None and connection.is_refused:  # it leaves soon by itself, and is to be told why
+            if connection is not None and connection.is_refused:  # it ends soon by itself, after its 503
                 return False
             return self.requests > 0 or now - self._since >= newcomer
         return connection.state is LINGER and self._mode is not _RELEASE and not self._wire.unsent()
 
-    # -- Serving --------------------------------------------------------------------------------------------------------
+    # -- Serving -----------------------------------------------------------------------------------
 
     def _serve(self, connection: Connection, request: Request | None) -> None:
-        """Serve a request, and those pipelined after it as long as each is answered at once."""
+        """Serve a request, then the requests pipelined after it while each is answered at once."""
         self.is_serving = True
         context = self._context
         turns = 0
@@ -439,7 +446,7 @@ class Session(ClockedCarrier):
                 self._stop_sending()
             if request.dropped is not None:
                 self._log_dropped(request.dropped)
-            self._clock = None  # the application's time is its own
+            self._clock = None  # no clock limits the application
             self.deadline = FOREVER
             self._exchange = exchange = ServedExchange(self, context, connection, request, now)
             if self._limits is not None:
@@ -473,7 +480,7 @@ class Session(ClockedCarrier):
             connection.add_facts(REQUEST_LIMIT)
 
     def _log_dropped(self, names: list[bytes]) -> None:
-        """Say in the debug log which fields of a request the application does not get."""
+        """Write to the debug log which fields of a request the application does not get."""
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(
                 "%s: fields dropped, names=%s; the application does not get them (--underscore-fields)",
@@ -482,7 +489,7 @@ class Session(ClockedCarrier):
             )
 
     def _go_on(self) -> None:
-        """Serve what was pipelined after the last request, unless the client does not take its answers."""
+        """Serve requests that are pipelined, unless the client does not take its responses."""
         try:
             if self._exchange is None and self.connection is not None and not self.is_write_paused:
                 self._serve(self.connection, self.connection.next_request())
@@ -492,7 +499,7 @@ class Session(ClockedCarrier):
             self.fail_internal()
 
     def _conclude(self, exchange: ServedExchange) -> None:
-        """The exchange is over: the response is complete, or never will be."""
+        """End the exchange, whose response is complete, or never will be."""
         self._exchange = None
         self._clock = None  # the idle clock begins anew
         exchange.ended()
@@ -500,7 +507,11 @@ class Session(ClockedCarrier):
             self._record(exchange.connection, exchange.request, self._context.clock() - exchange.begun)
 
     def _record(self, connection: Connection, request: Request | None, seconds: float) -> None:
-        """Write a line of the access log for a response; request: the one that it answers, if it is known."""
+        """Write a line of the access log for a response.
+
+        request: the request that it answers; None if that is unknown.
+        seconds: time since the request's head was complete.
+        """
         access_log = self._context.access_log
         assert access_log is not None
         number = connection.served
@@ -513,7 +524,7 @@ class Session(ClockedCarrier):
             self.peer, method, target, minor, connection.status, connection.sent, seconds, number, connection.reason
         )
 
-    # -- Settling -------------------------------------------------------------------------------------------------------
+    # -- Settling ----------------------------------------------------------------------------------
 
     def settle(self) -> None:
         connection = self.connection
@@ -527,7 +538,7 @@ class Session(ClockedCarrier):
             self._end_tunnel()
             self._end(connection)
         elif connection.output and connection.state is not CLOSED:
-            if connection.bulk is None:  # as `_write`, which would be one call more for each request
+            if connection.bulk is None:  # as `_write`, inlined to save a call for each request
                 self._wire.write(connection.take_output())
             else:
                 self._write(connection)
@@ -540,8 +551,8 @@ class Session(ClockedCarrier):
         if clock is not self._clock:
             self._start_clock(clock)
             if clock is _LINGER_CLOCK and connection.reason in _UNANNOUNCED:
-                # Nothing was owed: listen just for requests that were lost.
-                self.deadline = min(self.deadline, self._since + _LISTEN)
+                # No response was owed: read only to notice lost requests.
+                self.deadline = min(self.deadline, self._since + _READ_AFTER_IDLE_S)
         if clock is _IDLE and connection.may_park:
             self.served = connection.served
             self.connection = None
@@ -564,13 +575,13 @@ class Session(ClockedCarrier):
             self._context.manager.reading_stopped(self)
 
     def _linger_on(self, now: float) -> None:
-        """Wait for more octets to drop, within the bound."""
+        """Restart the linger clock, within the bound of `linger_total`."""
         self.deadline = min(now + self._context.durations.by_clock[_LINGER_CLOCK], self._linger_until())
 
-    # -- Ending ---------------------------------------------------------------------------------------------------------
+    # -- Ending ------------------------------------------------------------------------------------
 
     def _end_tunnel(self) -> None:
-        """Tell the tunnel that it is no more."""
+        """Tell the tunnel, if there is one, that the connection closes."""
         if self._tunnel is not None:
             carried, self._tunnel = self._tunnel, None
             carried.ended()
@@ -584,8 +595,8 @@ class Session(ClockedCarrier):
         self._end_wire(connection, connection.close_mode(self._wire.can_half_close))
 
     def _end_wire(self, connection: Connection, mode: CloseMode) -> None:
-        """Order the end of the wire. Nothing else does, but `_end_if_quiet`."""
-        if self._mode is not None:  # the first end was not reached, or is given up
+        """Order the end of the wire. Only this and `_end_if_quiet` do."""
+        if self._mode is not None:  # the first way to end was not reached, or is abandoned
             self.deadline = FOREVER
         self._mode = mode
         if mode is _LINGER:
@@ -601,7 +612,7 @@ class Session(ClockedCarrier):
             self._wire.abort()
 
     def _end_if_quiet(self, mode: CloseMode) -> bool:
-        """Half-close the wire unless octets have arrived or are unsent; return whether it was done."""
+        """Shut the sending side unless octets have arrived or are unsent; return whether it did."""
         if not self._wire.half_close_if_quiet():
             return False
         self._mode = mode

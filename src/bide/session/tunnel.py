@@ -1,4 +1,4 @@
-"""The server's end of a tunnel: passes octets between the wire and what speaks the other protocol."""
+"""Passes octets between the wire and the implementation of another protocol."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bide.session.carrier import Carrier
 
 @final
 class CarriedTunnel(TunnelEnd):
-    """A tunnel and the session that carries it.
+    """Connects a tunnel with the session that carries it.
 
     tunnel: takes the octets.
     """
@@ -39,7 +39,7 @@ class CarriedTunnel(TunnelEnd):
             self._carrier.tunnel_closed()
 
     def ended(self) -> None:
-        """The connection closes, for whatever reason."""
+        """Take the news that the connection closes, for whatever reason."""
         if not self._is_closed:
             self._is_closed = True
             self.tunnel.closed()
