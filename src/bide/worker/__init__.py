@@ -1,1 +1,1 @@
-"""Keeps the connections of one process: admits them, sweeps their clocks, drains them."""
+"""Keeps the connections of one process."""

@@ -1,4 +1,4 @@
-"""Admits connections while there is room, and makes room: sheds the longest idle, then pauses accepting."""
+"""Admits connections within the limits: sheds idle connections for room, then pauses accepting."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from bide.worker.register import Register
 
 _log = logging.getLogger("bide")
 
-# While accepting is paused: seconds between looks for free slots, and the largest share of time that looking may take.
-_LOOK_EVERY: Final = 0.05
+# While accepting is paused: seconds between checks for free slots, and the largest share of time
+# that checks may take.
+_LOOK_EVERY_S: Final = 0.05
 _LOOK_SHARE: Final = 0.02
-# Age in seconds below which a connection without a request is not shed: its request may be on the way.
-_NEWCOMER_AGE: Final = 1.0
+# Seconds for which a new connection without a request is not shed: its request may be on the way.
+_NEWCOMER_AGE_S: Final = 1.0
 
 
 @final
@@ -46,12 +47,12 @@ class Admission:
         per_peer: int,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Keep the limits, which are counts.
+        """Keep the limits.
 
-        limit: connections.
+        limit: number of connections.
         descriptors: the highest descriptor to use.
-        overflow: connections beyond `limit` that are answered 503 instead of waiting.
-        per_peer: connections of one address; 0 for no limit.
+        overflow: number of connections beyond `limit` that are answered 503 instead of waiting.
+        per_peer: number of connections of one address; 0 for no limit.
         """
         self._loop = loop
         self._register = register
@@ -70,7 +71,10 @@ class Admission:
         self.is_paused = False
 
     def admit(self, connection: ManagedConnection, descriptor: int) -> None:
-        """Judge an accepted connection, which is in the register, and its descriptor."""
+        """Admit or refuse an accepted connection, which is in the register.
+
+        descriptor: number of its socket.
+        """
         host = connection.host
         if self._per_peer and host:
             count = self._of_peer[host] = self._of_peer.get(host, 0) + 1
@@ -101,34 +105,37 @@ class Admission:
             self._look()
 
     def make_room(self, descriptor: int) -> None:
-        """Shed idle connections; if that frees nothing, pause. descriptor: the highest in use."""
+        """Shed idle connections; pause accepting if that frees nothing.
+
+        descriptor: the highest in use.
+        """
         idle = self._idle()
         self._shed_some(idle, shed_batch(len(idle)))
         if must_pause(self._free_slots(), self._overflow, descriptor < self._descriptors, bool(self._leaving)):
             self._pause()
 
     def accept_backlog(self) -> None:
-        """Admit from now on what the kernel has queued, beyond the limit too, while there are descriptors.
+        """Admit the listen backlog from now on, beyond the limit too, while there are descriptors.
 
-        The listeners accept again, each by itself: a pause is over, so that the next one can begin.
+        Each listener accepts again by itself. The pause ends, so that another can begin.
         """
         self._accepts_backlog = True
         self._end_pause()
 
     def close(self) -> None:
-        """Look for room no more: the listeners are closed."""
+        """Stop the checks for room, since the listeners are closed."""
         self._listeners = ()
         self._end_pause()
 
     @property
     def room(self) -> int:
-        """Connections that the limits still allow, those to be refused included."""
+        """Number of connections that may still be accepted, including connections to refuse."""
         return self._free_slots() + self._overflow
 
     def _free_slots(self) -> int:
         return self._limit - len(self._register) + len(self._leaving)
 
-    # -- Pausing --------------------------------------------------------------------------------------------------------
+    # -- Pausing -----------------------------------------------------------------------------------
 
     def _pause(self) -> None:
         if self.is_paused:
@@ -148,7 +155,7 @@ class Admission:
             )
         for listener in self._listeners:
             listener.pause()
-        self._next_look = self._loop.call_later(_LOOK_EVERY, self._look)
+        self._next_look = self._loop.call_later(_LOOK_EVERY_S, self._look)
 
     def _end_pause(self) -> None:
         self.is_paused = False
@@ -157,7 +164,9 @@ class Admission:
             self._next_look = None
 
     def _look(self) -> None:
-        """Resume accepting if there is room; if there is none and connections wait, make some."""
+        """Resume accepting if there is room. If connections wait without room, shed idle ones
+        first.
+        """
         if self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None
@@ -171,24 +180,25 @@ class Admission:
                 listener.resume()
         else:
             took = self._clock() - began
-            self._next_look = self._loop.call_later(max(_LOOK_EVERY, took / _LOOK_SHARE), self._look)
+            self._next_look = self._loop.call_later(max(_LOOK_EVERY_S, took / _LOOK_SHARE), self._look)
 
     def _has_room(self) -> bool:
         if self._free_slots() <= 0 and not self._accepts_backlog:
             return False
-        # Each listener takes a descriptor again for itself, if the event loop accepts by itself.
+        # If the event loop accepts by itself, each listener takes one more descriptor.
         return lowest_descriptor(len(self._listeners)) < self._descriptors
 
-    # -- Shedding -------------------------------------------------------------------------------------------------------
+    # -- Shedding ----------------------------------------------------------------------------------
 
     def _idle(self) -> list[ManagedConnection]:
         now = self._clock()
-        return [connection for connection in self._register if connection.may_be_shed(now, _NEWCOMER_AGE)]
+        return [connection for connection in self._register if connection.may_be_shed(now, _NEWCOMER_AGE_S)]
 
     def _shed_some(self, idle: list[ManagedConnection], count: int) -> int:
         """Shed up to `count` connections; return how many were shed.
 
-        First those that only linger, then those whose peers rarely reuse connections, then the longest idle.
+        Lingering connections come first, then connections of peers that rarely reuse them, then the
+        longest idle.
         """
         peers = self._peers
 

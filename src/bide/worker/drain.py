@@ -1,4 +1,7 @@
-"""Stops a worker: announce, delay, backlog, idle, cut; then the application. Within the drain timeout, or at once if forced."""
+"""Stops a worker within the drain timeout, or at once if forced.
+
+The steps are: announce, delay, backlog, idle, cut, application.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +23,27 @@ from bide.worker.settings import JITTER, Draining
 
 _log = logging.getLogger("bide")
 
-# Seconds between looks whether nothing is left.
-_LOOK_EVERY: Final = 0.02
+# Seconds between checks that no connection is left.
+_LOOK_EVERY_S: Final = 0.02
 
-# Seconds between looks whether event streams have begun that are to end.
-_STREAMS_EVERY: Final = 0.5
+# Seconds between checks for new event streams, which are to end.
+_STREAMS_EVERY_S: Final = 0.5
 
-# Passes of the event loop within which an aborted connection is reported lost; two are needed.
-_PASSES: Final = 10
+# Passes of the event loop within which an aborted connection is reported lost. Two are needed.
+_MAX_PASSES: Final = 10
 
-# After the deadline: seconds for what was cut to reach the client, and for what was told to end to do so.
-_LAST_FLUSH: Final = 1.0
+# Seconds after the deadline: for octets of closed connections to reach the client, and for
+# cancelled tasks to end.
+_LAST_FLUSH_S: Final = 1.0
 
-#: A startup that is under way when the stop begins has this long to complete, seconds: as long as a clean-up that is forced.
+#: Seconds that a startup under way may still take when the stop begins. A forced clean-up has the
+#: same.
 STARTUP_GRACE: Final = 1.0
 
 
 @final
 class Drain:
-    """Ends a worker's connections, then its application. The deadline counts from when this is made."""
+    """Ends a worker's connections, then its application. The drain timeout starts with it."""
 
     def __init__(
         self,
@@ -51,7 +56,7 @@ class Drain:
         lifespan: Lifespan,
         forced: asyncio.Event,
     ) -> None:
-        """`forced`: set once nothing is to be waited for any more."""
+        """Keep the parts of the worker. forced: set once the stop is forced."""
         self._durations = durations
         self._context = context
         self._register = register
@@ -63,23 +68,23 @@ class Drain:
         self._deadline = time.monotonic() + durations.timeout
 
     async def connections(self) -> None:
-        """Let every connection end well that does so in time, and end the others."""
+        """Let connections end in order until the deadline, then close the others."""
         self._announce()
         streams = asyncio.ensure_future(self._end_streams())
         await self._forced_within(self._durations.delay)
         self._shorten_idle()
         await self._finish_listening()
-        self._shorten_idle()  # of those who came last, too
+        self._shorten_idle()  # for connections accepted from the backlog
         await self._until_empty()
         streams.cancel()
         await self._cut()
 
     async def application(self) -> None:
-        """End what still runs of the application, and let it clean up."""
+        """Cancel the application's remaining tasks, then let it clean up."""
         await self._cancel_running()
         await stop_application(self._lifespan, self._forced, self._seconds_left)
 
-    # -- The steps ------------------------------------------------------------------------------------------------------
+    # -- The steps ---------------------------------------------------------------------------------
 
     def _announce(self) -> None:
         """Announce close on every response from now on."""
@@ -89,16 +94,16 @@ class Drain:
             connection.announce_drain()
 
     def _shorten_idle(self) -> None:
-        """Let idle connections send one more request, and wait for it a short time only."""
+        """Shorten the time for which idle connections may send one more request."""
         idle = self._context.idle
         idle.shorten(self._durations.idle)
         for connection in self._register:
             connection.shorten_wait(idle.longest * random.uniform(1 - JITTER, 1))
 
     async def _finish_listening(self) -> None:
-        """Accept what the kernel has queued, within the time; then listen no more."""
+        """Accept the listen backlog until the deadline, then close the listeners."""
         self._admission.accept_backlog()
-        # One that fails leaves the others their time.
+        # A listener that fails does not end the wait for the others.
         finishing = asyncio.gather(*(listener.finish() for listener in self._listeners), return_exceptions=True)
         await _done(finishing, self._forced, self._seconds_left)
         self._admission.close()
@@ -109,21 +114,21 @@ class Drain:
         _log.info("stopped listening: %d open connections", len(self._register))
 
     async def _end_streams(self) -> None:
-        """Have event streams ended, those too that begin meanwhile."""
+        """End event streams, including streams that begin during the drain."""
         await asyncio.sleep(self._durations.streams)
         while True:
             for connection in self._register:
                 connection.end_stream()
-            await asyncio.sleep(_STREAMS_EVERY)
+            await asyncio.sleep(_STREAMS_EVERY_S)
 
     async def _until_empty(self) -> None:
-        """Wait until no connection is left and no application runs, or the time is over."""
+        """Wait until no connection is left and no application runs, or until the deadline."""
         while (len(self._register) or self._gateway.running) and self._seconds_left > 0:
-            if await self._forced_within(min(_LOOK_EVERY, self._seconds_left)):
+            if await self._forced_within(min(_LOOK_EVERY_S, self._seconds_left)):
                 return
 
     async def _cut(self) -> None:
-        """End every connection that is left, and give what was written a moment to leave."""
+        """Close every connection that is left; wait at most one second for its output."""
         register = self._register
         left = list(register)
         unfinished = sum(connection.is_unfinished for connection in left)
@@ -133,24 +138,24 @@ class Drain:
             when = "second signal" if self._forced.is_set() else "drain timeout"
             _log.warning("%d unfinished connections closed at the %s", unfinished, when)
         if left:
-            deadline = time.monotonic() + _LAST_FLUSH
+            deadline = time.monotonic() + _LAST_FLUSH_S
             while len(register) and time.monotonic() < deadline and not self._forced.is_set():
-                await asyncio.sleep(_LOOK_EVERY)
+                await asyncio.sleep(_LOOK_EVERY_S)
         for connection in register:
             connection.stop()
-        for _ in range(_PASSES):  # aborted: the loop reports each in its next passes
+        for _ in range(_MAX_PASSES):  # the event loop reports aborted connections in its next passes
             if not len(register):
                 break
             await asyncio.sleep(0)
 
     async def _cancel_running(self) -> None:
-        """Cancel the applications that still run, and wait for them as long as for the last octets."""
+        """Cancel the tasks of the application that still run; wait up to one second for them."""
         self._gateway.cancel()
-        deadline = time.monotonic() + _LAST_FLUSH
+        deadline = time.monotonic() + _LAST_FLUSH_S
         while self._gateway.running and time.monotonic() < deadline:
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_LOOK_EVERY_S)
 
-    # -- The time -------------------------------------------------------------------------------------------------------
+    # -- The time ----------------------------------------------------------------------------------
 
     @property
     def _seconds_left(self) -> float:
@@ -158,7 +163,7 @@ class Drain:
         return max(0.0, self._deadline - time.monotonic())
 
     async def _forced_within(self, seconds: float) -> bool:
-        """Wait until `seconds` pass or a stop is forced; return whether it is."""
+        """Wait until `seconds` pass or a stop is forced; return whether it is forced."""
         if seconds > 0 and not self._forced.is_set():
             try:
                 await asyncio.wait_for(self._forced.wait(), seconds)
@@ -168,9 +173,10 @@ class Drain:
 
 
 async def stop_application(lifespan: Lifespan, forced: asyncio.Event, seconds: float) -> None:
-    """Let a startup that is under way complete in STARTUP_GRACE, then tell the application to clean up, and wait for that.
+    """Let a startup under way complete within STARTUP_GRACE, then run the lifespan shutdown.
 
-    Waits for `seconds` in all, or until the worker is forced, and then a moment more. Cancels what is not done by then.
+    Waits `seconds` in all, or until a stop is forced, plus one last second. Then cancels the
+    lifespan.
     """
     deadline = time.monotonic() + seconds
     was_starting = lifespan.is_starting
@@ -186,12 +192,12 @@ async def stop_application(lifespan: Lifespan, forced: asyncio.Event, seconds: f
         if was_starting and lifespan.has_started:
             _log.info("startup completed after the stop had begun: the application cleans up")
         await _done(cleaning, forced, max(0.0, deadline - time.monotonic()))
-        await asyncio.wait((cleaning,), timeout=_LAST_FLUSH)
+        await asyncio.wait((cleaning,), timeout=_LAST_FLUSH_S)
         if cleaning.done():
             return
         _log.error("the application was not done cleaning up in its lifespan: it is cancelled")
     lifespan.cancel()
-    await asyncio.wait((cleaning,), timeout=_LAST_FLUSH)
+    await asyncio.wait((cleaning,), timeout=_LAST_FLUSH_S)
     cleaning.cancel()
 
 

@@ -1,4 +1,4 @@
-"""Passes on what connections tell: to the register, the counters, admission and what is known of peers."""
+"""Passes facts of connections on to the parts of the worker that need them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bide.worker.register import Register
 
 @final
 class Manager(ConnectionManager):
-    """The one place that hears that a connection was opened or closed."""
+    """Passes on that a connection was opened or closed, as the only place."""
 
     __slots__ = ("_admission", "_counters", "_peers", "_register")
 
@@ -25,7 +25,7 @@ class Manager(ConnectionManager):
         self._peers = peers
 
     def opened(self, connection: ManagedConnection, descriptor: int) -> None:
-        """Enter an accepted connection; descriptor: that of its socket."""
+        """Enter an accepted connection. descriptor: number of its socket."""
         self._register.add(connection)
         self._counters.opened += 1
         self._admission.admit(connection, descriptor)

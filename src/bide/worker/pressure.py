@@ -1,4 +1,4 @@
-"""Measures how short resources are: connections, descriptors, memory, the event loop's time."""
+"""Measures the use of resources: connections, descriptors, memory, the event loop's time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Final, final
 from bide.policy.admission import pressure
 from bide.worker.register import Register
 
-# Descriptors kept for the application, its files and its own connections: this many at least, and a tenth of all.
+# Descriptors kept for the application, its files and connections: at least this number, and a tenth
+# of all.
 _MIN_RESERVE: Final = 32
 _RESERVE_SHARE: Final = 10
-# The highest default limit on connections: no process of ours serves more.
+# The highest limit on connections: no bide process serves more.
 _MAX_CONNECTIONS: Final = 1_000_000
 
 # Lag is the minimum over this many sweeps, so that one blocking handler does not count as pressure.
@@ -24,7 +25,7 @@ _LAG_SWEEPS: Final = 4
 class ResourceLimits:
     """Limits derived from the configuration and RLIMIT_NOFILE.
 
-    connections: count.
+    connections: number of connections.
     descriptors: the highest descriptor that a connection may have.
     memory: resident octets; 0 for no limit.
     lag: seconds by which sweeps may be late.
@@ -33,12 +34,12 @@ class ResourceLimits:
     __slots__ = ("connections", "descriptors", "lag", "memory")
 
     def __init__(self, connections: int, memory: int, lag: float) -> None:
-        """`connections`: 0 for what the descriptor limit allows."""
+        """Derive the limits. connections: 0 for the number that the descriptor limit allows."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft == resource.RLIM_INFINITY:
             soft = _MAX_CONNECTIONS
         reserve = max(_MIN_RESERVE, soft // _RESERVE_SHARE)
-        with open(os.devnull, "rb") as lowest:  # noqa: PTH123  # the lowest free descriptor: about as many are in use
+        with open(os.devnull, "rb") as lowest:  # noqa: PTH123  # the lowest free descriptor is about the number in use
             used = lowest.fileno()
         possible = max(1, soft - reserve - used)
         self.descriptors = max(used + 1, soft - reserve // 2)
@@ -49,10 +50,10 @@ class ResourceLimits:
 
 @final
 class PressureMonitor:
-    """Measures in each sweep.
+    """Measures pressure in each sweep.
 
-    pressure: 0.0 to 1.0 and beyond, as `bide.policy.admission.pressure` has it.
-    descriptor: the highest descriptor in use, about.
+    pressure: 0.0 to 1.0 and beyond, as `bide.policy.admission.pressure` returns it.
+    descriptor: roughly the highest descriptor in use.
     """
 
     __slots__ = ("_due", "_lags", "_limits", "_register", "descriptor", "pressure")
@@ -72,11 +73,15 @@ class PressureMonitor:
 
     @property
     def is_short_of_descriptors(self) -> bool:
-        """Whether connections may take no more descriptors."""
+        """Whether connections have used up their descriptors."""
         return self.descriptor >= self._limits.descriptors
 
     def measure(self, now: float, tick: float) -> float:
-        """Measure in a sweep at `now`, whose next is due after `tick` seconds; return the pressure."""
+        """Measure in a sweep at `now`; return the pressure.
+
+        now: loop time in seconds.
+        tick: seconds until the next sweep is due.
+        """
         if self._due:
             self._lags.append(max(0.0, now - self._due))
         self._due = now + tick
@@ -92,14 +97,14 @@ class PressureMonitor:
 
 
 def lowest_descriptor(taken: int = 0) -> int:
-    """Return the lowest descriptor that is free once `taken` more are taken: about as many are in use.
+    """Return the lowest descriptor that is free once `taken` more are taken.
 
-    Returns the limit if none is free.
+    It is about the number in use. Returns the limit if no descriptor is free.
     """
     opened: list[int] = []
     try:
         for _ in range(taken + 1):
-            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401  # those before one that fails are closed
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401  # if one fails, the earlier are closed
         return opened[-1]
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

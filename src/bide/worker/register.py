@@ -1,4 +1,4 @@
-"""Keeps every open connection of a worker, and sweeps over their clocks."""
+"""Keeps every open connection of a worker, so that a sweep reaches each clock."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from bide.managed import ManagedConnection
 
 @final
 class Register:
-    """The open connections of a worker, in the order of arrival.
+    """Holds the open connections of a worker, in the order of arrival.
 
-    stalled: connections whose output the peer does not take: each sweep looks how it comes along.
-    unread: connections from which nothing is read, so that no reset would be reported: each sweep looks whether the peer is there.
+    stalled: connections whose output the peer does not take. Each sweep measures its progress.
+    unread: connections from which nothing is read, so that no reset is reported. Each sweep checks
+        that the peer is there.
     """
 
     __slots__ = ("_connections", "stalled", "unread")
@@ -35,13 +36,17 @@ class Register:
         self._connections[connection] = None
 
     def remove(self, connection: ManagedConnection) -> None:
-        """Strike out a connection that is closed."""
+        """Remove a connection that is closed."""
         del self._connections[connection]
         self.stalled.discard(connection)
         self.unread.discard(connection)
 
     def sweep(self, now: float, cut: float) -> None:
-        """Let every clock that has expired at `now` have its effect; a clock can expire up to `cut` seconds before its deadline."""
+        """Report to every connection whose clock may have expired.
+
+        now: loop time in seconds.
+        cut: seconds before its deadline at which a clock can expire.
+        """
         for connection in list(self.unread):
             guarded(connection, connection.watch_peer, now)
         for connection in list(self.stalled):
@@ -52,7 +57,7 @@ class Register:
 
 
 def guarded(connection: ManagedConnection, look: Callable[[float], None], now: float) -> None:
-    """Call `look`. If it fails, a fault of bide's, that ends this connection, and the clocks of the others go on."""
+    """Call `look`; an exception from it, an error in bide, ends only this connection."""
     try:
         look(now)
     except Exception:

@@ -1,4 +1,4 @@
-"""Turns the configuration into plain values. Nothing else at run time reads it."""
+"""Turns the configuration into plain values. No other module reads it at run time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from bide.session.rules import CloseRules
 from bide.terms import KEEP_ALIVE_OFF, Clock
 from bide.worker.pressure import ResourceLimits
 
-# Ages and idle ends are spread, so that connections that began together do not end together (gRPC A9: 10 percent).
+# Ages and idle ends are spread, so that connections that began together do not end together (gRPC
+# A9: 10 percent).
 JITTER: Final = 0.1
 
-# A limit on requests below this is meant as it is; there is nothing to spread.
+# A limit on requests below this is applied exactly, without jitter.
 _MIN_JITTERED: Final = 10
 
-# Seconds between sweeps: half a second keeps 20,000 connections below one percent of a core. Shorter clocks get more.
+# Seconds between sweeps: with 0.5, the sweeps of 20,000 connections take less than one percent of a
+# core. Shorter clocks need more sweeps.
 _LONGEST_TICK: Final = 0.5
 _SHORTEST_TICK: Final = 0.02
 _SWEEPS_PER_CLOCK: Final = 4
 
 
 class Listening(NamedTuple):
-    """Where to listen: on the descriptor if there is one, else on the path if there is one, else on host and port."""
+    """Holds where to listen: on the descriptor if given, else on the path if given, else on host
+    and port.
+    """
 
     host: str
     port: int
@@ -42,7 +46,7 @@ class Listening(NamedTuple):
 
 
 class Draining(NamedTuple):
-    """How long the steps of a drain take, in seconds."""
+    """Holds how long the steps of a drain take, in seconds."""
 
     delay: float
     idle: float
@@ -51,7 +55,7 @@ class Draining(NamedTuple):
 
 
 class ProgramSettings(NamedTuple):
-    """What a program does around its worker; see `bide.config`."""
+    """Holds the options of the program around a worker, which `bide.config` describes."""
 
     log_level: str
     log_format: str
@@ -61,16 +65,16 @@ class ProgramSettings(NamedTuple):
 
 
 def program_settings(config: Config) -> ProgramSettings:
-    """Read what concerns the program."""
+    """Return the options of the program."""
     return ProgramSettings(config.log_level, config.log_format, config.loop, config.factory, config.app_dir)
 
 
 class WorkerSettings:
-    """What a worker is made with.
+    """Holds the values that a worker is made with.
 
     facts: fact bits that hold for every connection.
-    overflow, per_peer: see `bide.worker.admission.Admission`.
-    log_format: of the access log: "text" or "json"; None for no access log.
+    overflow, per_peer: numbers of connections, as in `bide.worker.admission.Admission`.
+    log_format: format of the access log, "text" or "json"; None for no access log.
     """
 
     def __init__(self, config: Config) -> None:
@@ -108,7 +112,7 @@ class WorkerSettings:
         return IdleTimeout(*self._idle)
 
     def resource_limits(self) -> ResourceLimits:
-        """Return the limits, with the descriptor limit of this moment."""
+        """Return the limits, derived from the current descriptor limit."""
         return ResourceLimits(*self._resources)
 
 
@@ -147,7 +151,7 @@ def durations(config: Config) -> Durations:
 
 
 def draw_limits(config: Config) -> DrawLimits:
-    """Return what draws the age and the number of requests at which a new connection is to close."""
+    """Return the function that draws the limits of a new connection: age and number of requests."""
     age, most = config.limit_age, config.limit_requests
 
     def draw() -> tuple[float, float] | None:

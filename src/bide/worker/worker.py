@@ -1,4 +1,4 @@
-"""Serves one application on one event loop: starts it, listens, sweeps over the clocks until it is told to stop."""
+"""Serves one application on one event loop, from start to stop."""
 
 from __future__ import annotations
 
@@ -37,12 +37,18 @@ from bide.worker.settings import WorkerSettings
 
 @final
 class Worker:
-    """Serves one application on one event loop. What is asked of it before it has started raises RuntimeError."""
+    """Serves one application on one event loop. Before the start, its properties raise
+    RuntimeError.
+    """
 
     def __init__(
         self, settings: WorkerSettings, app: Application, sockets: Sequence[socket.socket] | None = None
     ) -> None:
-        """`sockets`: bound sockets to listen on, instead of those that the settings name. They are closed at the end."""
+        """Keep what the worker is made with.
+
+        sockets: bound sockets to listen on, instead of addresses from the settings. The stop closes
+            them.
+        """
         self._settings = settings
         self._app = app
         self._sockets = sockets
@@ -67,7 +73,7 @@ class Worker:
 
     @property
     def context(self) -> SessionContext:
-        """What the sessions have in common."""
+        """The state that all sessions share."""
         self._require_start()
         return self._context
 
@@ -98,14 +104,16 @@ class Worker:
         )
 
     async def start(self) -> None:
-        """Bind, start the application, then accept. Raises ListenError or LifespanError, and then nothing is left open.
+        """Bind, start the application, then accept.
 
-        If it is cancelled, the application may still complete its startup, and clean up: see `stop_application`.
+        Raises ListenError or LifespanError; nothing is then left open. If the start is cancelled,
+        the application may still complete its startup and clean up, as `stop_application`
+        describes.
         """
         loop = asyncio.get_running_loop()
         ours = self._sockets is None and self._settings.listening.fd is None
-        # If tasks do not start eagerly, answers are made in a pass of their own, one right after the other: to hold them
-        # back gains nothing.
+        # Without eager tasks, responses are made one after the other in a pass of their own. To
+        # coalesce their writes gains nothing.
         coalescer = WriteCoalescer(loop) if EAGER else None
         self._listeners = [
             Listener(
@@ -129,7 +137,9 @@ class Worker:
         self._sweep()
 
     async def stop(self) -> None:
-        """Drain, within the configured time, then end what is left, stop the application and return."""
+        """Drain within the drain timeout, close the connections that are left, stop the
+        application.
+        """
         drain = Drain(
             self._settings.draining,
             self._context,
@@ -148,14 +158,14 @@ class Worker:
             self._access_log.flush()
 
     def force_stop(self) -> None:
-        """End at once whatever is unfinished."""
+        """End the drain at once, and close unfinished connections."""
         self._forced.set()
 
     def _require_start(self) -> None:
         if not self._started:
             raise RuntimeError("the server has not started")
 
-    # -- Connections ----------------------------------------------------------------------------------------------------
+    # -- Connections -------------------------------------------------------------------------------
 
     def _accept(self, wire: Wire) -> Receiver:
         session = Session(self._context, wire)
@@ -166,7 +176,7 @@ class Worker:
         return self._admission.room
 
     def _sweep(self) -> None:
-        """Look at every clock, and at the resources."""
+        """Measure the resources, and check every clock."""
         context = self._context
         pressure = self._pressure
         tick = self._settings.tick
@@ -180,11 +190,12 @@ class Worker:
             context.common_fields.advertise(context.idle.advertised)
         if pressure.is_short_of_descriptors:  # the application may have taken them
             self._admission.make_room(pressure.descriptor)
-        # Until the next sweep: what is read meanwhile may have waited as long as this one.
+        # Holds until the next sweep: octets read before it may have waited since this sweep was
+        # due.
         context.loop_looked_at(now - pressure.lag if pressure.lag > tick else now + tick)
         self._register.sweep(now, context.idle.cut)
 
-    # -- Starting -------------------------------------------------------------------------------------------------------
+    # -- Starting ----------------------------------------------------------------------------------
 
     def _open(self) -> Sequence[socket.socket]:
         if self._sockets is not None:
@@ -197,7 +208,7 @@ class Worker:
         return sockets.tcp(listening.host, listening.port)
 
     def _furnish(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make what the sessions need."""
+        """Make the parts that the sessions need."""
         settings = self._settings
         limits = settings.resource_limits()
         register = self._register = Register()
