@@ -161,7 +161,7 @@ def test_threads_and_tasks_that_do_not_end_are_left_behind(launch: Launch, loop:
             stopped = program.signal()
             assert program.wait() == 0
     assert time.monotonic() - stopped < 0.5 + 3 * 1.0 + NOISE
-    program.line("do not end")
+    program.line("application threads, tasks or exit handlers still run")
 
 
 def test_start_that_fails_while_a_thread_works_exits_1(launch: Launch, loop: str) -> None:

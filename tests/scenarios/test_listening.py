@@ -238,6 +238,6 @@ def test_program_on_a_descriptor_of_something_else_exits_1(launch: Launch, loop:
     with socket.socket() as sock:
         fails(
             launch(*serving(loop), "--fd", str(sock.fileno()), pass_fds=[sock.fileno()]),
-            "not a listening socket",
+            "not listening; call listen()",
             "--fd",
         )

@@ -502,7 +502,7 @@ def test_clean_up_that_takes_longer_is_cancelled(loop: JumpingLoop, log: Log) ->
     assert stop_of(loop, lifespan) == pytest.approx(TIMEOUT + LAST)
     assert lifespan.calls == ["shutdown", "cancel"]
     (message,) = log.messages(logging.ERROR)
-    assert message == "the application was not done cleaning up in its lifespan: it is cancelled"
+    assert message == "clean-up cancelled: the application had not ended its lifespan"
 
 
 def test_clean_up_that_goes_on_after_it_was_cancelled_is_left_behind(loop: JumpingLoop, log: Log) -> None:

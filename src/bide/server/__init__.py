@@ -1,1 +1,1 @@
-"""Runs a worker, as a program or within one."""
+"""Runs a worker, as a program or within a program."""

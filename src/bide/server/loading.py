@@ -85,7 +85,7 @@ def _imported(module_name: str, folders: Sequence[str]) -> object:
 def require_asgi(found: object, name: str) -> None:
     """Raise ApplicationError unless `found` takes scope, receive and send.
 
-    name: how the message names it.
+    name: name of `found` for the error message.
     """
     if not callable(found):
         raise ApplicationError(

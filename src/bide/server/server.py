@@ -1,4 +1,4 @@
-"""Runs a worker: `run` as a program does, until a signal; `Server` within a program that has its own event loop."""
+"""Runs a worker: `run` until a signal, `Server` within a program that has its own event loop."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ _log = logging.getLogger("bide")
 
 @final
 class Server:
-    """`async with Server(app, port=0) as server: ... server.url`. Keyword arguments are those of `bide.config.Config`.
+    """Serves an application within an `async with` statement.
 
-    Raises ConfigError and ApplicationError, and on entry ListenError or LifespanError. On leaving, it drains; cancelled meanwhile, it
-    stops at once. Cancelled on entry, it lets the application complete its startup within STARTUP_GRACE, and clean up; cancelled again,
-    it cancels the startup. Its addresses can be read, and its worker asked, from entry on, and still when it has stopped; before, they raise
-    RuntimeError.
+    Use it as `async with Server(app, port=0) as server: ... server.url`. Keyword arguments are
+    those of `bide.config.Config`.
+
+    Raises ConfigError or ApplicationError; on entry ListenError or LifespanError. Before entry,
+    `url`, `urls` and the worker's properties raise RuntimeError. They stay readable after the stop.
+
+    On exit the server drains. If the exit is cancelled, it stops at once. If the entry is
+    cancelled, the application may complete its startup within STARTUP_GRACE, then clean up. A
+    second cancellation cancels the startup.
     """
 
     def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
@@ -42,17 +47,17 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients connect to: the first address that is listened on."""
+        """The first of `urls`."""
         return self._worker.urls[0]
 
     @property
     def urls(self) -> list[str]:
-        """All of them."""
+        """URLs that clients connect to: one for each address."""
         return self._worker.urls
 
     @property
     def worker(self) -> Worker:
-        """The worker: counters and connections."""
+        """The worker, which holds counters and connections."""
         return self._worker
 
     async def __aenter__(self) -> Self:
@@ -61,7 +66,7 @@ class Server:
         if cancelled is None:
             starting.result()
             return self
-        if not starting.cancelled() and starting.exception() is None:  # it was done just then
+        if not starting.cancelled() and starting.exception() is None:  # the start was complete by then
             await self.__aexit__(None, None, None)
         raise cancelled
 
@@ -78,9 +83,11 @@ class Server:
 async def _end_of(
     work: asyncio.Task[None], first: Callable[[], object], again: Callable[[], object]
 ) -> asyncio.CancelledError | None:
-    """Wait for the end of this task, which nothing may keep from it. Return the last cancellation of the wait, if there was one.
+    """Wait until `work` ends, even if the wait is cancelled; return the last cancellation, or None.
 
-    first, again: what to do if the wait is cancelled, and cancelled again, as in each pass of the event loop within a scope of anyio's.
+    first: called when the wait is cancelled.
+    again: called when it is cancelled again, as a cancel scope of anyio's does in each pass of the
+        event loop.
     """
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
@@ -93,13 +100,16 @@ async def _end_of(
 
 
 def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
-    """Serve until a signal of SIGNALS, then drain; a second one stops at once, a third one ends the process.
+    """Serve until a signal of SIGNALS, then drain.
 
-    Keyword arguments as those of Config.
+    A second signal stops at once; a third ends the process. Signals are handled only in the main
+    thread. Sets up logging. The process ends without threads of the application that outlive the
+    drain.
 
-    app: the application, or "module:attribute" to import it from. Raises ApplicationError, ListenError, LifespanError, ConfigError.
-    Sets up logging. If threads of the application do not end after the drain, the process ends without them. In another thread than
-    the main one no signal can be heard.
+    Raises ApplicationError, ListenError, LifespanError or ConfigError.
+
+    app: the application, or "module:attribute" to import it from.
+    options: keyword arguments of `bide.config.Config`.
     """
     config = configured(options)
     settings = WorkerSettings(config)
@@ -107,7 +117,7 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     log_setup.configure(program.log_level, program.log_format)
     runner = asyncio.Runner(loop_factory=loop_factory(program.loop))
     stopped = "stopped before the application was loaded"
-    with Signals() as signals:  # at once: the kernel keeps from process 1 of a container what nobody handles
+    with Signals() as signals:  # first of all: process 1 of a container gets no unhandled signal
         try:
             if isinstance(app, str):
                 app = load(app, program.factory, program.app_dir)
@@ -131,7 +141,7 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
 
 
 async def serve(settings: WorkerSettings, app: Application, signals: Signals) -> None:
-    """Serve until a signal; see `run`."""
+    """Serve until a signal, as `run` describes."""
     worker = Worker(settings, app)
     stop = asyncio.Event()
 
@@ -165,7 +175,10 @@ async def serve(settings: WorkerSettings, app: Application, signals: Signals) ->
 
 
 def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the event loop, or None for asyncio's own. Raises ApplicationError where uvloop is not installed."""
+    """Return the factory of the event loop; None for asyncio's own.
+
+    Raises ApplicationError if `kind` is "uvloop" and it is not installed.
+    """
     if kind == "asyncio":
         return None
     with contextlib.suppress(ImportError):
@@ -174,5 +187,5 @@ def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
         factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
         return factory
     if kind == "uvloop":
-        raise ApplicationError("uvloop is not installed; install it, or leave out --loop")
+        raise ApplicationError("--loop must be auto or asyncio without uvloop, got 'uvloop'; install uvloop")
     return None

@@ -1,4 +1,4 @@
-"""Hears the signals that stop a server, whether or not its event loop turns."""
+"""Handles the signals that stop a server, even if its event loop is blocked."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ from bide.worker.drain import STARTUP_GRACE
 
 _log = logging.getLogger("bide")
 
-#: The signals that stop a server. A terminal sends SIGHUP when it closes; nginx, too, drains at SIGQUIT.
+#: The signals that stop a server. A terminal sends SIGHUP when it closes; nginx, too, drains at
+#: SIGQUIT.
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 
-#: Threads, tasks and exit handlers of the application get this long to end after the drain, seconds.
+#: Seconds after the drain for threads, tasks and exit handlers of the application to end.
 LEAVE: Final = 1.0
 
-# Time between two looks whether the event loop turns, seconds; and how many looks in a row find it blocked: in all as long as a startup
-# that awaits has. They are counted, because a machine that is too busy holds up the looks, too.
-_LOOK: Final = 0.1
-_LOOKS: Final = round(STARTUP_GRACE / _LOOK)
+# Seconds between checks that the event loop turns, and the number of failed checks in a row at
+# which it counts as blocked: STARTUP_GRACE in all. Checks are counted, as a busy machine delays
+# them, too.
+_LOOK_EVERY_S: Final = 0.1
+_MAX_LOOKS: Final = round(STARTUP_GRACE / _LOOK_EVERY_S)
 
-# The signal that ends the process whatever it does, and the status that a shell gives a process that a signal has ended.
+# The number of the signal that ends the process at once. The offset of exit statuses after a
+# signal, as in shells.
 _LAST: Final = 3
 _KILLED: Final = 128
 
@@ -44,13 +47,17 @@ class _Phase(enum.Enum):
 
 @final
 class Signals:
-    """Handles SIGNALS while it is entered in the main thread, and puts the program's own handlers back.
+    """Handles SIGNALS within a `with` statement in the main thread, then restores the program's
+    handlers.
 
-    While the application is imported, a signal raises Stopped. From `starting` on, the event loop is told of each; it may not be
-    blocked for longer than a second once the stop is urgent: from the first signal while the application starts, from the second
-    one afterwards. What blocks it is interrupted by Stopped. The third signal ends the process.
+    While the application is imported, a signal raises Stopped. From `starting` on, each signal is
+    passed to the event loop. The third signal ends the process.
 
-    interrupted: whether that was necessary.
+    The stop is urgent from the first signal while the application starts, from the second signal
+    later. If the event loop is then blocked for longer than a second, Stopped interrupts the code
+    that blocks it.
+
+    interrupted: whether Stopped has interrupted code.
     """
 
     def __init__(self) -> None:
@@ -67,7 +74,7 @@ class Signals:
         self.interrupted = False
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # no other may
+        if threading.current_thread() is threading.main_thread():  # other threads may not set handlers
             for number in SIGNALS:
                 before = signal.getsignal(number)
                 if number is not signal.SIGHUP or before is not signal.SIG_IGN:  # nohup has it ignored
@@ -86,7 +93,10 @@ class Signals:
                 signal.signal(number, handler)
 
     def starting(self, signalled: Callable[[], None]) -> None:
-        """The application starts in the running event loop. `signalled` is called there for each signal, and for those before."""
+        """Take the news that the application starts in the running event loop.
+
+        signalled: called there for each signal, including earlier ones.
+        """
         swallowed = self._count
         self._loop = asyncio.get_running_loop()
         self._signalled = signalled
@@ -97,11 +107,11 @@ class Signals:
             self._watch_loop(signal.SIGTERM)
 
     def serving(self) -> None:
-        """The application has started."""
+        """Take the news that the application has started."""
         self._phase = _Phase.SERVING
 
     def leaving(self) -> None:
-        """The event loop is done."""
+        """Take the news that the event loop is done."""
         self._phase = _Phase.LEAVING
         self._left.set()
         self._turned.set()
@@ -112,13 +122,16 @@ class Signals:
         return self._phase is not _Phase.LEAVING and self._count >= least
 
     def _handle(self, number: int, _frame: object) -> None:
-        """Handle a signal, between any two instructions of the main thread. The log may be in use there, so this writes none."""
-        if os.getpid() != self._process:  # a child that the application has forked: as if the server had not been there
+        """Handle a signal, between any two instructions of the main thread.
+
+        The main thread may be writing to the log, so this writes nothing to it.
+        """
+        if os.getpid() != self._process:  # a child that the application has forked: restore its handler
             signal.signal(number, self._before[number] or signal.SIG_DFL)
             signal.raise_signal(number)
             return
         turned, self._unanswered = self._unanswered, None
-        if turned is not None:  # our own
+        if turned is not None:  # sent by `_watch`
             if self._is_urgent and not turned.is_set():
                 self.interrupted = True
                 raise Stopped
@@ -145,19 +158,22 @@ class Signals:
             self._watcher = watcher
 
     def _watch(self, number: int) -> None:
-        """Interrupt the main thread if it blocks the event loop while the stop is urgent. If that is in vain, end the process.
+        """Interrupt the main thread if it blocks the event loop while the stop is urgent.
 
-        Only a signal interrupts a thread that waits in the kernel, and Python handles it in the main thread.
+        If the loop stays blocked, end the process.
+
+        Only a signal interrupts a thread that waits in the kernel, and Python handles it in the
+        main thread.
         """
         main = threading.main_thread().ident
         assert main is not None
         in_vain = False
         while self._phase is not _Phase.LEAVING:
             if not self._is_urgent:
-                self._left.wait(_LOOK)
+                self._left.wait(_LOOK_EVERY_S)
             elif self._turns():
                 in_vain = False
-                self._left.wait(_LOOK)
+                self._left.wait(_LOOK_EVERY_S)
             elif in_vain:
                 _end(
                     0, (logging.ERROR, "the event loop stays blocked: the process ends, and nothing more is cleaned up")
@@ -168,19 +184,22 @@ class Signals:
                 signal.pthread_kill(main, number)
 
     def _turns(self) -> bool:
-        """Whether the event loop turns within the looks, or need not any more."""
+        """Return whether the event loop turns within STARTUP_GRACE, or the stop is no longer
+        urgent.
+        """
         turned = self._turned = threading.Event()
         with contextlib.suppress(RuntimeError):  # it is closed
             self._loop.call_soon_threadsafe(turned.set)
-        return any(turned.wait(_LOOK) for _ in range(_LOOKS)) or not self._is_urgent
+        return any(turned.wait(_LOOK_EVERY_S) for _ in range(_MAX_LOOKS)) or not self._is_urgent
 
 
 def leave_within(seconds: float, error: BaseException | None = None) -> threading.Event:
-    """End the process after that time, unless the event that is returned is set before: with status 1, and that in the log, if there
-    was an error.
+    """End the process after `seconds`, unless the returned event is set first.
 
-    Threads that an application has started cannot be ended from outside, and tasks that swallow their cancellation neither: the
+    The server cannot end threads of an application, or tasks that swallow their cancellation. The
     interpreter would wait for them without bound.
+
+    error: logged if it is given; the exit status is then 1, else 0.
     """
     done = threading.Event()
 
@@ -189,7 +208,7 @@ def leave_within(seconds: float, error: BaseException | None = None) -> threadin
             lines = [
                 (
                     logging.WARNING,
-                    "threads, tasks or exit handlers of the application do not end: the process ends without them",
+                    "application threads, tasks or exit handlers still run: the process ends without them",
                 )
             ]
             if error is not None:
@@ -201,7 +220,10 @@ def leave_within(seconds: float, error: BaseException | None = None) -> threadin
 
 
 def _end(status: int, *lines: tuple[int, str]) -> NoReturn:
-    """Log these lines, and end the process: in LEAVE, too, if another thread holds the log, or nobody reads it."""
+    """Log `lines` as (level, text), then end the process with `status`.
+
+    The process ends after LEAVE seconds if another thread holds the log, or no program reads it.
+    """
 
     def say() -> None:
         for level, text in lines:
@@ -214,5 +236,5 @@ def _end(status: int, *lines: tuple[int, str]) -> NoReturn:
         saying = threading.Thread(target=say, name="bide-end", daemon=True)
         saying.start()
         saying.join(LEAVE)
-    finally:  # no thread can be started, or a signal interrupts the wait
+    finally:  # even if no thread can be started, or a signal interrupts the wait
         os._exit(status)

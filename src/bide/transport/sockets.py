@@ -1,4 +1,4 @@
-"""Sockets to listen on: TCP, Unix, inherited. Where there is none to be had, the error says what to do."""
+"""Opens the sockets to listen on: TCP, Unix or inherited. Each error names its remedy."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ from typing import Final
 
 from bide.errors import ListenError
 
-# To the kernel, this user or group means that it stays the same: chown(2).
+# The kernel's "no change" for a user or group (chown(2)).
 _NO_ID: Final = 0xFFFFFFFF
 
 
 def tcp(host: str, port: int) -> list[socket.socket]:
-    """Return bound sockets for every address of `host`: for an empty one, all interfaces of both IP versions."""
+    """Return bound sockets for every address of `host`.
+
+    host: name or address; "" for all interfaces of both IP versions.
+    """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise ListenError(f"cannot find the address {host!r}: {error.strerror}; choose another --host") from error
+        raise ListenError(
+            f"--host must be an address or a known name, got {host!r}: {error.strerror}; choose another"
+        ) from error
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
             sock = socket.socket(family, kind, protocol)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart must not wait for TIME-WAIT
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if port == 0 and len(sockets) > 1:
@@ -43,10 +48,13 @@ def tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def unix(path: str, mode: str | None = None, owner: str | None = None, group: str | None = None) -> socket.socket:
-    """Return a bound Unix socket. A socket that a dead server left at `path` is replaced; anything else there is not.
+    """Return a bound Unix socket.
 
-    mode: permissions, octal. owner, group: names or numbers. What is None is as it was on the socket that is replaced; on a new one, 666,
-    and the owner and group of the process. Nobody can connect before that is set: the socket does not listen yet.
+    A socket that a dead server left at `path` is replaced; any other file there raises ListenError.
+    No client can connect before the access is set, since the socket does not listen yet.
+
+    mode: permissions, octal; None for those of the replaced socket, or 666.
+    owner, group: names or numbers; None for those of the replaced socket, or of the process.
     """
     uid = _id("--uds-owner", "user", owner, lambda name: pwd.getpwnam(name).pw_uid)
     gid = _id("--uds-group", "group", group, lambda name: grp.getgrnam(name).gr_gid)
@@ -65,7 +73,7 @@ def unix(path: str, mode: str | None = None, owner: str | None = None, group: st
             if bound:
                 os.unlink(path)  # noqa: PTH108
             if stale is not None and not os.path.lexists(path):
-                os.rename(aside, path)  # noqa: PTH104  # or the next try would find nothing whose access it is to keep
+                os.rename(aside, path)  # noqa: PTH104  # so that the next try can keep its access
                 stale = None
             raise
         finally:
@@ -81,15 +89,15 @@ def unix(path: str, mode: str | None = None, owner: str | None = None, group: st
 
 
 def _set_access(path: str, stale: os.stat_result | None, mode: str | None, uid: int | None, gid: int | None) -> None:
-    """Set who may connect to the socket that was made in the place of `stale`."""
+    """Set permissions, owner and group of the socket that replaces `stale`."""
     if mode is not None:
         permissions = int(mode, 8)
     elif stale is not None:
         permissions = stat.S_IMODE(stale.st_mode) & 0o777
     else:
-        permissions = 0o666  # as uvicorn: front ends run as other users; the folder guards it
+        permissions = 0o666  # as uvicorn: front ends run as other users, and the folder guards the socket
     os.chmod(path, permissions)  # noqa: PTH101
-    if stale is not None and not permissions & stat.S_IWOTH:  # otherwise everybody may connect, whoever owns it
+    if stale is not None and not permissions & stat.S_IWOTH:  # otherwise every user may connect
         uid = stale.st_uid if uid is None else uid
         gid = stale.st_gid if gid is None else gid
     made = os.lstat(path)
@@ -124,15 +132,19 @@ def inherited(fd: int) -> socket.socket:
         sock = socket.socket(fileno=fd)
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise ListenError(f"file descriptor {fd} is not a socket: {error.strerror}; check --fd") from error
+        raise ListenError(
+            f"--fd must be a listening socket, got file descriptor {fd}: {error.strerror}; pass one that listens"
+        ) from error
     if not listening:
         sock.detach()
-        raise ListenError(f"file descriptor {fd} is not a listening socket; check --fd")
+        raise ListenError(
+            f"--fd must be a listening socket, got file descriptor {fd}, not listening; call listen() first"
+        )
     return sock
 
 
 def cannot_listen(where: str, error: OSError) -> str:
-    """Return what a ListenError says: where, why, and the remedy."""
+    """Return the text of a ListenError: address, cause, remedy."""
     remedy = {
         errno.EADDRINUSE: "stop the server that uses it, or choose another",
         errno.EACCES: "choose a path that you may write to" if where.startswith("/") else "choose a port above 1023",
@@ -144,7 +156,10 @@ def cannot_listen(where: str, error: OSError) -> str:
 
 
 def _stale(path: str) -> os.stat_result | None:
-    """Return the status of the socket that a dead server left at `path`; None if nothing is there. Raises OSError for anything else."""
+    """Return the status of the socket that a dead server left at `path`; None if there is no file.
+
+    Raises OSError for any other file, or if a server uses the socket.
+    """
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -154,7 +169,7 @@ def _stale(path: str) -> os.stat_result | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # a living server's queue may be full
         code = probe.connect_ex(path)
-    if code == errno.EACCES:  # another user's: nobody but that one can tell whether a server uses it
+    if code == errno.EACCES:  # another user's: only that user can tell whether a server uses it
         raise PermissionError(code, os.strerror(code))
     if code != errno.ECONNREFUSED:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

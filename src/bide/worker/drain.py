@@ -195,7 +195,7 @@ async def stop_application(lifespan: Lifespan, forced: asyncio.Event, seconds: f
         await asyncio.wait((cleaning,), timeout=_LAST_FLUSH_S)
         if cleaning.done():
             return
-        _log.error("the application was not done cleaning up in its lifespan: it is cancelled")
+        _log.error("clean-up cancelled: the application had not ended its lifespan")
     lifespan.cancel()
     await asyncio.wait((cleaning,), timeout=_LAST_FLUSH_S)
     cleaning.cancel()
