@@ -71,7 +71,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.config",
         "bide.gateway",
         "bide.observe",
-        "bide.worker.drain",
+        "bide.worker.cleanup",
         "bide.worker.settings",
         "bide.worker.worker",
         "bide.server",

@@ -42,7 +42,9 @@ def test_tcp_port_in_use_raises_with_a_remedy() -> None:
 
 
 def test_tcp_host_unknown_raises_with_a_remedy() -> None:
-    with pytest.raises(ListenError, match=r"^--host must be an address .*, got 'no-such-host\.invalid': .*; choose another"):
+    with pytest.raises(
+        ListenError, match=r"^--host must be an address .*, got 'no-such-host\.invalid': .*; choose another"
+    ):
         sockets.tcp("no-such-host.invalid", 0)
 
 

@@ -1,18 +1,20 @@
 """The way to a stop, step by step: connections, listeners, gateway and lifespan are stand-ins, and time is that of a loop that jumps."""
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, cast
 
 import pytest
 
-from bide.gateway.lifespan import Lifespan
 from bide.terms import DRAIN, State
 from bide.worker.admission import Admission
-from bide.worker.drain import STARTUP_GRACE, Drain, stop_application
+from bide.worker.cleanup import stop_application
+from bide.worker.drain import Drain
 from bide.worker.register import Register
 from bide.worker.settings import JITTER, Draining
+from tests.support.lifespans import StubLifespan
 from tests.support.listeners import StubListener, as_listeners
 from tests.support.loops import JumpingLoop
 from tests.support.managed import StubConnection
@@ -85,65 +87,6 @@ class StubAdmission:
         self._scene.note("admission: close")
 
 
-class StubLifespan:
-    """Stands for the application's lifespan.
-
-    start_takes: seconds until the startup that is under way is complete; 0 if none is.
-    stop_takes: seconds that the application needs to clean up, once it has started.
-    is_stubborn: whether it goes on when it is cancelled.
-    calls: "shutdown" and "cancel", in order; "clean" once it has cleaned up.
-    """
-
-    def __init__(
-        self, loop: JumpingLoop, *, start_takes: float = 0.0, stop_takes: float = 0.0, is_stubborn: bool = False
-    ) -> None:
-        self._startup = asyncio.Event()
-        self._cancelled = asyncio.Event()
-        self._stop_takes = stop_takes
-        self._is_stubborn = is_stubborn
-        self.calls: list[str] = []
-        if start_takes:
-            loop.call_later(start_takes, self._startup.set)
-        else:
-            self._startup.set()
-
-    @property
-    def is_starting(self) -> bool:
-        return not self._startup.is_set()
-
-    @property
-    def has_started(self) -> bool:
-        return self._startup.is_set()
-
-    async def started(self) -> None:
-        await self._startup.wait()
-
-    async def shutdown(self) -> None:
-        self.calls.append("shutdown")
-        waiting = asyncio.ensure_future(self._cancelled.wait())
-        cleaning = asyncio.ensure_future(self._clean())
-        try:
-            await asyncio.wait((waiting, cleaning), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            cleaning.cancel()
-
-    async def _clean(self) -> None:
-        await self._startup.wait()
-        await asyncio.sleep(self._stop_takes)
-        self.calls.append("clean")
-
-    def cancel(self) -> None:
-        self.calls.append("cancel")
-        if not self._is_stubborn:
-            self._cancelled.set()
-
-    @property
-    def as_lifespan(self) -> Lifespan:
-        """Return this as what it stands for; `Lifespan` itself is final."""
-        return cast(Lifespan, self)
-
-
 class Gateway(StubGateway):
     """Writes the orders that it gets into the journal of its scene."""
 
@@ -192,7 +135,7 @@ class Scene:
             cast(Admission, StubAdmission(self)),
             as_listeners(self.listener),
             self.gateway,
-            self.lifespan.as_lifespan,
+            functools.partial(stop_application, self.lifespan.as_lifespan, self.forced),
             self.forced,
         )
 
@@ -470,77 +413,3 @@ def test_applications_that_do_not_end_are_waited_for_a_moment(loop: JumpingLoop)
     scene.gateway.unfinished = 1
     assert scene.stop_application() == pytest.approx(LAST, abs=2 * LOOK)
     assert scene.lifespan.calls == ["shutdown", "clean"]
-
-
-def stop_of(
-    loop: JumpingLoop,
-    lifespan: StubLifespan,
-    *,
-    seconds: float = TIMEOUT,
-    force: Callable[[asyncio.Event], object] = lambda _: None,
-) -> float:
-    """Stop the application; return the seconds that it took, to the millisecond."""
-    forced = asyncio.Event()
-    force(forced)
-    before = loop.time()
-    loop.run_until_complete(stop_application(lifespan.as_lifespan, forced, seconds))
-    took = round(loop.time() - before, 3)
-    loop.run_for(0.0)  # what was cancelled ends
-    assert asyncio.all_tasks(loop) == set()
-    return took
-
-
-def test_clean_up_has_the_rest_of_the_time_and_a_moment_more(loop: JumpingLoop, log: Log) -> None:
-    lifespan = StubLifespan(loop, stop_takes=TIMEOUT + LAST / 2)
-    assert stop_of(loop, lifespan) == TIMEOUT + LAST / 2
-    assert lifespan.calls == ["shutdown", "clean"]
-    assert log.messages() == []
-
-
-def test_clean_up_that_takes_longer_is_cancelled(loop: JumpingLoop, log: Log) -> None:
-    lifespan = StubLifespan(loop, stop_takes=10 * TIMEOUT)
-    assert stop_of(loop, lifespan) == pytest.approx(TIMEOUT + LAST)
-    assert lifespan.calls == ["shutdown", "cancel"]
-    (message,) = log.messages(logging.ERROR)
-    assert message == "clean-up cancelled: the application had not ended its lifespan"
-
-
-def test_clean_up_that_goes_on_after_it_was_cancelled_is_left_behind(loop: JumpingLoop, log: Log) -> None:
-    lifespan = StubLifespan(loop, stop_takes=10 * TIMEOUT, is_stubborn=True)
-    assert stop_of(loop, lifespan) == pytest.approx(TIMEOUT + LAST + LAST)
-    assert lifespan.calls == ["shutdown", "cancel"]
-
-
-@pytest.mark.parametrize("forced_after", [0.0, 5.0])
-def test_clean_up_after_a_second_signal_has_a_moment(loop: JumpingLoop, forced_after: float) -> None:
-    in_time = StubLifespan(loop, stop_takes=forced_after + LAST / 2)
-    assert stop_of(loop, in_time, force=lambda forced: loop.call_later(forced_after, forced.set)) == (
-        pytest.approx(forced_after + LAST / 2)
-    )
-    assert in_time.calls == ["shutdown", "clean"]
-    late = StubLifespan(loop, stop_takes=TIMEOUT)
-    assert stop_of(loop, late, force=lambda forced: loop.call_later(forced_after, forced.set)) == (
-        pytest.approx(forced_after + LAST)
-    )
-    assert late.calls == ["shutdown", "cancel"]
-
-
-def test_startup_under_way_may_complete_and_is_cleaned_up(loop: JumpingLoop, log: Log) -> None:
-    lifespan = StubLifespan(loop, start_takes=STARTUP_GRACE / 2, stop_takes=2.0)
-    assert stop_of(loop, lifespan) == pytest.approx(STARTUP_GRACE / 2 + 2.0)
-    assert lifespan.calls == ["shutdown", "clean"]
-    assert log.messages() == ["startup completed after the stop had begun: the application cleans up"]
-
-
-def test_startup_under_way_for_longer_is_cancelled(loop: JumpingLoop, log: Log) -> None:
-    lifespan = StubLifespan(loop, start_takes=2 * STARTUP_GRACE)
-    assert stop_of(loop, lifespan) == pytest.approx(STARTUP_GRACE)
-    assert lifespan.calls == ["shutdown", "cancel"]
-    assert log.messages() == ["startup cancelled: not complete 1 s after the stop had begun"]
-
-
-def test_startup_under_way_is_cancelled_by_a_second_signal(loop: JumpingLoop, log: Log) -> None:
-    lifespan = StubLifespan(loop, start_takes=2 * STARTUP_GRACE)
-    assert stop_of(loop, lifespan, force=lambda forced: forced.set()) == 0.0
-    assert lifespan.calls == ["shutdown", "cancel"]
-    assert log.messages() == ["startup cancelled: not complete when the stop was forced"]

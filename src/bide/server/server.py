@@ -19,7 +19,7 @@ from bide.gateway.asgi import Application
 from bide.observe import log_setup
 from bide.server.loading import load, require_asgi
 from bide.server.signals import LEAVE, Signals, leave_within
-from bide.worker.drain import STARTUP_GRACE
+from bide.worker.cleanup import STARTUP_GRACE
 from bide.worker.settings import WorkerSettings, program_settings
 from bide.worker.worker import Worker
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, Self, final
 
 from bide.errors import Stopped
-from bide.worker.drain import STARTUP_GRACE
+from bide.worker.cleanup import STARTUP_GRACE
 
 _log = logging.getLogger("bide")
 

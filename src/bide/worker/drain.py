@@ -9,15 +9,15 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
-from typing import Any, Final, final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, final
 
 from bide.exchange import Gateway
-from bide.gateway.lifespan import Lifespan
 from bide.session.context import SessionContext
 from bide.terms import DRAIN
 from bide.transport.listeners import Listener
 from bide.worker.admission import Admission
+from bide.worker.cleanup import wait_for
 from bide.worker.register import Register
 from bide.worker.settings import JITTER, Draining
 
@@ -36,10 +36,6 @@ _MAX_PASSES: Final = 10
 # cancelled tasks to end.
 _LAST_FLUSH_S: Final = 1.0
 
-#: Seconds that a startup under way may still take when the stop begins. A forced clean-up has the
-#: same.
-STARTUP_GRACE: Final = 1.0
-
 
 @final
 class Drain:
@@ -53,7 +49,7 @@ class Drain:
         admission: Admission,
         listeners: Sequence[Listener],
         gateway: Gateway,
-        lifespan: Lifespan,
+        clean_up: Callable[[float], Awaitable[None]],
         forced: asyncio.Event,
     ) -> None:
         """Keep the parts of the worker. forced: set once the stop is forced."""
@@ -63,7 +59,7 @@ class Drain:
         self._admission = admission
         self._listeners = listeners
         self._gateway = gateway
-        self._lifespan = lifespan
+        self._clean_up = clean_up
         self._forced = forced
         self._deadline = time.monotonic() + durations.timeout
 
@@ -82,7 +78,7 @@ class Drain:
     async def application(self) -> None:
         """Cancel the application's remaining tasks, then let it clean up."""
         await self._cancel_running()
-        await stop_application(self._lifespan, self._forced, self._seconds_left)
+        await self._clean_up(self._seconds_left)
 
     # -- The steps ---------------------------------------------------------------------------------
 
@@ -105,7 +101,7 @@ class Drain:
         self._admission.accept_backlog()
         # A listener that fails does not end the wait for the others.
         finishing = asyncio.gather(*(listener.finish() for listener in self._listeners), return_exceptions=True)
-        await _done(finishing, self._forced, self._seconds_left)
+        await wait_for(finishing, self._forced, self._seconds_left)
         self._admission.close()
         finishing.cancel()
         await asyncio.gather(finishing, return_exceptions=True)
@@ -170,39 +166,3 @@ class Drain:
             except TimeoutError:
                 return False
         return self._forced.is_set()
-
-
-async def stop_application(lifespan: Lifespan, forced: asyncio.Event, seconds: float) -> None:
-    """Let a startup under way complete within STARTUP_GRACE, then run the lifespan shutdown.
-
-    Waits `seconds` in all, or until a stop is forced, plus one last second. Then cancels the
-    lifespan.
-    """
-    deadline = time.monotonic() + seconds
-    was_starting = lifespan.is_starting
-    cleaning = asyncio.ensure_future(lifespan.shutdown())
-    if was_starting:
-        starting = asyncio.ensure_future(lifespan.started())
-        await _done(starting, forced, STARTUP_GRACE)
-        starting.cancel()
-    if lifespan.is_starting:
-        when = "when the stop was forced" if forced.is_set() else f"{STARTUP_GRACE:g} s after the stop had begun"
-        _log.warning("startup cancelled: not complete %s", when)
-    else:
-        if was_starting and lifespan.has_started:
-            _log.info("startup completed after the stop had begun: the application cleans up")
-        await _done(cleaning, forced, max(0.0, deadline - time.monotonic()))
-        await asyncio.wait((cleaning,), timeout=_LAST_FLUSH_S)
-        if cleaning.done():
-            return
-        _log.error("clean-up cancelled: the application had not ended its lifespan")
-    lifespan.cancel()
-    await asyncio.wait((cleaning,), timeout=_LAST_FLUSH_S)
-    cleaning.cancel()
-
-
-async def _done(work: asyncio.Future[Any], forced: asyncio.Event, seconds: float) -> None:
-    """Wait until `work` is done, `seconds` pass or a stop is forced."""
-    forcing = asyncio.ensure_future(forced.wait())
-    await asyncio.wait((work, forcing), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    forcing.cancel()

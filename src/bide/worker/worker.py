@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import sys
 import time
@@ -28,7 +29,8 @@ from bide.transport.coalescer import WriteCoalescer
 from bide.transport.listeners import Listener
 from bide.wire import Receiver, Wire
 from bide.worker.admission import Admission
-from bide.worker.drain import Drain, stop_application
+from bide.worker.cleanup import stop_application
+from bide.worker.drain import Drain
 from bide.worker.manager import Manager
 from bide.worker.pressure import PressureMonitor
 from bide.worker.register import Register
@@ -147,7 +149,7 @@ class Worker:
             self._admission,
             self._listeners,
             self._gateway,
-            self._lifespan,
+            functools.partial(stop_application, self._lifespan, self._forced),
             self._forced,
         )
         await drain.connections()
