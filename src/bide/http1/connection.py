@@ -1,8 +1,12 @@
-"""One HTTP/1.1 connection, without I/O: octets in, requests and content out; responses in, octets out.
+"""Speaks HTTP/1.1 on one connection, without I/O: octets in, requests out; responses in, octets
+out.
 
-The caller tells it what happened (`receive`, `receive_eof`, `expire`, `lost` ...) and what the application answers (`respond`,
-`send`, `fail` ...), then takes the octets to write (`take_output`) and looks at `state`. Octets from a client never raise.
-Calls from an application raise Misuse when HTTP does not allow them.
+The caller reports facts (`receive`, `receive_eof`, `expire`, `lost` ...) and the application's
+responses (`respond`, `send`, `fail` ...). Then it takes the octets to write (`take_output`) and
+reads `state`.
+
+Octets from a client never raise. Calls from an application raise Misuse if HTTP does not allow
+them.
 """
 
 from __future__ import annotations
@@ -61,7 +65,7 @@ from bide.terms import (
     State,
 )
 
-# Members of an Enum are found slowly through its class, and at once by a name of the module.
+# A name of the module is found faster than a member of an Enum through its class.
 _FIRST_OCTET: Final = Input.FIRST_OCTET
 _HEAD_REJECTED: Final = Input.HEAD_REJECTED
 _BODY_COMPLETE: Final = Input.BODY_COMPLETE
@@ -75,12 +79,13 @@ _STOPPED: Final = Input.STOPPED
 _HALF_CLOSED: Final = Input.HALF_CLOSED
 _LOST: Final = Input.LOST
 
-# What every request goes through, looked up before.
+# Steps of every request, looked up once.
 _BEGUN: Final = steps(Input.HEAD_COMPLETE)
 _PERSISTED: Final = steps(Input.PERSISTS)
 _SWITCHED: Final = Input.SWITCHED
 
-# Why a connection ends when the client closes or resets it, by the state that it was in. In EXCHANGE an answer is owed.
+# Reason of the end when the client closes or resets the connection, by its state. In EXCHANGE a
+# response is owed.
 _LEFT: Final[dict[State, CloseReason]] = {
     NEW: CloseReason.CLIENT_EOF_UNUSED,
     HEAD: CloseReason.CLIENT_INCOMPLETE,
@@ -89,8 +94,8 @@ _LEFT: Final[dict[State, CloseReason]] = {
     TUNNEL: CloseReason.CLIENT_EOF_TUNNEL,
 }
 
-# Pieces in which content is held: each costs some 40 octets besides what is in it.
-_MOST_PIECES: Final = 64
+# Pieces in which content is held. Each costs about 40 octets in addition to its content.
+_MAX_PIECES: Final = 64
 
 _CR: Final = 0x0D
 _BODY_FAILED: Final = CLIENT_INCOMPLETE | BODY_REJECTED
@@ -102,18 +107,20 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 @final
 class Connection(ResponseWriter):
-    """See the module. Attributes to read, never to set, but for the last:
+    """Keeps one connection's state. Other objects only read its attributes, except `next_free`.
 
-    state: where the connection is in its life.
-    reason: why it ends, once it does; the first reason wins.
-    announced: why the current response said `Connection: close`, if it did.
-    served: requests begun, the current one included.
+    state: the state of the connection.
+    reason: why the connection ends; None before. The first reason wins.
+    announced: why the current response said `Connection: close`; None if it did not.
+    served: number of requests begun, including the current request.
     body_complete: whether the current request's body has arrived in full.
-    input_ended: whether the client's EOF is in: it sends nothing more, but may still read.
-    wants_pause: whether enough is held; reading should pause, so that memory stays bounded.
-    pipelined: once an exchange is over and the connection persists: whether `next_request` is to be called.
+    input_ended: whether the client has sent its EOF; it may still read.
+    wants_pause: whether reading should pause, so that memory stays bounded.
+    pipelined: whether the caller must call `next_request`, once an exchange is over and the
+        connection persists.
     detail: what was wrong with rejected octets; "" if nothing was.
-    unserved: a request that was answered before it was handed out, since what is there of its body is wrong; for the log.
+    unserved: a request that was rejected for its body before the application saw it. The access log
+        needs it.
     next_free: link of the owner's free list; not used here.
     """
 
@@ -146,28 +153,28 @@ class Connection(ResponseWriter):
     )
 
     def __init__(self, limits: Limits, common_fields: CommonFields, facts: int = 0) -> None:
-        """`facts`: fact bits that hold for every exchange of this connection."""
+        """Begin a new connection. facts: fact bits that hold for each of its exchanges."""
         super().__init__(common_fields)
         self._limits = limits
         self.next_free: Connection | None = None
         self.reset(facts, 0)
         self.reason: CloseReason | None = None
-        self.announced: CloseReason | None = None  # of an announced close the connection ends: no need to reset it
+        self.announced: CloseReason | None = None  # never reset, since the connection then ends
         self.detail = ""
         self.unserved: Request | None = None
-        # Input: octets from `_position` of `_buffer` on are received and unread, then those of `_held`. Where nothing is unread,
-        # `_buffer` is empty.
+        # Unread input: the octets of `_buffer` from `_position` on, then those of `_held`. Without
+        # unread input, `_buffer` is empty.
         self._buffer = b""
         self._position = 0
         self._held: bytearray | None = None
-        self._looks_complete = False  # a clean end would make a broken response look whole
+        self._looks_complete = False  # whether a clean end would make an incomplete response look complete
         self.input_ended = False
         self.wants_pause = False
         self.pipelined = False
         # The current exchange.
         self._request: Request | None = None
         self._facts = 0
-        self._is_abandoned = False  # the application was told that the client has left
+        self._is_abandoned = False  # whether the application was told that the client has left
         self.body_complete = True
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # octets of a body with a length that have not arrived
@@ -176,27 +183,32 @@ class Connection(ResponseWriter):
         self._discarded = 0
 
     def reset(self, facts: int, served: int) -> None:
-        """Reuse this object for a parked connection that has served `served` requests. Legal only while it is parked itself.
+        """Reuse this object for a parked connection. Legal only while this object is parked itself.
 
         facts: fact bits that hold for every exchange of the connection.
+        served: number of requests that the connection has served.
         """
         self.state: State = IDLE if served else NEW
         self.served = served
         self._connection_facts = facts
         self.next_free = None
 
-    # -- What the wire reports ------------------------------------------------------------------------------------------
+    # -- What the wire reports ---------------------------------------------------------------------
 
     def receive(self, data: bytes) -> Request | None:
-        """Take octets from the client. Return a request whose head they completed; its answer is then owed."""
+        """Take octets from the client.
+
+        Return the request whose head they completed, which must be answered; None if there is no
+        such request.
+        """
         state = self.state
         if state is IDLE or state is NEW:
-            if self._buffer:  # `next_request` has yet to be called for what came before
+            if self._buffer:  # `next_request` has yet to be called for earlier octets
                 self._hold(data)
                 return None
             if self._held is None:
                 end = data.find(_HEAD_END)
-                if end > 0 and data[0] != _CR:  # by far the most common: a head comes whole
+                if end > 0 and data[0] != _CR:  # by far the most common case: a head in one piece
                     if end + 4 < len(data):
                         self._buffer = data
                         self._position = end + 4
@@ -219,10 +231,10 @@ class Connection(ResponseWriter):
             self._position = 0
             self._read_body()
             return self._discard()
-        return None  # of what comes when the end is decided, nothing is processed (9.6)
+        return None  # once the end is decided, no octets are processed (9.6)
 
     def receive_eof(self) -> None:
-        """Take the client's EOF: it sends nothing more, but may still read."""
+        """Take the news of the client's EOF: it sends nothing more, but may still read."""
         self.input_ended = True
         if self.state is not EXCHANGE:
             if not self._buffer:
@@ -231,7 +243,10 @@ class Connection(ResponseWriter):
             self._fail_body(_PEER_EOF, CLIENT_INCOMPLETE, 400, "request body cut short")
 
     def lost(self, is_unsent: bool = False) -> None:
-        """Take the news that the wire is no more; is_unsent: octets written had not been taken by the peer."""
+        """Take the news that the wire is closed.
+
+        is_unsent: whether the peer had not taken all octets.
+        """
         reason = CloseReason.CLIENT_RESET
         if self.state is EXCHANGE:
             self._cut()
@@ -240,19 +255,19 @@ class Connection(ResponseWriter):
         self._end(_LOST, reason)
         self._drop_input()
 
-    # -- What the worker decides ----------------------------------------------------------------------------------------
+    # -- What the worker decides -------------------------------------------------------------------
 
     def add_facts(self, facts: int) -> None:
-        """Take facts that hold from now on, for the current exchange too."""
+        """Take fact bits that hold from now on, for the current exchange too."""
         self._connection_facts |= facts
         self._facts |= facts
 
     def expire(self, clock: Clock) -> None:
-        """Take the news that `clock` ran out. A 408 is written where one can be (RFC 9110, 15.5.9)."""
+        """Take the news that `clock` has expired. Writes 408 if possible (RFC 9110, 15.5.9)."""
         reason, status = EXPIRIES[clock]
         if self.state is HEAD and status is not None:
             self._refuse(status, "the request head took too long", self._held or b"")
-        if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # it ends sooner than it would have, for a reason
+        if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # a fact may have made it end sooner
             reason = persist(self._connection_facts & (REFUSED | DRAIN)) or reason
         self._give_up()
         if self.state is EXCHANGE:
@@ -274,7 +289,7 @@ class Connection(ResponseWriter):
             self._end(_STOPPED, CloseReason.DRAIN_DEADLINE if busy else CloseReason.DRAIN)
 
     def fail_internal(self) -> None:
-        """End the connection because something of ours failed: what it may still do cannot be known."""
+        """End the connection after an error in bide, since its state is then unknown."""
         if self.state is not CLOSED:
             self.progress = CUT
             self._looks_complete = True
@@ -287,7 +302,10 @@ class Connection(ResponseWriter):
         self._end(_HALF_CLOSED, CloseReason.INTERNAL_ERROR)  # the reason was given before
 
     def close_mode(self, can_half_close: bool = True) -> CloseMode:
-        """Return how to end this connection, which is closing; can_half_close: whether its wire can."""
+        """Return how to end this connection, which is closing.
+
+        can_half_close: whether its wire can be half-closed.
+        """
         assert self.state is CLOSING
         assert self.reason is not None
         return close_mode(
@@ -297,10 +315,13 @@ class Connection(ResponseWriter):
             can_half_close=can_half_close,
         )
 
-    # -- What the application does --------------------------------------------------------------------------------------
+    # -- What the application does -----------------------------------------------------------------
 
     def want_content(self) -> None:
-        """Take the news that the application asks for content that has not arrived: 100 (Continue) is due now, or never."""
+        """Take the news that the application waits for content that has not arrived.
+
+        100 (Continue) is due now or never.
+        """
         if self._facts & EXPECTATION_UNMET and self.progress <= HELD and self.state is EXCHANGE:
             self._facts &= ~EXPECTATION_UNMET
             self.output += _CONTINUE
@@ -316,11 +337,11 @@ class Connection(ResponseWriter):
         return content[0] if len(content) == 1 else b"".join(content)
 
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
-        """Take an interim response, such as 103 (RFC 9110, 15.2). An HTTP/1.0 client, which knows none, gets none."""
+        """Take an interim response, such as 103 (RFC 9110, 15.2). HTTP/1.0 clients get none."""
         if self.progress > HELD:
             raise Misuse("an interim response cannot follow the final one")
         try:
-            if not 102 <= status <= 199:  # 100 and 101 say something about the connection
+            if not 102 <= status <= 199:  # 100 and 101 concern the connection
                 raise Misuse(f"{status!r} is not the status of an interim response")
             lines, length, _ = field_lines(STATUS_LINES[status], fields)
             if length != UNDECLARED:  # RFC 9110, 8.6
@@ -331,10 +352,12 @@ class Connection(ResponseWriter):
             self.output += lines + _CRLF
 
     def switch(self, protocol: bytes, fields: Iterable[Iterable[bytes]]) -> bytes:
-        """Write 101 (Switching Protocols) and leave HTTP (RFC 9110, 7.8); return the octets that came after the request.
+        """Write 101 (Switching Protocols) and leave HTTP (RFC 9110, 7.8).
 
-        protocol: one of those that the request's Upgrade field names.
-        fields: more fields of the response. Raises Misuse.
+        Return the octets that came after the request. Raises Misuse.
+
+        protocol: a protocol that the request's Upgrade field names.
+        fields: more fields of the response.
         """
         request = self._request
         if request is None or self.progress != OWED:
@@ -372,30 +395,36 @@ class Connection(ResponseWriter):
         self._end(_CLOSES, persist(self._connection_facts & DRAIN) or CloseReason.TUNNEL_CLOSED)
 
     def release_head(self) -> None:
-        """Write the head that is held without waiting for content any longer."""
+        """Write a held head without its content."""
         if self.progress == HELD:
             self.send(b"", True)
 
     def client_left(self) -> None:
-        """Take the news that the application was told of the client's EOF, as the client's end.
+        """Take the news that the application was told that the client has left.
 
-        An application that was told so stops. What it completes in form would then look whole, and need not be (8).
+        The application then stops. A response that it ends in form would look complete, but may not
+        be (8).
         """
         self._is_abandoned = True
 
     def send(self, content: bytes, more: bool) -> bool:
-        """Take content of the response, which must be bytes; `more` says whether further content follows.
+        """Take content of the response. A response that has no content is complete with its head.
 
-        A response that has no content is complete with its head, whatever follows; returns whether content that its status does not
-        allow was dropped. Raises Misuse if the content breaks the framing that the head declared. Of content that is too short
-        nothing is written then; of content that is too long the declared octets are, and the response is complete.
+        Return whether content was dropped that the status does not allow.
+
+        Raises Misuse if the content breaks the framing that the head declared. Content that is too
+        short is not written. Of content that is too long, the declared octets are written and
+        complete the response.
+
+        content: bytes.
+        more: whether further content follows.
         """
         if self._is_abandoned and not more and self._may_be_short(content):
             self._break_off(_CLOSES, CloseReason.CLIENT_LEFT, None, "")
             return False
         excess = 0
         if self.progress == HELD:
-            # Only now can it be known how the response is framed, and whether the connection persists.
+            # The first content decides the framing, and thus whether the connection persists.
             request = self._request
             assert request is not None
             facts = self._facts | self._frame(request, content, more)
@@ -430,7 +459,7 @@ class Connection(ResponseWriter):
         return self._framing == BODILESS and content != b"" and self.status in NO_CONTENT
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
-        """Take trailer fields (7.1.2). They are written if the response is chunked, and dropped otherwise."""
+        """Take trailer fields (7.1.2). Writes them if the response is chunked, else drops them."""
         if self.progress != TRAILERS:
             raise Misuse("trailers before the end of the content, or unannounced")
         if self._is_abandoned and not more and self._framing != BY_LENGTH:
@@ -448,23 +477,27 @@ class Connection(ResponseWriter):
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether a response is under way whose client reconnects by itself, and can lose nothing by its end."""
+        """Whether an event stream is under way, so that its client reconnects without loss."""
         return self.progress == STARTED and self._said & SAYS_EVENT_STREAM != 0 and self._framing != BY_LENGTH
 
     def finish_stream(self) -> None:
-        """End an event stream in form, since its application was told to end it, and has."""
+        """End an event stream in form, after its application has ended it as told."""
         if self.is_event_stream:
             self._trailers = False
             self.send(b"", False)
 
     def fail(self, client_left: bool = False) -> None:
-        """Take the news that the application ended before its response was complete; `client_left`: as it should."""
+        """Take the news that the application ended before its response was complete.
+
+        client_left: whether it was told that the client has left, so that this is no error.
+        """
         if self.state is not EXCHANGE:
             return
         if client_left:
             self._break_off(_CLOSES, persist(self._facts & _BODY_FAILED) or CloseReason.CLIENT_LEFT, None, "")
         elif self.progress <= HELD:
-            # 500, and the connection lives if the request is fully read: what follows it is then beyond doubt.
+            # After 500 the connection persists if the request is fully read: the next octets then
+            # begin a request.
             if not self.body_complete:
                 self._facts |= REQUEST_UNREAD
             content = b"Internal Server Error\n"
@@ -475,14 +508,14 @@ class Connection(ResponseWriter):
             self.send(content, False)
         else:
             self._facts |= RESPONSE_INCOMPLETE
-            self.announced = None  # what was announced was a clean end
+            self.announced = None  # a clean end was announced
             self._cut()
             self._settle()
 
-    # -- What the caller reads ------------------------------------------------------------------------------------------
+    # -- What the caller reads ---------------------------------------------------------------------
 
     def next_request(self) -> Request | None:
-        """Return a request among the octets that were received behind the last one, if there is a whole head."""
+        """Return the request that begins after the last one, if its whole head was received."""
         if self.state is not IDLE:
             return None
         if self._buffer:
@@ -491,7 +524,7 @@ class Connection(ResponseWriter):
             request = self._read(self._buffer, self._position)
             if request is not None:
                 return request
-        self.wants_pause = False  # what is held now is the beginning of a head, which has bounds of its own
+        self.wants_pause = False  # the rest is the beginning of a head, which has limits of its own
         if self.input_ended:
             self._end_at_eof()
         return None
@@ -503,8 +536,11 @@ class Connection(ResponseWriter):
 
     @property
     def may_park(self) -> bool:
-        """Whether the connection is idle and holds nothing: of its past only `served` matters, and of its facts those for all."""
-        # As `is_quiet`, which would be one call more for each request.
+        """Whether the connection is idle and holds nothing.
+
+        The only state to keep is then `served`, besides the facts that hold for all connections.
+        """
+        # As `is_quiet`, inlined to save a call for each request.
         return (
             self.state is IDLE
             and not self.output
@@ -516,7 +552,10 @@ class Connection(ResponseWriter):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is owed to the client, and no part of a request is there. A CR, which may begin an empty line, is none."""
+        """Whether nothing is owed to the client, and no part of a request has arrived.
+
+        A CR that may begin an empty line is not part of a request.
+        """
         return (
             (self.state is IDLE or self.state is NEW)
             and not self.output
@@ -527,7 +566,7 @@ class Connection(ResponseWriter):
 
     @property
     def body_failed(self) -> bool:
-        """Whether the current request's body can never be complete, and only its response still can."""
+        """Whether the current request's body can never be complete; its response still can."""
         return self._facts & _BODY_FAILED != 0
 
     @property
@@ -535,10 +574,10 @@ class Connection(ResponseWriter):
         """Whether content waits to be taken."""
         return self._content_size > 0
 
-    # -- Reading --------------------------------------------------------------------------------------------------------
+    # -- Reading -----------------------------------------------------------------------------------
 
     def _has_unread_requests(self) -> bool:
-        """Whether requests that were received wait for their turn."""
+        """Return whether received requests wait for their turn."""
         return self.state is IDLE and self._buffer != b""
 
     def _has_unread(self) -> bool:
@@ -561,7 +600,7 @@ class Connection(ResponseWriter):
         self.wants_pause = self._wants_pause()
 
     def _merge(self) -> None:
-        """Put what was held behind what is in the buffer."""
+        """Append the held octets to the buffer."""
         assert self._held is not None
         self._buffer = self._buffer[self._position :] + self._held
         self._position = 0
@@ -580,8 +619,8 @@ class Connection(ResponseWriter):
         self._decoder = None
 
     def _read(self, data: bytes, position: int) -> Request | None:
-        """Read from the beginning of a request on."""
-        while data[position : position + 2] == _CRLF:  # 2.2: an empty line or more before the request line is ignored
+        """Read octets from `position` on, at which a request begins."""
+        while data[position : position + 2] == _CRLF:  # 2.2: empty lines before the request line are ignored
             position += 2
         end = data.find(_HEAD_END, position)
         if end >= 0:
@@ -591,7 +630,7 @@ class Connection(ResponseWriter):
         self._leave(data, len(data))
         if not rest:
             return None
-        if rest == b"\r":  # it may begin another empty line
+        if rest == b"\r":  # may begin another empty line
             self._held = bytearray(rest)
             return None
         self.state = step(self.state, _FIRST_OCTET)
@@ -599,7 +638,7 @@ class Connection(ResponseWriter):
         return self._read_more(rest)
 
     def _read_more(self, data: bytes) -> Request | None:
-        """Read on in a head that came in pieces."""
+        """Continue to read a head that comes in pieces."""
         held = self._held
         assert held is not None
         scanned = len(held)
@@ -632,7 +671,7 @@ class Connection(ResponseWriter):
         return request
 
     def _begin_body(self, request: Request) -> Request | None:
-        """Read what there is of the request's body. Return the request, unless that ended the exchange."""
+        """Read the part of the body that has arrived; return the request, unless that ended it."""
         self.body_complete = False
         self._discarded = 0
         self._left = request.length
@@ -647,12 +686,12 @@ class Connection(ResponseWriter):
         return None
 
     def _read_body(self) -> None:
-        """Read the request body from the buffer, as far as it is there."""
+        """Read the part of the request body that is in the buffer."""
         data = self._buffer
         position = self._position
         if not data:
             return
-        self._facts &= ~EXPECTATION_UNMET  # the client has not waited: the question is moot
+        self._facts &= ~EXPECTATION_UNMET  # the client did not wait for 100 (Continue)
         decoder = self._decoder
         content = self._content
         if content is None:
@@ -669,7 +708,7 @@ class Connection(ResponseWriter):
                 position = decoder.feed(data, position, content)
             except Rejected as rejected:
                 self.detail = rejected.detail
-                self._content = None  # nothing of a malformed body is handed over any more
+                self._content = None  # the application gets no more of a malformed body
                 self._content_size = 0
                 if self.state is EXCHANGE:
                     self._fail_body(_BODY_REJECTED, BODY_REJECTED, rejected.status, rejected.detail)
@@ -683,7 +722,7 @@ class Connection(ResponseWriter):
         if len(content) - before > 1:  # many small pieces take far more memory than one
             content[before:] = [b"".join(content[before:])]
         size = len(content[-1]) if len(content) > before else 0
-        if len(content) > _MOST_PIECES:
+        if len(content) > _MAX_PIECES:
             content[:] = [b"".join(content)]
         if self.state is EXCHANGE:
             self._content = content
@@ -693,7 +732,7 @@ class Connection(ResponseWriter):
             self._discarded += size
 
     def _discard(self) -> Request | None:
-        """Go on after octets of an unwanted body came: to the next request, or to the end."""
+        """Go on after octets of an unread body came: to the next request, or to the end."""
         if self.state is not DISCARD:
             return None
         if self._discarded > self._limits.discard:
@@ -705,7 +744,7 @@ class Connection(ResponseWriter):
         return self.next_request()
 
     def _refuse(self, status: int, detail: str, head: bytes | bytearray = b"") -> None:
-        """Write a response of bide's own: to the current request, or else to what there is of a head."""
+        """Write an error response of bide's own to the current request, or to a partial head."""
         to_head = head.startswith(b"HEAD ") if self._request is None else self._request.method == "HEAD"
         self._write_error(status, detail, to_head)
 
@@ -715,21 +754,21 @@ class Connection(ResponseWriter):
         self._end(_HEAD_REJECTED, CloseReason.HEAD_REJECTED)
 
     def _end_at_eof(self) -> None:
-        """The client's EOF is in: where no answer is owed, the connection ends."""
+        """End the connection at the client's EOF, unless a response is owed."""
         reason = _LEFT.get(self.state)
         if reason is not None:
             self._end(_PEER_EOF, reason)
 
-    # -- Writing --------------------------------------------------------------------------------------------------------
-
-    # -- Facts about a request that is not all in, or is the last ---------------------------------------------------------
-    # `persist` is asked twice. At the head it is guessed whether the rest of the request will be worth discarding; at the end the
-    # response is written, and it is seen how much of the rest has come.
+    # -- Facts about a request that is incomplete, or is the last ----------------------------------
+    # `persist` is called twice. At the head, `_facts_at_head` estimates whether the rest of the
+    # request will be worth discarding. At the end, `_facts_at_end` sees how much of the rest has
+    # come.
 
     def _facts_at_head(self, more: bool) -> int:
-        """Return these facts as the head of the response is written; more: content follows."""
+        """Return these facts when the head of the response is written. more: content follows."""
         facts = 0
-        # An application that goes on sending may yet read the body; but hardly of a request that it has refused.
+        # An application that goes on sending may still read the body, unless it has refused the
+        # request.
         if not self.body_complete and (not more or self.status >= 400) and self._is_body_too_much():
             facts |= REQUEST_UNREAD
         if self.input_ended and not self._has_unread():
@@ -746,22 +785,24 @@ class Connection(ResponseWriter):
         return facts
 
     def _is_body_too_much(self) -> bool:
-        """Whether more of the body is outstanding than is worth discarding, as far as can be told before it has come.
+        """Return whether the outstanding body is probably too long to discard.
 
-        Of a chunked body the length is unknown: a client that is told off is expected to have much more of it, others little.
+        The length of a chunked body is unknown. It is taken as long if the status is an error, or
+        much of it is held.
         """
         if self._left == CHUNKED:
             return self.status >= 400 or self.wants_pause
         return self._left > self._limits.discard
 
-    # -- Ending ---------------------------------------------------------------------------------------------------------
+    # -- Ending ------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """End the exchange: persist, discard the rest of the request first, or close."""
         facts = self._facts
         if self.input_ended or not self.body_complete:
             facts |= self._facts_at_end()
-        # What the head announced is final. What only the server wishes, and did not announce, waits for the next response.
+        # An announced close is final. A policy of the server that was not announced waits for the
+        # next response.
         reason = self.announced
         if reason is None and facts & ENDS_UNANNOUNCED:
             reason = persist(facts & ENDS_UNANNOUNCED)
@@ -782,23 +823,24 @@ class Connection(ResponseWriter):
         self.wants_pause = self.state is IDLE and self.pipelined and self._wants_pause()
 
     def _cut(self) -> None:
-        """The response will not be completed."""
-        if self.progress <= HELD:  # nothing of it was written
+        """Take the news that the response will not be completed."""
+        if self.progress <= HELD:  # no part of it was written
             self.status = 0
             self.sent = 0
         self._looks_complete = self._framing == BY_CLOSE and self.progress == STARTED
         self.progress = CUT
 
     def _give_up(self) -> None:
-        """If the last octets are being flushed, wait for that no longer: what has arrived may look whole."""
+        """Give up the flush of the last octets, if any: the part sent may look complete."""
         if self.state is CLOSING:
             self._looks_complete = True
 
     def _fail_body(self, happened: Input, fact: int, status: int, detail: str) -> None:
-        """The request's body will never be complete, as `fact` says.
+        """Take the news that the request's body will never be complete, as `fact` says.
 
-        A response that has begun may be: a client that sees its head, and that it says close, is to cease sending, to close its side,
-        and to read on (9.5). What it still sends is dropped.
+        A response that has begun can still be complete. A client that sees an early response with
+        close stops sending, closes its side and reads on (9.5). Octets that it still sends are
+        dropped.
         """
         self._facts |= fact
         if self.progress <= HELD:
@@ -812,9 +854,10 @@ class Connection(ResponseWriter):
             self.wants_pause = False
 
     def _may_be_short(self, last: bytes) -> bool:
-        """Whether a response that ends with the content `last` may be short of what its application meant to send.
+        """Return whether a response that ends with the content `last` may be shorter than intended.
 
-        Not if its length was declared, if it has no content, or if all of its content comes in one piece.
+        It cannot if its length was declared, if it has no content, or if all of its content comes
+        in one piece.
         """
         if self.progress == HELD:
             request = self._request
@@ -824,7 +867,7 @@ class Connection(ResponseWriter):
         return self.progress == STARTED and self._framing != BY_LENGTH
 
     def _break_off(self, happened: Input, reason: CloseReason, status: int | None, detail: str) -> None:
-        """End the exchange unfinished. The client gets an error if nothing was written yet."""
+        """End the exchange before it is complete; write an error if no response was begun."""
         owed = self.progress <= HELD
         self._cut()
         if owed and status is not None:
@@ -833,6 +876,6 @@ class Connection(ResponseWriter):
 
     def _end(self, happened: Input, reason: CloseReason) -> None:
         self.state = step(self.state, happened)
-        self.wants_pause = False  # what still comes is dropped
+        self.wants_pause = False  # octets that still come are dropped
         if self.reason is None:
             self.reason = reason

@@ -1,6 +1,7 @@
-"""Frames one response after another: heads and content in, octets to write out (RFC 9112, section 6.3).
+"""Frames one response after another: heads and content in, octets out (RFC 9112, 6.3).
 
-Knows what is asked, not whether the connection persists: the field lines that say so are given to it.
+The writer knows the request. The caller decides whether the connection persists, and gives the
+field lines that say so.
 """
 
 from __future__ import annotations
@@ -21,42 +22,45 @@ from bide.http1.response import (
 from bide.message import Request
 from bide.terms import CLOSE_DELIMITED, RESPONSE_CLOSE_OPTION
 
-# How far the response is.
-OWED: Final = 0  # nothing was handed over
-HELD: Final = 1  # the head was, and waits for the first content, to leave with it in one write
+# Progress of the response.
+OWED: Final = 0  # the application has given nothing
+HELD: Final = 1  # the head is given; it waits for the first content, to leave with it in one write
 STARTED: Final = 2  # the head is written; content follows
 TRAILERS: Final = 3  # the content is written; a trailer section follows
 COMPLETE: Final = 4  # the last octet is written
-CUT: Final = 5  # it will never be complete
+CUT: Final = 5  # the response will never be complete
 
-# How the response body is framed (6.3).
+# Framing of the response body (6.3).
 BODILESS: Final = 0
 BY_LENGTH: Final = 1
 BY_CHUNKS: Final = 2
 BY_CLOSE: Final = 3
 
-#: Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110, 15.3.6).
+#: Statuses whose responses have no content, whatever their head says (6.3; of 205, RFC 9110,
+#: 15.3.6).
 NO_CONTENT: Final = frozenset({204, 205, 304})
 
 #: Errors raised by reading an application's fields if they are not pairs of bytes.
 WRONG_TYPES: Final = (AttributeError, LookupError, TypeError, ValueError)
 
-# Octets from which on content is a piece of its own: to copy it takes longer than to hand on a piece more.
-_LARGE_CONTENT: Final = 1 << 13
+# Octets from which content stays a piece of its own: a copy takes longer than one more piece.
+_MIN_PIECE_OCTETS: Final = 1 << 13
 
 _CRLF: Final = b"\r\n"
 _CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
 
 
 class ResponseWriter:
-    """Writes the responses of one connection. Attributes to read, never to set:
+    """Writes the responses of one connection. Other objects only read its attributes.
 
-    progress: OWED, HELD, STARTED, TRAILERS, COMPLETE or CUT, of the current or latest response.
+    progress: progress of the current or latest response: OWED, HELD, STARTED, TRAILERS, COMPLETE or
+        CUT.
     status: status code of that response, from HELD on; 0 if none was written.
     sent: octets of its content that were written, from HELD on.
     output: octets to write, for `take_output`.
-    bulk: pieces to write before `output`, which is then not empty; None if there are none, as nearly always.
-    bulk_size: octets in `bulk`.
+    bulk: pieces to write before `output`, which is then not empty; None without such pieces, the
+        usual case.
+    bulk_size: number of octets in `bulk`.
     """
 
     __slots__ = (
@@ -83,18 +87,18 @@ class ResponseWriter:
         self.status = 0
         self.sent = 0
         self._head = b""  # status line and field lines, while the head is held
-        self._said = 0  # what the field lines say: bits of `bide.http1.response`
+        self._said = 0  # meaning of the field lines: bits of `bide.http1.response`
         self._framing = BODILESS
-        self._remaining = 0  # octets of content declared and not yet handed over, or UNDECLARED
+        self._remaining = 0  # octets of content declared and not yet given, or UNDECLARED
         self._trailers = False
 
     def respond(self, status: int, fields: Iterable[Iterable[bytes]], trailers: bool = False) -> None:
-        """Take the head of the final response. It is held until the first content.
+        """Take the head of the final response, which is held until the first content. Raises
+        Misuse.
 
         status: 200 to 999.
         fields: (name, value) in order.
-        trailers: a trailer section will follow the content.
-        Raises Misuse.
+        trailers: whether a trailer section will follow the content.
         """
         if self.progress != OWED:
             raise Misuse("the response has already been started")
@@ -110,7 +114,7 @@ class ResponseWriter:
         self.progress = HELD
 
     def take_output(self) -> bytes:
-        """Return the octets to write, those of `bulk` included."""
+        """Return the octets to write, including those of `bulk`."""
         if self.bulk is not None:
             return b"".join(self.take_pieces())
         output = self.output
@@ -118,7 +122,7 @@ class ResponseWriter:
         return output
 
     def take_pieces(self) -> list[bytes]:
-        """Return the same if there is `bulk`, piece by piece."""
+        """Return the octets to write as a list of pieces. Legal only if there is `bulk`."""
         pieces = self.bulk
         assert pieces is not None
         pieces.append(self.output)
@@ -127,13 +131,15 @@ class ResponseWriter:
         self.bulk_size = 0
         return pieces
 
-    # -- The head -------------------------------------------------------------------------------------------------------
+    # -- The head ----------------------------------------------------------------------------------
 
     def _frame(self, request: Request, content: bytes, more: bool) -> int:
-        """Decide the framing of the response whose head is held, and add the length to its head. Raises Misuse if it is too short.
+        """Decide the framing of the response whose head is held, and add it to the head.
+
+        Return the fact bits about persistence that follow from the response. Raises Misuse if the
+        content is too short.
 
         content: the first content, or all of it unless `more` follows.
-        Returns what the response says about persistence, as fact bits.
         """
         length = self._remaining
         if self.status in NO_CONTENT:
@@ -162,9 +168,9 @@ class ResponseWriter:
         return self._said & RESPONSE_CLOSE_OPTION
 
     def _write_head(self, persistence: bytes, content: bytes, more: bool) -> int:
-        """Write the head that is held, with `persistence` among its field lines, and the first content.
+        """Write the held head, with the field lines `persistence`, and the first content.
 
-        Returns octets of content beyond the declared length, which are not written.
+        Return the number of octets beyond the declared length, which are not written.
         """
         common_fields = self._common_fields
         head = self._head + persistence
@@ -183,7 +189,7 @@ class ResponseWriter:
                 remaining = 0
             self._remaining = remaining
             self.sent = len(content)
-            if len(content) < _LARGE_CONTENT:
+            if len(content) < _MIN_PIECE_OCTETS:
                 self.output = head + content
             else:
                 self.output = head
@@ -199,9 +205,11 @@ class ResponseWriter:
         return 0
 
     def _declare_no_content(self, length: int) -> None:
-        """Make the declared length fit a status that has no content (RFC 9110, 8.6, 15.3.5, 15.3.6, 15.4.5).
+        """Adapt the declared length to a status without content (RFC 9110, 8.6, 15.3.5, 15.3.6,
+        15.4.5).
 
-        204 must not have one, 205 says that it is zero, and that of 304 is the length of the answer to a GET.
+        204 must not declare a length. 205 declares zero. 304 declares the length of the response to
+        a GET.
         """
         status = self.status
         if length >= 0 and status != 304:
@@ -210,12 +218,13 @@ class ResponseWriter:
         if status == 205:
             self._head += b"Content-Length: 0\r\n"
 
-    # -- The content ----------------------------------------------------------------------------------------------------
+    # -- The content -------------------------------------------------------------------------------
 
     def _write_content(self, content: bytes, more: bool) -> int:
-        """Write content after the head; return octets of it beyond the declared length, which are not written.
+        """Write content after the head.
 
-        Raises Misuse if it is too short; nothing of it is then written.
+        Return the number of octets beyond the declared length, which are not written. Raises Misuse
+        if the content is too short; nothing of it is then written.
         """
         framing = self._framing
         if framing == BY_CHUNKS:
@@ -238,7 +247,7 @@ class ResponseWriter:
     def _write_chunk(self, content: bytes, more: bool) -> None:
         if content:
             self.sent += len(content)
-            if len(content) < _LARGE_CONTENT:
+            if len(content) < _MIN_PIECE_OCTETS:
                 self.output += chunk(content)
             else:
                 self.output += b"%x\r\n" % len(content)
@@ -248,13 +257,13 @@ class ResponseWriter:
             self.output += LAST_CHUNK if self._trailers else LAST_CHUNK + _CRLF
 
     def _add(self, content: bytes) -> None:
-        """Put content after the octets to write."""
+        """Append content to the octets to write."""
         if not content:
             return
         output = self.output
         if not output:
             self.output = content
-        elif len(content) < _LARGE_CONTENT and len(output) < _LARGE_CONTENT:
+        elif len(content) < _MIN_PIECE_OCTETS and len(output) < _MIN_PIECE_OCTETS:
             self.output = output + content
         else:
             if self.bulk is None:
@@ -265,7 +274,7 @@ class ResponseWriter:
             self.output = content
 
     def _write_error(self, status: int, detail: str, to_head: bool) -> None:
-        """Write a whole response that says what is wrong, and that the connection closes."""
+        """Write a complete error response, which announces close."""
         self.status = status
         lines, content = error_response(status, detail, self._common_fields.date, to_head)
         self.sent = len(content)
