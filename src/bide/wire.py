@@ -65,7 +65,7 @@ class Wire(ABC):
 
     @abstractmethod
     def write(self, data: bytes) -> None:
-        """Send octets, in order, after those written before."""
+        """Send octets, in order, after earlier octets."""
 
     @abstractmethod
     def write_pieces(self, pieces: list[bytes]) -> None:
@@ -98,7 +98,7 @@ class Wire(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Drop what is unsent, close with RST, and report `lost`."""
+        """Drop unsent octets, close with RST, and report `lost`."""
 
     @abstractmethod
     def unsent(self) -> int:

@@ -53,7 +53,7 @@ class AsgiGateway(Gateway):
         root_path: str = "",
         state: dict[str, Any] | None = None,
     ) -> None:
-        """Keep what every scope is made from.
+        """Keep the values that every scope is made from.
 
         root_path: path below which the application is mounted.
         state: state of the application's lifespan; each request gets a shallow copy.

@@ -1,8 +1,8 @@
 """Holds the coroutines of the ASGI gateway: the application's run, `receive`, and a `send` that
 waits.
 
-Coroutines stay interpreted, here and in `bide.session.exchange_coroutines`. Those of mypyc pass
-exceptions on in a form that Python 3.12 deprecates.
+Coroutines stay interpreted, here and in `bide.session.exchange_coroutines`. Coroutines of mypyc
+pass exceptions on in a form that Python 3.12 deprecates.
 """
 
 from __future__ import annotations

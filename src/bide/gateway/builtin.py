@@ -30,7 +30,7 @@ class BuiltinGateway(Gateway):
     """Passes on to `inner` every exchange that is not the server's own."""
 
     def __init__(self, inner: Gateway, health_path: str, retry_after: float) -> None:
-        """Keep what the answers are made from.
+        """Keep the values that the answers are made from.
 
         health_path: path of the health check; "" for none.
         retry_after: seconds after which a refused client may try again (RFC 9110, 10.2.3).

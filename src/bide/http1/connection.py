@@ -118,7 +118,7 @@ class Connection(ResponseWriter):
     wants_pause: whether reading should pause, so that memory stays bounded.
     pipelined: whether the caller must call `next_request`, once an exchange is over and the
         connection persists.
-    detail: what was wrong with rejected octets; "" if nothing was.
+    detail: error in rejected octets; "" if no octets were rejected.
     unserved: a request that was rejected for its body before the application saw it. The access log
         needs it.
     next_free: link of the owner's free list; not used here.

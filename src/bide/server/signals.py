@@ -26,9 +26,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 #: Seconds after the drain for threads, tasks and exit handlers of the application to end.
 LEAVE: Final = 1.0
 
-# Seconds between checks that the event loop turns, and the number of failed checks in a row at
-# which it counts as blocked: STARTUP_GRACE in all. Checks are counted, as a busy machine delays
-# them, too.
+# Seconds between checks that the event loop turns. It counts as blocked once checks have failed for
+# STARTUP_GRACE in a row. Checks are counted, as a busy machine delays them, too.
 _LOOK_EVERY_S: Final = 0.1
 _MAX_LOOKS: Final = round(STARTUP_GRACE / _LOOK_EVERY_S)
 

@@ -302,7 +302,7 @@ class ServedExchange(HeadHolder):
         return True
 
     def flow_news(self) -> asyncio.Future[None]:
-        """Return a future that `wake` completes before those of `news`."""
+        """Return a future that `wake` completes before the futures of `news`."""
         sender = self._context.loop.create_future()
         if self._senders is None:
             self._senders = [sender]

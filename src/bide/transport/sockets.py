@@ -53,8 +53,9 @@ def unix(path: str, mode: str | None = None, owner: str | None = None, group: st
     A socket that a dead server left at `path` is replaced; any other file there raises ListenError.
     No client can connect before the access is set, since the socket does not listen yet.
 
-    mode: permissions, octal; None for those of the replaced socket, or 666.
-    owner, group: names or numbers; None for those of the replaced socket, or of the process.
+    mode: permissions, octal; None keeps the replaced socket's; on a new socket, 666.
+    owner, group: names or numbers; None keeps the replaced socket's; on a new socket, the
+        process's.
     """
     uid = _id("--uds-owner", "user", owner, lambda name: pwd.getpwnam(name).pw_uid)
     gid = _id("--uds-group", "group", group, lambda name: grp.getgrnam(name).gr_gid)

@@ -46,7 +46,7 @@ class Worker:
     def __init__(
         self, settings: WorkerSettings, app: Application, sockets: Sequence[socket.socket] | None = None
     ) -> None:
-        """Keep what the worker is made with.
+        """Keep the settings and the application.
 
         sockets: bound sockets to listen on, instead of addresses from the settings. The stop closes
             them.
