@@ -60,7 +60,7 @@ class Scene:
             per_peer=per_peer,
             clock=self._clock,
         )
-        monkeypatch.setattr(admission, "lowest_descriptor", lambda taken=0: self.lowest)
+        monkeypatch.setattr(admission, "lowest_descriptor", lambda taken=0: self.lowest + taken)
 
     def _clock(self) -> float:
         self.asked += 1
@@ -323,6 +323,9 @@ def test_accepting_paused_stays_so_while_descriptors_are_short(scene: Scene, bus
     assert scene.is_paused()
     scene.lowest = DESCRIPTORS - 1
     scene.loop.run_for(LOOK_EVERY)
+    assert scene.is_paused(), "the listener takes one for itself"
+    scene.lowest = DESCRIPTORS - 2
+    scene.loop.run_for(LOOK_EVERY)
     assert not scene.is_paused()
     assert scene.listener.orders == ["resume"]
 
@@ -409,13 +412,34 @@ def test_backlog_pauses_and_resumes_by_descriptors_alone(scene: Scene) -> None:
     assert scene.admission.room < 0
 
 
-def test_backlog_that_is_accepted_ends_a_pause_and_leaves_resuming_to_each_listener(
-    scene: Scene, busy: list[StubConnection]
-) -> None:
+def test_backlog_ends_a_pause_so_that_the_next_one_can_begin(scene: Scene, busy: list[StubConnection]) -> None:
+    """The listeners accept again by themselves. Without descriptors they are to stop, or the event loop drops connections."""
     scene.admission.accept_backlog()
     assert not scene.is_paused()
+    scene.open(StubConnection(idle=False), DESCRIPTORS - 1)
+    assert scene.listener.orders == []
+    scene.open(StubConnection(idle=False), DESCRIPTORS)
+    assert scene.is_paused()
+    assert scene.listener.orders == ["pause"]
+
+
+def test_backlog_that_ends_a_pause_ends_its_looks(scene: Scene, busy: list[StubConnection]) -> None:
+    scene.admission.accept_backlog()
+    asked = scene.asked
+    scene.loop.run_for(LOOK_EVERY * 3)
+    assert scene.asked == asked
+
+
+def test_backlog_paused_without_descriptors_goes_on_once_the_listener_has_one(scene: Scene) -> None:
+    scene.admission.accept_backlog()
+    scene.lowest = DESCRIPTORS - 1
+    scene.open(StubConnection(idle=False), DESCRIPTORS)
     scene.loop.run_for(LOOK_EVERY * 1.1)
-    assert scene.listener.orders == [], "each accepts again when it finishes"
+    assert scene.is_paused()
+    scene.lowest -= 1
+    scene.loop.run_for(LOOK_EVERY)
+    assert not scene.is_paused()
+    assert scene.listener.orders == ["pause", "resume"]
 
 
 def test_admission_that_is_closed_looks_no_more(scene: Scene, busy: list[StubConnection]) -> None:

@@ -23,7 +23,6 @@ from tests.support.stage import Stage, StubGateway
 
 DELAY: Final = 3.0
 IDLE: Final = 2.0
-STREAMS: Final = 1000.0  # after every drain of these tests
 TIMEOUT: Final = 10.0
 
 #: Seconds within which the drain notices that nothing is left.
@@ -115,7 +114,7 @@ class Scene:
         *,
         delay: float = 0.0,
         idle: float = IDLE,
-        streams: float = STREAMS,
+        streams: float = 10 * TIMEOUT,
         timeout: float = TIMEOUT,
         backlog_seconds: float = 0.0,
         timeout_idle: float = 75.0,
@@ -315,6 +314,53 @@ def test_stop_of_listening_is_in_the_log(loop: JumpingLoop, log: Log) -> None:
     scene.close_after(1.0, scene.open())
     scene.stop_connections()
     assert "stopped listening: 1 open connections" in log.messages(logging.INFO)
+
+
+def test_listener_that_fails_to_finish_leaves_the_others_their_time(loop: JumpingLoop) -> None:
+    scene = Scene(loop, backlog_seconds=1.0)
+
+    async def fail() -> None:
+        raise OSError("a bug of ours")
+
+    failing = Listener(scene, 0.0)
+    failing.finish = fail  # type: ignore[method-assign]
+    scene.drain._listeners = as_listeners(failing, scene.listener)
+    scene.stop_connections()
+    assert scene.listener.finished
+    assert scene.times("listener: close") == [1.0, 1.0]
+
+
+# -- Event streams ----------------------------------------------------------------------------------------------------------
+
+STREAMS: Final = 4.0
+#: Seconds between looks whether event streams have begun that are to end.
+STREAMS_EVERY: Final = 0.5
+
+
+def test_event_streams_are_ended_after_their_time_and_those_that_begin_later(loop: JumpingLoop) -> None:
+    scene = Scene(loop, streams=STREAMS)
+    early = scene.open("early", state=State.EXCHANGE)
+    scene.close_after(STREAMS + STREAMS_EVERY * 1.5, early)
+    loop.call_later(STREAMS + STREAMS_EVERY / 2, lambda: scene.open("late", state=State.EXCHANGE, ends_after=0.0))
+    scene.stop_connections()
+    assert scene.times("early: end_stream") == [STREAMS, STREAMS + STREAMS_EVERY]
+    assert scene.times("late: end_stream")[:2] == [STREAMS + STREAMS_EVERY, STREAMS + 2 * STREAMS_EVERY]
+
+
+def test_event_streams_are_let_be_from_the_cut_on(loop: JumpingLoop) -> None:
+    scene = Scene(loop, streams=STREAMS)
+    scene.open(state=State.EXCHANGE)
+    scene.stop_connections()
+    loop.run_for(10 * STREAMS_EVERY)
+    assert max(scene.times("connection: end_stream")) <= TIMEOUT < scene.loop.elapsed
+
+
+def test_event_streams_have_their_time_from_the_announcement_on(loop: JumpingLoop) -> None:
+    """Neither the delay nor the backlog takes from it, nor adds to it."""
+    scene = Scene(loop, delay=DELAY, backlog_seconds=2.0, streams=STREAMS)
+    scene.open(state=State.EXCHANGE, ends_after=0.0)
+    scene.stop_connections()
+    assert scene.times("connection: end_stream")[0] == STREAMS
 
 
 # -- The cut ----------------------------------------------------------------------------------------------------------------

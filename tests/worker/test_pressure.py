@@ -84,6 +84,30 @@ def test_lowest_descriptor_is_the_next_one_to_be_opened() -> None:
     assert lowest_descriptor() == expected, "it is not kept"
 
 
+def test_lowest_descriptor_with_others_taken_is_after_the_gaps() -> None:
+    """Descriptors that others are about to take fill the gaps first."""
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(5)]
+    gap = held.pop(1)
+    os.close(gap)
+    try:
+        assert lowest_descriptor() == gap
+        assert lowest_descriptor(1) > max(held)
+        assert lowest_descriptor() == gap, "none is kept"
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def test_lowest_descriptor_with_too_few_free_is_the_limit_and_none_is_kept() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = lowest_descriptor()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+    try:
+        assert [lowest_descriptor(), lowest_descriptor(1), lowest_descriptor()] == [free, free + 1, free]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_lowest_descriptor_without_a_free_one_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
