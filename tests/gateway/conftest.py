@@ -1,6 +1,16 @@
-"""Applications are served over real sockets; see `tests.support`."""
+"""Gateways are tested against exchanges of `tests.support.exchanges`, on an event loop whose time jumps."""
 
-from tests.support.program import launch
-from tests.support.server import log, loop, serve
+from collections.abc import Iterator
 
-__all__ = ["launch", "log", "loop", "serve"]
+import pytest
+
+from bide.gateway import asgi_coroutines
+from tests.support.loops import JumpingLoop
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingLoop]:
+    loop = JumpingLoop()
+    monkeypatch.setattr(asgi_coroutines, "monotonic", loop.time)
+    yield loop
+    loop.close()
