@@ -1,10 +1,10 @@
-"""Counts connections, requests and gaps, and shows them."""
+"""Counts connections, requests and gaps."""
 
 import logging
 
 from bide.observe.counters import Counters
 from bide.observe.snapshot import snapshot
-from bide.terms import CloseReason, State
+from bide.terms import CloseReason
 from tests.support.server import logged
 
 
@@ -34,18 +34,6 @@ def test_histograms_count_requests_and_gaps_by_powers_of_two() -> None:
     assert shown["requests_per_connection"][1024] == 1
     assert sum(shown["idle_gaps_ms"].values()) == 5
     assert shown["idle_gaps_ms"][1] == 2
-
-
-def test_snapshot_has_each_figure() -> None:
-    counters = Counters()
-    counters.opened = 2
-    counters.ended(CloseReason.SHED, 7)
-    shown = snapshot(counters, {State.IDLE: 1}, 3, 0.25, 30.0, paused=True)
-    assert (shown["opened"], shown["requests"], shown["race_lost"]) == (2, 10, 0)
-    assert shown["closed"]["shed"] == 1
-    assert set(shown["closed"]) == {reason.value for reason in CloseReason}
-    assert shown["states"] == {state.value: int(state is State.IDLE) for state in State}
-    assert (shown["pressure"], shown["effective_idle_timeout"], shown["accepting"]) == (0.25, 30.0, False)
 
 
 def test_lost_races_are_counted_and_warned_of_once() -> None:
