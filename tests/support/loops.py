@@ -60,3 +60,13 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def run_for(self, seconds: float) -> None:
         """Run for `seconds` of loop time."""
         self.run_until_complete(asyncio.sleep(seconds))
+
+    def close(self) -> None:
+        """Cancel what still runs, then close."""
+        if not self.is_closed():
+            left = asyncio.all_tasks(self)
+            for task in left:
+                task.cancel()
+            if left:
+                self.run_until_complete(asyncio.wait(left))
+        super().close()
