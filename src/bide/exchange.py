@@ -65,7 +65,7 @@ class TunnelEnd(ABC):
 
 
 class Tunnel(ABC):
-    """Takes the octets of a connection that has left HTTP."""
+    """Takes the octets of a connection that has left HTTP. None of its methods may raise."""
 
     __slots__ = ()
 

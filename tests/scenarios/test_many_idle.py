@@ -17,7 +17,7 @@ from tests.support.abuse import Child, crowd, ended, room
 
 WANTED = 20_000
 #: The idle timeout where all of them are to end, seconds: the busy client, which looks at each end, asks more often.
-IDLE = 2.0
+IDLE = 5.0
 #: Fewer prove nothing.
 ENOUGH = 2_000
 #: Octets for each, a tenth above what they are to be. Half of it is the event loop's.
