@@ -428,3 +428,31 @@ def test_pieces_are_joined_up_to_a_size(pieces: list[bytes], sizes: list[int]) -
     assert b"".join(joined) == b"".join(pieces)
     assert [len(piece) for piece in joined] == sizes
     assert all(piece is LARGE for piece in joined if len(piece) == len(LARGE))
+
+
+@pytest.mark.parametrize("order", ["release", "abort"])
+@pytest.mark.parametrize("report", ["flushed", "write_resumed"])
+def test_end_ordered_while_writing_resumes_is_reported_once(
+    play: Play, monkeypatch: pytest.MonkeyPatch, report: str, order: str
+) -> None:
+    """Asyncio reports a loss twice, the second time by a traceback, if its transport closes within its own report."""
+    size = 4 << 20
+
+    def end(ear: Ear) -> None:
+        ear.heard.append(report)
+        getattr(ear.wire, order)()
+
+    monkeypatch.setattr(Ear, report, end)
+
+    async def scene() -> None:
+        async with connected(receive_buffer=4096) as (ear, peer):
+            if report == "flushed":
+                ear.wire.half_close(bytes(size))
+            else:
+                ear.wire.write(bytes(size))
+            with contextlib.suppress(ConnectionError):  # what an abort is to the peer
+                await peer.read(size)
+            await ear.gone.wait()
+            assert ear.heard.count("lost") == 1
+
+    play(scene)

@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import termios
+from collections.abc import Callable
 from typing import Final, final
 
 from bide.terms import Address
@@ -69,13 +70,14 @@ class AcceptContext:
 class AioWire(Wire):
     """Carries one accepted connection: a protocol to asyncio, a wire to the session."""
 
-    __slots__ = ("_context", "_fd", "_is_flushing", "_receiver", "_transport")
+    __slots__ = ("_context", "_fd", "_is_flushing", "_is_resuming", "_receiver", "_transport")
 
     def __init__(self, context: AcceptContext) -> None:
         self._context = context
         self._transport: asyncio.Transport
         self._receiver: Receiver
         self._is_flushing = False
+        self._is_resuming = False  # within `resume_writing`
         self._fd = -1
 
     # -- What asyncio reports ----------------------------------------------------------------------
@@ -104,11 +106,13 @@ class AioWire(Wire):
 
     def resume_writing(self) -> None:
         """Send FIN if that waits for the last octet, or pass on that writing may go on."""
+        self._is_resuming = True
         if self._is_flushing:
             self._is_flushing = False
             self._send_fin(b"")
         else:
             self._receiver.write_resumed()
+        self._is_resuming = False
 
     def connection_lost(self, error: Exception | None) -> None:
         """Pass on that the connection is lost. The descriptor may be reused from here on."""
@@ -220,16 +224,27 @@ class AioWire(Wire):
         except BlockingIOError:
             pass
         except OSError:
-            self._transport.abort()
+            self._end(self._transport.abort)
             return None
         finally:
             sock.detach()
         return last
 
+    def _end(self, end: Callable[[], None]) -> None:
+        """Close or abort the transport by `end`; after the report, if it is resuming to write.
+
+        asyncio goes on after that report: it closes a transport that is closing and has nothing
+        left to write, which was to be closed in the next pass already, and fails there.
+        """
+        if self._is_resuming:
+            asyncio.get_running_loop().call_soon(end)
+        else:
+            end()
+
     def release(self) -> None:
         """Flush, then close."""
         self._send_held()
-        self._transport.close()
+        self._end(self._transport.close)
 
     def abort(self) -> None:
         """Close with RST."""
@@ -239,7 +254,7 @@ class AioWire(Wire):
             with contextlib.suppress(OSError):  # a Unix socket knows no RST
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             sock.detach()
-            self._transport.abort()
+            self._end(self._transport.abort)
 
     # -- Questions ---------------------------------------------------------------------------------
 
