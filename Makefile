@@ -19,7 +19,8 @@ CODE := $(strip $(foreach place,src bench examples tests tools,$(if $(wildcard $
 ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
 
 # The tests of compiled modules: core, gateways and transport alone, and the whole server.
-BOTH_WAYS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/transport tests/scenarios
+PARTS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/transport
+WHOLE := tests/scenarios
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -38,9 +39,16 @@ serve: $(VENV)/.installed-examples ## serve the example application on HOST:PORT
 	$(BIN)/bide serve app:app --app-dir examples --host $(HOST) --port $(PORT) $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-test ## run all tests, and some in each other build; ARGS: only these, once
+test: $(VENV)/.installed-test ## run all tests, and some in other builds; ARGS: only these, once
 	@sh tools/system-packages
-	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tools/test-both-ways.py $(BOTH_WAYS))
+	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tools/test-both-ways.py $(PARTS) --and-farthest $(WHOLE))
+
+# The scenarios of `make test` run here and in the build that shares neither Python nor kind with
+# this one, so each Python and each kind runs them once.
+.PHONY: matrix
+matrix: $(VENV)/.installed-test ## run all tests, and those of the whole server in every build
+	@sh tools/system-packages
+	$(BIN)/python tools/test-both-ways.py $(PARTS) $(WHOLE)
 
 .PHONY: coverage
 coverage: $(VENV)/.installed-test ## run all tests and list the lines they miss

@@ -1,6 +1,9 @@
 """Runs all tests in this environment, and some of them in each other build.
 
-    test-both-ways.py TESTS     TESTS: paths of the tests of compiled modules, for the other builds
+    test-both-ways.py TESTS [--and-farthest TESTS]
+
+    TESTS             paths of the tests of compiled modules, for the other builds
+    --and-farthest    more of them, for the build that shares neither Python nor kind with this one
 
 Builds are pure and compiled, on the oldest Python that bide supports and on the newest one here.
 The environment that runs this script is one of the four. The others are made in .venv-matrix, and
@@ -15,6 +18,7 @@ that of the failed ones.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
@@ -77,7 +81,10 @@ def _environment(name: str, python: str, compiled: bool) -> str:
 
 
 def _environments() -> tuple[dict[str, str], list[str]]:
-    """Return (name -> Python of each other environment, names of those that cannot be made)."""
+    """Return (name -> Python of each other environment, names of those that cannot be made).
+
+    The last one is the farthest.
+    """
     oldest = _oldest()
     pythons = _pythons(oldest)
     chosen = sorted({oldest, max(pythons)} & set(pythons))
@@ -86,7 +93,8 @@ def _environments() -> tuple[dict[str, str], list[str]]:
     if len(chosen) == 1:
         print(f"SKIPPED: a second Python; only 3.{chosen[0]} is here")
     made, missing = {}, []
-    for minor, compiled in [(minor, compiled) for minor in chosen for compiled in (False, True)]:
+    others = [(minor, compiled) for minor in chosen for compiled in (False, True)]
+    for minor, compiled in sorted(others, key=lambda build: (build[0] != sys.version_info.minor) + build[1]):
         if minor == sys.version_info.minor and not compiled:
             continue
         name = f"3.{minor}-{'compiled' if compiled else 'pure'}"
@@ -98,11 +106,16 @@ def _environments() -> tuple[dict[str, str], list[str]]:
     return made, missing
 
 
-def main(tests: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run pytest in each environment; return 0 if all passed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tests", nargs="+")
+    parser.add_argument("--and-farthest", nargs="*", default=[])
+    chosen = parser.parse_args(arguments)
     environments, missing = _environments()
     runs = {}
-    for name, python in environments.items():
+    for number, (name, python) in enumerate(environments.items(), 1):
+        tests = chosen.tests + (chosen.and_farthest if number == len(environments) else [])
         log = (_PLACE / name / "log").open("w+", encoding="utf-8")
         # -P: test the installed modules, not those of the current directory.
         command = [python, "-P", "-m", "pytest", "-o", f"cache_dir={_PLACE / name / 'cache'}", *tests]

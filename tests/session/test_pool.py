@@ -1,4 +1,4 @@
-"""The free list of protocol objects."""
+"""Which connections have a protocol object."""
 
 from bide.config import Config
 from bide.http1.connection import Connection
@@ -7,6 +7,7 @@ from bide.http1.response import CommonFields
 from bide.session.pool import ConnectionPool
 from bide.terms import DRAIN
 from bide.worker.settings import limits
+from tests.support.carrier import StubCarrier
 
 #: Protocol objects that a pool keeps at most.
 MOST = 256
@@ -21,17 +22,17 @@ def test_empty_pool_makes_a_connection() -> None:
     connection = empty.take(0, 0)
     assert connection.state is NEW
     assert connection.served == 0
-    assert empty.free == 0
+    assert len(empty.free) == 0
 
 
 def test_connection_put_back_is_lent_again_with_the_next_ones_past() -> None:
     lender = pool()
     connection = lender.take(0, 0)
     lender.put(connection)
-    assert lender.free == 1
+    assert len(lender.free) == 1
     assert lender.take(0, 5) is connection
     assert (connection.state, connection.served) == (IDLE, 5)
-    assert lender.free == 0
+    assert len(lender.free) == 0
 
 
 def test_facts_of_a_connection_are_those_of_its_borrower() -> None:
@@ -62,7 +63,6 @@ def test_connections_taken_at_once_are_different() -> None:
     lent = [lender.take(0, 1) for _ in range(3)]
     assert len({id(connection) for connection in lent}) == 3
     assert {id(connection) for connection in lent} > {id(first), id(second)}
-    assert [connection.next_free for connection in lent] == [None] * 3, "one that is lent holds no other"
 
 
 def test_full_pool_keeps_no_more() -> None:
@@ -70,7 +70,18 @@ def test_full_pool_keeps_no_more() -> None:
     connections = [lender.take(0, 0) for _ in range(MOST + 10)]
     for connection in connections:
         lender.put(connection)
-    assert lender.free == MOST
+    assert len(lender.free) == MOST
     lent = [lender.take(0, 1) for _ in range(MOST + 1)]
     assert len({id(connection) for connection in lent}) == MOST + 1
     assert sum(connection in connections for connection in lent) == MOST
+
+
+def test_connection_that_became_idle_parks_once_as_many_others_have() -> None:
+    lender = pool()
+    carriers = [StubCarrier() for _ in range(2 * MOST)]
+    for carrier in carriers[:MOST]:
+        lender.became_idle(carrier)
+    assert [carrier.told for carrier in carriers] == [[]] * 2 * MOST
+    for count, carrier in enumerate(carriers[MOST:], 1):
+        lender.became_idle(carrier)
+        assert [carrier.told for carrier in carriers] == [["park"]] * count + [[]] * (2 * MOST - count)

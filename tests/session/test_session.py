@@ -22,6 +22,9 @@ from tests.support.client import chunked, request
 from tests.support.server import logged
 from tests.support.stage import GET, HALF, LINGER_TOTAL, POST, SECONDS, Act, Stage, StubWire, fail, hello
 
+#: Idle connections that keep their protocol objects.
+MOST_RECENT = 256
+
 # -- At rest ----------------------------------------------------------------------------------------------------------------
 
 
@@ -33,9 +36,11 @@ def test_session_after_an_exchange_is_at_rest(stage: Stage) -> None:
         session.octets_received(GET)
         assert wire.written.startswith(b"HTTP/1.1 200 OK\r\n")
         assert wire.written.endswith(b"\r\n\r\nhello\n")
+        assert (session.state, session.requests) == (State.IDLE, count)
+        session.park()
         assert session.connection is None
         assert (session.state, session.served, session.requests) == (State.IDLE, count, count)
-        assert stage.context.pool.free == 1
+        assert len(stage.context.pool.free) == 1
     assert wire.orders == []
 
 
@@ -43,6 +48,7 @@ def test_session_after_an_exchange_is_at_rest(stage: Stage) -> None:
 def test_session_with_octets_held_is_not_at_rest(stage: Stage, octets: bytes) -> None:
     session, _ = stage.connect()
     session.octets_received(octets)
+    session.park()
     assert session.connection is not None
     assert session.requests == 1
 
@@ -76,7 +82,7 @@ def test_session_at_rest_that_is_roused_ends_for_one_reason(
     stage: Stage, rouse: Callable[[Session, StubWire], None], state: State, orders: list[str], reason: CloseReason
 ) -> None:
     """Whatever wakes it: it has served two requests, and ends for one reason."""
-    session, wire = stage.may_park(served=2)
+    session, wire = stage.parked(served=2)
     with logged():
         rouse(session, wire)
     assert (session.state, session.requests) == (state, 2)
@@ -88,12 +94,11 @@ def test_session_at_rest_that_is_roused_ends_for_one_reason(
 
 
 def test_request_octet_by_octet_rouses_and_is_answered(stage: Stage) -> None:
-    session, wire = stage.may_park()
+    session, wire = stage.parked()
     for octet in GET:
         session.octets_received(bytes([octet]))
     assert wire.written.endswith(b"hello\n")
-    assert session.connection is None
-    assert session.served == 2
+    assert (session.state, session.requests) == (State.IDLE, 2)
 
 
 # -- Lent and given back ----------------------------------------------------------------------------------------------------
@@ -172,8 +177,9 @@ def test_connection_used_before_serves_like_a_fresh_one(
     session.octets_received(before)
     for _ in range(3):  # pipelined requests are answered in batches
         session.write_resumed()
+    session.park()
     assert session.connection is None, "it is at rest"
-    assert stage.context.pool.free == 1
+    assert len(stage.context.pool.free) == 1
 
     fresh = Stage(loop)
     stage.gateway.act = fresh.gateway.act = echo
@@ -191,12 +197,34 @@ def test_connection_used_before_serves_like_a_fresh_one(
 
 def test_sessions_in_turn_share_one_connection(stage: Stage) -> None:
     """One protocol machine serves both, and each session goes on with its own count."""
-    one, other = stage.may_park()[0], stage.may_park(served=3)[0]
+    one, other = stage.parked()[0], stage.parked(served=3)[0]
     for _ in range(4):
         one.octets_received(GET)
+        one.park()
         other.octets_received(GET)
+        other.park()
     assert (one.served, other.served) == (5, 7)
-    assert stage.context.pool.free == 1
+    assert len(stage.context.pool.free) == 1
+
+
+def test_session_that_is_active_again_and_again_is_parked_seldom(stage: Stage) -> None:
+    """Each keeps its protocol object until 256 others have become idle."""
+    session, _ = stage.connect()
+    for _ in range(1_000):
+        session.octets_received(GET)
+        assert session.connection is not None
+    for _ in range(MOST_RECENT):
+        assert session.connection is not None
+        stage.connect()[0].octets_received(GET)
+    assert session.connection is None
+
+
+def test_session_that_is_active_when_told_to_park_stays(stage: Stage) -> None:
+    session, wire, exchange = stage.begun()
+    session.park()
+    hello(exchange)
+    assert wire.written.endswith(b"hello\n")
+    assert session.requests == 1
 
 
 def test_sessions_at_once_have_a_connection_each(stage: Stage) -> None:
@@ -204,11 +232,13 @@ def test_sessions_at_once_have_a_connection_each(stage: Stage) -> None:
     other, other_wire, other_exchange = stage.begun(request("/other"))
     assert one.connection is not other.connection
     hello(other_exchange)
-    assert (other.connection, one_wire.written) == (None, b"")
+    assert one_wire.written == b""
     hello(one_exchange)
-    assert one.connection is None
     assert one_wire.written == other_wire.written
-    assert stage.context.pool.free == 2
+    for session in (one, other):
+        session.park()
+        assert session.connection is None
+    assert len(stage.context.pool.free) == 2
 
 
 @pytest.mark.parametrize("octets", [request("/", "Connection: close"), request("/", version="1.0"), b"rubbish\r\n\r\n"])
@@ -219,13 +249,15 @@ def test_connection_that_ends_is_not_given_back(stage: Stage, octets: bytes) -> 
     session.flushed()
     session.octets_received(GET)
     assert wire.written.count(b"HTTP/1.1") == 1
+    session.park()
     session.lost()
-    assert stage.context.pool.free == 0
+    session.park()
+    assert stage.context.pool.free == []
 
 
 def test_drain_is_seen_by_a_session_once_it_wakes(stage: Stage) -> None:
     """A session at rest is told nothing, and knows of the drain when it wakes."""
-    session, wire = stage.may_park()
+    session, wire = stage.parked()
     stage.context.add_facts(DRAIN)
     session.announce_drain()
     assert session.connection is None
@@ -269,7 +301,7 @@ def test_clock_of_a_head_is_not_renewed_by_octets(stage: Stage) -> None:
 
 
 def test_clock_of_an_idle_session_begins_anew_after_each_exchange(stage: Stage) -> None:
-    session, _ = stage.may_park()
+    session, _ = stage.parked()
     assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
     before = session.deadline
     stage.now += 1.0
@@ -344,7 +376,8 @@ def test_clock_of_a_discarded_body_is_discard(stage: Stage) -> None:
     assert session.state is State.DISCARD
     assert stage.seconds_left(session) == SECONDS[Clock.DISCARD]
     session.octets_received(b"body")
-    assert session.connection is None
+    assert session.requests == 1
+    assert stage.seconds_left(session) == SECONDS[Clock.IDLE]
 
 
 def test_clock_of_stuck_output_is_send(stage: Stage) -> None:
@@ -455,7 +488,7 @@ def test_clock_over_with_octets_waiting_is_reprieved_again_after_a_read(stage: S
 
 
 def test_idle_clock_over_with_output_unsent_becomes_send(stage: Stage) -> None:
-    session, wire = stage.may_park()
+    session, wire = stage.parked()
     wire.held = 10
     stage.run_out(session)
     assert wire.orders == []
@@ -466,14 +499,14 @@ def test_idle_clock_over_with_output_unsent_becomes_send(stage: Stage) -> None:
 
 
 def test_empty_line_after_an_idle_end_is_not_counted_as_lost(stage: Stage) -> None:
-    session, _ = stage.may_park()
+    session, _ = stage.parked()
     stage.run_out(session)
     session.octets_received(b"\r\n")
     assert stage.context.counters.race_lost == 0
 
 
 def test_request_after_an_idle_end_is_counted_as_lost_once(stage: Stage) -> None:
-    session, _ = stage.may_park()
+    session, _ = stage.parked()
     stage.run_out(session)
     with logged() as log:
         session.octets_received(GET)
@@ -487,18 +520,18 @@ def test_request_after_an_idle_end_is_counted_as_lost_once(stage: Stage) -> None
 
 @pytest.mark.parametrize("busy", ["waiting", "held"])
 def test_shed_with_a_busy_wire_is_refused(stage: Stage, busy: str) -> None:
-    session, wire = stage.may_park()
+    session, wire = stage.parked()
     setattr(wire, busy, 1)
     assert not session.shed()
     assert wire.orders == []
-    assert session.connection is None
+    assert session.state is State.IDLE
     session.octets_received(GET)
     assert wire.written.endswith(b"hello\n")
 
 
 def test_who_may_be_shed(stage: Stage) -> None:
     now = stage.now
-    assert stage.may_park()[0].may_be_shed(now, 1.0)
+    assert stage.parked()[0].may_be_shed(now, 1.0)
     new, _ = stage.connect()
     assert not new.may_be_shed(now, 1.0), "its request may be on the way"
     assert new.may_be_shed(now + 2.0, 1.0)
@@ -522,7 +555,7 @@ def test_who_may_be_shed(stage: Stage) -> None:
 @pytest.mark.parametrize("served", [0, 1])
 @pytest.mark.parametrize("octets", [b"\r", b"\r\n", b"\r\n\r"])
 def test_session_with_an_empty_line_received_may_be_shed(stage: Stage, served: int, octets: bytes) -> None:
-    session, wire = stage.may_park(served) if served else stage.connect()
+    session, wire = stage.parked(served) if served else stage.connect()
     session.octets_received(octets)
     now = stage.now
     assert session.may_be_shed(now, 1.0) == bool(served)
@@ -627,7 +660,7 @@ def test_stop_within_an_exchange_is_answered_503(stage: Stage) -> None:
 
 @pytest.mark.parametrize("octets", [GET, POST, GET * 3])
 def test_failure_within_a_session_ends_that_one_only(stage: Stage, octets: bytes) -> None:
-    bystander, bystander_wire = stage.may_park()
+    bystander, bystander_wire = stage.parked()
     stage.gateway.act = fail
     session, wire = stage.connect()
     with logged() as log:
@@ -648,7 +681,7 @@ def test_failure_within_a_session_ends_that_one_only(stage: Stage, octets: bytes
 @pytest.mark.parametrize("drained", [False, True])
 def test_gap_of_a_connection_is_its_idle_time_in_a_drain_too(stage: Stage, drained: bool) -> None:
     """A drain moves the deadline, and not the time since which the connection is idle."""
-    session, _ = stage.may_park()
+    session, _ = stage.parked()
     stage.now += 60.0
     if drained:
         stage.context.add_facts(DRAIN)

@@ -58,6 +58,9 @@ class StubCarrier(Carrier, StubConnection):
     def content_left(self) -> None:
         self.told.append("content_left")
 
+    def park(self) -> None:
+        self.told.append("park")
+
 
 class StubTunnel(Tunnel):
     """Keeps what it is told: the names of the calls, in order."""

@@ -234,11 +234,12 @@ class Stage:
         wire = StubWire()
         return Session(self.context, wire), wire
 
-    def may_park(self, served: int = 1) -> tuple[Session, StubWire]:
+    def parked(self, served: int = 1) -> tuple[Session, StubWire]:
         """Return a connection that has served `served` requests and is parked, and its wire, which has forgotten what was written."""
         session, wire = self.connect()
         for _ in range(served):
             session.octets_received(GET)
+        session.park()
         assert session.connection is None
         wire.written = b""
         return session, wire

@@ -107,7 +107,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 @final
 class Connection(ResponseWriter):
-    """Keeps one connection's state. Other objects only read its attributes, except `next_free`.
+    """Keeps one connection's state. Other objects only read its attributes.
 
     state: the state of the connection.
     reason: why the connection ends; None before. The first reason wins.
@@ -121,7 +121,6 @@ class Connection(ResponseWriter):
     detail: error in rejected octets; "" if no octets were rejected.
     unserved: a request that was rejected for its body before the application saw it. The access log
         needs it.
-    next_free: link of the owner's free list; not used here.
     """
 
     __slots__ = (
@@ -143,7 +142,6 @@ class Connection(ResponseWriter):
         "body_complete",
         "detail",
         "input_ended",
-        "next_free",
         "pipelined",
         "reason",
         "served",
@@ -156,7 +154,6 @@ class Connection(ResponseWriter):
         """Begin a new connection. facts: fact bits that hold for each of its exchanges."""
         super().__init__(common_fields)
         self._limits = limits
-        self.next_free: Connection | None = None
         self.reset(facts, 0)
         self.reason: CloseReason | None = None
         self.announced: CloseReason | None = None  # never reset, since the connection then ends
@@ -191,7 +188,6 @@ class Connection(ResponseWriter):
         self.state: State = IDLE if served else NEW
         self.served = served
         self._connection_facts = facts
-        self.next_free = None
 
     # -- What the wire reports ---------------------------------------------------------------------
 
@@ -540,15 +536,7 @@ class Connection(ResponseWriter):
 
         The only state to keep is then `served`, besides the facts that hold for all connections.
         """
-        # As `is_quiet`, inlined to save a call for each request.
-        return (
-            self.state is IDLE
-            and not self.output
-            and not self._held
-            and self.bulk is None
-            and not self._buffer
-            and not self.input_ended
-        )
+        return self.state is IDLE and self.is_quiet and not self._held
 
     @property
     def is_quiet(self) -> bool:

@@ -162,7 +162,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
         facts |= HTTP_1_0 | _keep_alive(fields)
     elif not hosts:
         raise Rejected(400, "no Host field")
-    if not (may_upgrade and minor):  # RFC 9110, 7.8: ignored in HTTP/1.0, and without its option
+    if upgrade and not (may_upgrade and minor):  # RFC 9110, 7.8: ignored in HTTP/1.0, and without its option
         upgrade = b""
     octets = 0
     if length:

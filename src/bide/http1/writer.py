@@ -51,13 +51,15 @@ _CHUNKED_FIELD: Final = b"Transfer-Encoding: chunked\r\n"
 
 
 class ResponseWriter:
-    """Writes the responses of one connection. Other objects only read its attributes.
+    """Writes the responses of one connection. Other objects only read its attributes, and may empty
+    `output`.
 
     progress: progress of the current or latest response: OWED, HELD, STARTED, TRAILERS, COMPLETE or
         CUT.
     status: status code of that response, from HELD on; 0 if none was written.
     sent: octets of its content that were written, from HELD on.
-    output: octets to write, for `take_output`.
+    output: octets to write. Without `bulk`, whoever takes them may set b"" himself, in place of
+        `take_output`.
     bulk: pieces to write before `output`, which is then not empty; None without such pieces, the
         usual case.
     bulk_size: number of octets in `bulk`.

@@ -63,5 +63,9 @@ class Carrier(ManagedConnection):
         """Close the tunnel."""
 
     @abstractmethod
+    def park(self) -> None:
+        """Give the protocol object up, if the connection is idle and the object holds nothing."""
+
+    @abstractmethod
     def content_left(self) -> None:
         """Take the news that content was written, and more of it follows."""

@@ -16,7 +16,7 @@ from bide.session.carrier import Carrier
 from bide.session.context import SessionContext
 from bide.session.exchange_coroutines import changed, flowing
 from bide.session.heads import HeadHolder
-from bide.session.progress import BodyProgress
+from bide.session.progress import BodyProgress, Parting
 from bide.terms import Clock
 
 #: Octets gathered before they are written, within one pass of the event loop or of answers to
@@ -45,12 +45,8 @@ class ServedExchange(HeadHolder):
     """
 
     __slots__ = (
-        "_awaiting",
         "_context",
-        "_gone_at",
-        "_is_drained",
-        "_is_unheard",
-        "_let_go",
+        "_parting",
         "_senders",
         "_sent",
         "_waiters",
@@ -69,17 +65,13 @@ class ServedExchange(HeadHolder):
         self._waiters: list[asyncio.Future[None]] | None = None
         self._senders: list[asyncio.Future[None]] | None = None
         self._sent = 0  # octets sent since other tasks had their turn
-        self._let_go = 0  # calls of `send` that were not suspended since the client left
-        self._awaiting = 0  # calls that wait for more of the body
         self.body: BodyProgress | None = None
         self.request = request
         self.peer = carrier.peer
         self.local = carrier.local
         self.scheme = carrier.scheme
         self.begun = begun
-        self._gone_at = FOREVER  # loop time at which a client that has sent its EOF counts as gone
-        self._is_unheard = False  # complete with its head, and the application has more to send
-        self._is_drained = False  # its application is to end the stream, as its client reconnects by itself
+        self._parting: Parting | None = None  # few clients leave before the response is complete
         self.client_left = False
         self.over = False
         self.complete = False
@@ -134,7 +126,7 @@ class ServedExchange(HeadHolder):
             carrier.answered()
             return DONE
         if connection.progress == COMPLETE:  # with its head
-            self._is_unheard = True
+            self._part().is_unheard = True
             carrier.answered()
             return DONE
         self._sent += len(content)
@@ -162,12 +154,12 @@ class ServedExchange(HeadHolder):
     def disconnect_delivered(self) -> None:
         # The response may have refused the request early. A client that then breaks off the request
         # reads on (9.5), and gets the whole response.
-        if not self.over and self.client_left and not self._is_drained and not self.connection.body_failed:
+        if not self.over and self.client_left and not self._is_drained() and not self.connection.body_failed:
             self.connection.client_left()
 
     def finished(self) -> None:
         if not self.over:
-            if self._is_drained and self.connection.is_event_stream:
+            if self._is_drained() and self.connection.is_event_stream:
                 self.connection.finish_stream()
             else:
                 self.connection.fail(self.client_left)
@@ -191,9 +183,10 @@ class ServedExchange(HeadHolder):
 
         If the body is incomplete, the client counts as gone at once.
         """
-        if self._gone_at == FOREVER:
-            self._gone_at = now + self._context.durations.half_closed if self.body_complete else now
-        if now >= self._gone_at and not self.client_left:
+        parting = self._part()
+        if parting.gone_at == FOREVER:
+            parting.gone_at = now + self._context.durations.half_closed if self.body_complete else now
+        if now >= parting.gone_at and not self.client_left:
             self.client_left = True
             self.wake()
 
@@ -207,12 +200,12 @@ class ServedExchange(HeadHolder):
     def release_head(self) -> None:
         if self.connection.progress == HELD:
             self.carrier.release_head()
-            self._is_unheard = self.over  # a response without content is complete with its head
+            self._part().is_unheard = self.over  # a response without content is complete with its head
 
     def end_stream(self) -> None:
         """Let the application end an event stream, as if its client had left."""
         if not self.client_left and self.connection.is_event_stream:
-            self._is_drained = True
+            self._part().is_drained = True
             self.client_left = True
             self.wake()
 
@@ -220,10 +213,21 @@ class ServedExchange(HeadHolder):
         """Take the news that the response is complete, or never will be."""
         self.over = True
         self.complete = self.connection.progress == COMPLETE
-        if self._is_drained:  # its client reconnects elsewhere, so no further request is expected here
+        if (
+            self._parting is not None and self._parting.is_drained
+        ):  # its client reconnects elsewhere, so no further request is expected here
             self._context.loop.call_soon(self.carrier.shorten_wait, 0.0)
         if self._waiters is not None or self._senders is not None:
             self.wake()
+
+    def _part(self) -> Parting:
+        """Return what is kept of a client that leaves."""
+        if self._parting is None:
+            self._parting = Parting()
+        return self._parting
+
+    def _is_drained(self) -> bool:
+        return self._parting is not None and self._parting.is_drained
 
     def wake(self) -> None:
         """Wake every waiting call. Calls of `send` come first; `is_let_go` says why."""
@@ -245,7 +249,7 @@ class ServedExchange(HeadHolder):
     @property
     def is_body_awaited(self) -> bool:
         """Whether the application waits for request content that has not arrived."""
-        return self._awaiting > 0
+        return self.body is not None and self.body.waiting > 0
 
     def body_deadline(self) -> float:
         """Return the loop time in seconds by which more of the body must come."""
@@ -259,25 +263,24 @@ class ServedExchange(HeadHolder):
 
         100 (Continue) is due now or never.
         """
-        self._awaiting += 1
-        if self._awaiting > 1:
-            return
-        self.connection.want_content()
+        body = self.body
         now = self._context.clock()
-        if self.body is None:
-            self.body = BodyProgress(now)
-        else:
-            self.body.exclude(now - self.body.left_off)
-        self.carrier.settle()
+        if body is None:
+            body = self.body = BodyProgress(now)
+        body.waiting += 1
+        if body.waiting == 1:
+            self.connection.want_content()
+            body.exclude(now - body.left_off)
+            self.carrier.settle()
 
     def await_body_no_more(self) -> None:
         """Stop the body clock, unless another call waits, too."""
-        self._awaiting -= 1
-        if self._awaiting or self.over:
-            return
-        if self.body is not None:
-            self.body.left_off = self._context.clock()
-        self.carrier.settle()
+        body = self.body
+        assert body is not None
+        body.waiting -= 1
+        if not (body.waiting or self.over):
+            body.left_off = self._context.clock()
+            self.carrier.settle()
 
     def news(self) -> asyncio.Future[None]:
         """Return a future that `wake` completes."""
@@ -296,9 +299,12 @@ class ServedExchange(HeadHolder):
 
         An application that goes on sending is suspended as before.
         """
-        if not self.client_left or self._let_go == _MAX_LET_GO_CALLS:
+        if not self.client_left:
             return False
-        self._let_go += 1
+        parting = self._part()
+        if parting.let_go == _MAX_LET_GO_CALLS:
+            return False
+        parting.let_go += 1
         return True
 
     def flow_news(self) -> asyncio.Future[None]:
@@ -317,8 +323,9 @@ class ServedExchange(HeadHolder):
 
         more: whether further content follows.
         """
-        if self._is_unheard:
-            self._is_unheard = more
+        parting = self._parting
+        if parting is not None and parting.is_unheard:
+            parting.is_unheard = more
             raise DisconnectedError("the response is complete with its head: it has no content")
         self.require_open()
 

@@ -1,6 +1,6 @@
-"""Keeps a free list of protocol objects.
+"""Hands out protocol objects, and decides which idle connections keep theirs.
 
-A parked connection needs no protocol object, and nearly all connections are parked.
+A parked connection has none, and nearly all connections are parked.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from typing import Final, final
 from bide.http1.connection import Connection
 from bide.http1.limits import Limits
 from bide.http1.response import CommonFields
+from bide.session.carrier import Carrier
 
-# Objects kept: about the number of connections that are active in one pass of the event loop.
+# Idle connections that keep their protocol objects, and objects kept for others: about the number
+# of connections that are active in one pass of the event loop.
+_MAX_RECENT: Final = 256
 _MAX_FREE: Final = 256
 
 
@@ -19,16 +22,17 @@ _MAX_FREE: Final = 256
 class ConnectionPool:
     """Hands protocol objects out and takes them back.
 
-    free: number of protocol objects kept.
+    free: the objects that nobody has.
     """
 
-    __slots__ = ("_common_fields", "_first", "_limits", "free")
+    __slots__ = ("_common_fields", "_limits", "_oldest", "_recent", "free")
 
     def __init__(self, limits: Limits, common_fields: CommonFields) -> None:
         self._limits = limits
         self._common_fields = common_fields
-        self._first: Connection | None = None
-        self.free = 0
+        self.free: list[Connection] = []
+        self._recent: list[Carrier | None] = [None] * _MAX_RECENT  # a ring
+        self._oldest = 0  # its place in the ring
 
     def take(self, facts: int, served: int) -> Connection:
         """Return a protocol object for a connection.
@@ -36,18 +40,25 @@ class ConnectionPool:
         facts: fact bits that hold for it.
         served: number of requests that it has served.
         """
-        connection = self._first
-        if connection is None:
-            connection = Connection(self._limits, self._common_fields)
-        else:
-            self._first = connection.next_free
-            self.free -= 1
+        free = self.free
+        connection = free.pop() if free else Connection(self._limits, self._common_fields)
         connection.reset(facts, served)
         return connection
 
     def put(self, connection: Connection) -> None:
         """Take back the protocol object of a connection that is parked."""
-        if self.free < _MAX_FREE:
-            connection.next_free = self._first
-            self._first = connection
-            self.free += 1
+        if len(self.free) < _MAX_FREE:
+            self.free.append(connection)
+
+    def became_idle(self, session: Carrier) -> None:
+        """Let an idle connection keep its protocol object until 256 others have become idle.
+
+        Those that are active again and again then never give it up. A connection is told to park at
+        most once for each call.
+        """
+        place = self._oldest
+        oldest = self._recent[place]
+        self._recent[place] = session
+        self._oldest = (place + 1) % _MAX_RECENT
+        if oldest is not None:
+            oldest.park()

@@ -78,10 +78,32 @@ class BodyProgress(Progress):
     """Tracks a request body, for which the application does not always wait.
 
     left_off: when the application last stopped waiting.
+    waiting: number of the application's calls that wait for more of the body.
     """
 
-    __slots__ = ("left_off",)
+    __slots__ = ("left_off", "waiting")
 
     def __init__(self, now: float) -> None:
         super().__init__(now)
         self.left_off = now
+        self.waiting = 0
+
+
+@final
+class Parting:
+    """Tracks how an application takes leave of a client.
+
+    gone_at: when a client that has sent its EOF counts as gone; FOREVER before its EOF.
+    let_go: number of calls of `send` that were not suspended since the client left.
+    is_drained: whether the application is to end its stream, as the client reconnects by itself.
+    is_unheard: whether the response is complete with its head, and the application has more to
+        send.
+    """
+
+    __slots__ = ("gone_at", "is_drained", "is_unheard", "let_go")
+
+    def __init__(self) -> None:
+        self.gone_at = FOREVER
+        self.let_go = 0
+        self.is_drained = False
+        self.is_unheard = False

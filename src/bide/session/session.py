@@ -59,12 +59,13 @@ _UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State
 class Session(ClockedCarrier):
     """Serves one accepted connection, from accept to `lost`.
 
-    connection: the protocol object; None while parked (idle, nothing buffered), to save memory.
+    connection: the protocol object; None while parked, to save memory.
     served: number of requests begun when the connection was last parked.
     """
 
     __slots__ = (
         "_has_race_counted",
+        "_is_recent",
         "_is_trailing",
         "_limits",
         "_mode",
@@ -87,6 +88,7 @@ class Session(ClockedCarrier):
         self.is_write_paused = False
         self.is_gathering = False
         self.is_serving = False
+        self._is_recent = False  # whether the pool remembers when it became idle
         self._is_trailing = False  # the last response was still on its way when the idle clock expired
         self._mode: CloseMode | None = None  # how the wire was ended; None before
         self._has_race_counted = False
@@ -530,39 +532,49 @@ class Session(ClockedCarrier):
         connection = self.connection
         if connection is None:
             return
+        state = connection.state
         exchange = self._exchange
-        if exchange is not None and connection.state is not EXCHANGE:
+        if exchange is not None and state is not EXCHANGE:
             self._conclude(exchange)
             exchange = None
-        if connection.state is CLOSING and self._mode is None:
+        if state is CLOSING and self._mode is None:
             self._end_tunnel()
             self._end(connection)
-        elif connection.output and connection.state is not CLOSED:
-            if connection.bulk is None:  # as `_write`, inlined to save a call for each request
-                self._wire.write(connection.take_output())
+            state = connection.state
+        elif (output := connection.output) and state is not CLOSED:
+            if connection.bulk is None:  # as `_write`, inlined to save two calls for each request
+                connection.output = b""
+                self._wire.write(output)
             else:
                 self._write(connection)
         if connection.wants_pause == self.is_reading:
             self._pause_or_resume(connection)
-        clock = CLOCKS[connection.state]
+        clock = CLOCKS[state]
         if self.is_write_paused or self._is_trailing or exchange is not None:
             is_body_awaited = exchange is not None and exchange.is_body_awaited
-            clock = running(connection.state, is_body_awaited, self.is_write_paused or self._is_trailing)
+            clock = running(state, is_body_awaited, self.is_write_paused or self._is_trailing)
         if clock is not self._clock:
             self._start_clock(clock)
             if clock is _LINGER_CLOCK and connection.reason in _UNANNOUNCED:
                 # No response was owed: read only to notice lost requests.
                 self.deadline = min(self.deadline, self._since + _READ_AFTER_IDLE_S)
-        if clock is _IDLE and connection.may_park:
+        if clock is _IDLE and not self._is_recent:
+            self._is_recent = True
+            self._context.pool.became_idle(self)
+
+    def park(self) -> None:
+        self._is_recent = False
+        connection = self.connection
+        if connection is not None and connection.may_park:
             self.served = connection.served
             self.connection = None
             self._context.pool.put(connection)
 
     def _write(self, connection: Connection) -> None:
-        if connection.bulk is not None:
-            self._wire.write_pieces(connection.take_pieces())
-        else:
+        if connection.bulk is None:
             self._wire.write(connection.take_output())
+        else:
+            self._wire.write_pieces(connection.take_pieces())
 
     def _pause_or_resume(self, connection: Connection) -> None:
         self.is_reading = not connection.wants_pause
