@@ -20,7 +20,9 @@ from typing import Final, NamedTuple
 
 from bench.machine import remarks
 from bide.server.server import loop_factory
-from bide.transport.aio import AcceptContext, AioWire
+from bide.transport import sockets
+from bide.transport.listeners import Listener
+from bide.transport.poller import PolledWire, Poller
 from bide.wire import Receiver, Wire
 from tests.support.abuse import Child, crowd, ended, queued, room
 from tests.support.client import Client, request
@@ -83,9 +85,15 @@ async def _window() -> float:
         wires.put_nowait(wire)
         return Ear()
 
-    context = AcceptContext(accept)
-    server = await asyncio.get_running_loop().create_server(lambda: AioWire(context), "127.0.0.1", 0)  # type: ignore[arg-type, return-value, unused-ignore]
-    host, port = server.sockets[0].getsockname()
+    def wake(fd: int, resting: Receiver) -> PolledWire:
+        raise NotImplementedError
+
+    loop = asyncio.get_running_loop()
+    poller = Poller(loop, wake)
+    (sock,) = sockets.tcp("127.0.0.1", 0)
+    host, port = sock.getsockname()
+    listener = Listener(loop, sock, ENDED, accept, poller, ours=True)
+    listener.accept()
     took = []
     for _ in range(ENDED):
         with Client((host, port)):
@@ -96,7 +104,8 @@ async def _window() -> float:
             assert done
             wire.abort()
             await asyncio.sleep(0)
-    server.close()
+    listener.close()
+    poller.close()
     return statistics.median(took)
 
 

@@ -91,7 +91,7 @@ def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]
     context = SessionContext(
         loop,
         AsgiGateway(_app, loop),
-        Manager(register, admission, counters, clients.peers),
+        Manager(register, admission, counters, clients.peers, lambda _: None),
         limits=bounds,
         durations=settings.durations,
         idle=settings.idle_timeout(),

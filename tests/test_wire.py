@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from bide.session.session import Session
-from bide.transport.aio import AioWire
+from bide.transport.stream import SocketWire
 from bide.wire import CLOSED_WIRE, ClosedWire, Receiver, Wire
 from tests.support.managed import StubConnection
 from tests.support.stage import StubWire
@@ -23,6 +23,7 @@ ANSWERS: Final[dict[str, tuple[Callable[[Wire], object], object]]] = {
     "half_close_if_quiet": (lambda wire: wire.half_close_if_quiet(), False),
     "release": (lambda wire: wire.release(), None),
     "abort": (lambda wire: wire.abort(), None),
+    "rest": (lambda wire: wire.rest(StubConnection()), False),
     "unsent": (lambda wire: wire.unsent(), 0),
     "octets_waiting": (lambda wire: wire.octets_waiting(), False),
     "peer_gone": (lambda wire: wire.peer_gone(), True),
@@ -47,7 +48,7 @@ def test_closed_wire_takes_each_order_and_answers_each_question(name: str) -> No
     ("contract", "kind"),
     [
         (Wire, ClosedWire),
-        (Wire, AioWire),
+        (Wire, SocketWire),
         (Wire, StubWire),
         (Receiver, Session),
         (Receiver, StubConnection),

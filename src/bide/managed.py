@@ -19,11 +19,13 @@ class ManagedConnection(Receiver):
 
     deadline: loop time in seconds at which the running clock can expire at the latest; infinity if
         none runs.
+    place: where the worker's register has it.
     """
 
-    __slots__ = ("deadline",)
+    __slots__ = ("deadline", "place")
 
     deadline: float
+    place: int
 
     # -- Questions ---------------------------------------------------------------------------------
 
@@ -129,6 +131,17 @@ class ConnectionManager(ABC):
     @abstractmethod
     def reading_resumed(self, connection: ManagedConnection) -> None:
         """Take the news that octets are read again."""
+
+    @abstractmethod
+    def parked(self, connection: ManagedConnection, parked: ManagedConnection) -> None:
+        """Take the news that `parked` stands for an idle connection from now on."""
+
+    @abstractmethod
+    def wake(self, parked: ManagedConnection, descriptor: int) -> ManagedConnection:
+        """Return a connection that stands for a parked one from now on.
+
+        descriptor: number of its socket.
+        """
 
     @abstractmethod
     def closed(self, connection: ManagedConnection, reason: CloseReason, served: int) -> None:

@@ -101,6 +101,14 @@ class Wire(ABC):
         """Drop unsent octets, close with RST, and report `lost`."""
 
     @abstractmethod
+    def rest(self, receiver: Receiver) -> bool:
+        """Give this object up, and keep the connection open; return whether that was possible.
+
+        It is if nothing is unsent and the peer may send. Once the peer does, the transport has a
+        new wire made, and asks who of that takes the place of `receiver`.
+        """
+
+    @abstractmethod
     def unsent(self) -> int:
         """Return the number of octets written that the peer has not acknowledged.
 
@@ -169,6 +177,9 @@ class ClosedWire(Wire):
 
     def abort(self) -> None:
         pass
+
+    def rest(self, receiver: Receiver) -> bool:
+        return False
 
     def unsent(self) -> int:
         return 0

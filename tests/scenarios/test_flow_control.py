@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from bide.session.session import Session
-from bide.transport.aio import AioWire
+from bide.transport.stream import SocketWire
 from tests.http1.driver import octets_held
 from tests.support.apps import Message, Receive, Send, answer, hello, read_body
 from tests.support.client import Client, request
@@ -69,9 +69,8 @@ def held(server: Served) -> int:
     def count() -> int:
         (session,) = server.server.worker.register
         assert isinstance(session, Session)
-        assert isinstance(session._wire, AioWire)
-        assert session.connection is not None
-        return session._wire._transport.get_write_buffer_size() + octets_held(session.connection)
+        assert isinstance(session._wire, SocketWire)
+        return session._wire._size + octets_held(session.connection)
 
     return server.call(count)
 

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from bide.transport import aio
+from bide.transport import stream
 from tests.support.apps import Message, Receive, Send, answer
 from tests.support.client import request
 from tests.support.server import Serve
@@ -42,16 +42,16 @@ async def start(send: Send, *fields: tuple[bytes, bytes], status: int = 200) -> 
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What is handed to the wire, write by write."""
-    if not (aio.__file__ or "").endswith(".py"):
+    if not (stream.__file__ or "").endswith(".py"):
         pytest.skip("compiled code calls the method that it knows")
     found: list[bytes] = []
-    write = aio.AioWire.write
+    write = stream.SocketWire.write
 
-    def record(self: aio.AioWire, data: bytes) -> None:
+    def record(self: stream.SocketWire, data: bytes) -> None:
         found.append(bytes(data))
         write(self, data)
 
-    monkeypatch.setattr(aio.AioWire, "write", record)
+    monkeypatch.setattr(stream.SocketWire, "write", record)
     return found
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from bide.session.exchange import ServedExchange
 from bide.session.session import Session
 from bide.terms import CloseReason
-from bide.transport.aio import AioWire
+from bide.transport.stream import SocketWire
 from tests.support.abuse import add_up, balanced, ended, kernel_sockets
 from tests.support.apps import Message, Receive, Send, answer, echo, slow
 from tests.support.client import Client, request
@@ -309,7 +309,7 @@ def test_ended_connections_leave_nothing_to_the_collector(serve: Serve) -> None:
     """However a connection ended, its objects are gone with it, and do not wait for a garbage collection."""
 
     def left() -> int:
-        return sum(isinstance(thing, (Session, AioWire, ServedExchange)) for thing in gc.get_objects())
+        return sum(isinstance(thing, (Session, SocketWire, ServedExchange)) for thing in gc.get_objects())
 
     server = serve(slow)
     before = left()

@@ -9,7 +9,7 @@ from bide.terms import DRAIN
 from bide.worker.settings import limits
 from tests.support.carrier import StubCarrier
 
-#: Protocol objects that a pool keeps at most.
+#: Protocol objects that a pool keeps at most, and idle connections that are not parked.
 MOST = 256
 
 

@@ -10,7 +10,7 @@ from bide.transport.listeners import Listener
 class StubListener:
     """Keeps the orders that it gets.
 
-    orders: "pause", "resume", "finish" and "close", in order.
+    orders: "pause", "accept", "finish" and "close", in order.
     has_waiting: whether connections wait in the listen backlog.
     backlog_seconds: loop time in seconds that it takes to accept the backlog.
     """
@@ -24,8 +24,8 @@ class StubListener:
     def pause(self) -> None:
         self.orders.append("pause")
 
-    def resume(self) -> None:
-        self.orders.append("resume")
+    def accept(self) -> None:
+        self.orders.append("accept")
 
     def waiting(self) -> bool:
         return self.has_waiting

@@ -34,6 +34,7 @@ class StubConnection(ManagedConnection):
         fails: bool = False,
     ) -> None:
         self.deadline = deadline
+        self.place = 0
         self.calls: list[str] = []
         self.asked: list[tuple[float, float]] = []
         self.fails = fails

@@ -176,13 +176,13 @@ class Served:
         return self.snapshot()["states"]
 
     def sessions(self) -> list[Session]:
-        """Return the open connections, in the order of arrival."""
+        """Return the open connections that are not parked."""
         return self.call(lambda: [session for session in self.server.worker.register if isinstance(session, Session)])
 
     @property
     def open(self) -> int:
         """Connections that are open."""
-        return len(self.sessions())
+        return self.call(lambda: len(self.server.worker.register))
 
     def ends(self, *, wait: bool = True) -> dict[str, int]:
         """Return the number of connections that ended for each reason; with `wait`, once all that were made have."""
@@ -194,7 +194,7 @@ class Served:
 
     def await_client_eof(self) -> None:
         """Wait until the server has read the EOF of a client that it still owes an answer."""
-        self.until(lambda: any(session.connection and session.connection.input_ended for session in self.sessions()))
+        self.until(lambda: any(session.connection.input_ended for session in self.sessions()))
 
     @property
     def counters(self) -> Counters:

@@ -12,8 +12,8 @@ from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
 from bide.session.rules import CloseRules
 from bide.session.session import Session
-from bide.terms import Address, Clock, CloseReason
-from bide.wire import Wire
+from bide.terms import Address, Clock, CloseReason, State
+from bide.wire import Receiver, Wire
 from bide.worker.settings import WorkerSettings
 from tests.support.builds import require_interpreted
 from tests.support.client import request
@@ -47,6 +47,8 @@ class StubWire(Wire):
     waiting: whether octets have arrived that were not reported yet.
     is_broken: whether the kernel knows that the peer is gone.
     half_closes: whether the sending side can be shut alone.
+    may_rest: whether it can be given up.
+    resting: what stands for it since it was; None before.
     """
 
     def __init__(self) -> None:
@@ -56,6 +58,8 @@ class StubWire(Wire):
         self.waiting = False
         self.is_broken = False
         self.half_closes = True
+        self.may_rest = True
+        self.resting: Receiver | None = None
 
     @property
     def scheme(self) -> str:
@@ -92,6 +96,11 @@ class StubWire(Wire):
 
     def abort(self) -> None:
         self.orders.append("abort")
+
+    def rest(self, receiver: Receiver) -> bool:
+        if self.may_rest:
+            self.resting = receiver
+        return self.may_rest
 
     def unsent(self) -> int:
         return self.held
@@ -169,9 +178,13 @@ class StubManager(ConnectionManager):
     unread: connections from which nothing is read.
     ends: the reasons given, in order.
     requests: those that closed connections have served.
+    stand_ins: idle connections and what stands for them from then on, in order.
+    waker: what `wake` calls.
     """
 
     def __init__(self) -> None:
+        self.stand_ins: list[tuple[ManagedConnection, ManagedConnection]] = []
+        self.waker: Callable[[ManagedConnection, int], ManagedConnection] | None = None
         self.stalled: set[ManagedConnection] = set()
         self.unread: set[ManagedConnection] = set()
         self.ends: list[CloseReason] = []
@@ -188,6 +201,13 @@ class StubManager(ConnectionManager):
 
     def reading_resumed(self, connection: ManagedConnection) -> None:
         self.unread.remove(connection)
+
+    def parked(self, connection: ManagedConnection, parked: ManagedConnection) -> None:
+        self.stand_ins.append((connection, parked))
+
+    def wake(self, parked: ManagedConnection, descriptor: int) -> ManagedConnection:
+        assert self.waker is not None
+        return self.waker(parked, descriptor)
 
     def closed(self, connection: ManagedConnection, reason: CloseReason, served: int) -> None:
         self.ends.append(reason)
@@ -234,13 +254,12 @@ class Stage:
         wire = StubWire()
         return Session(self.context, wire), wire
 
-    def parked(self, served: int = 1) -> tuple[Session, StubWire]:
-        """Return a connection that has served `served` requests and is parked, and its wire, which has forgotten what was written."""
+    def idle(self, served: int = 1) -> tuple[Session, StubWire]:
+        """Return an idle connection that has served `served` requests, and its wire, which has forgotten what was written."""
         session, wire = self.connect()
         for _ in range(served):
             session.octets_received(GET)
-        session.park()
-        assert session.connection is None
+        assert session.state is State.IDLE
         wire.written = b""
         return session, wire
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import gc
 import os
 import resource
 import select
@@ -20,6 +19,7 @@ from bide import wire as contract
 from bide.errors import ListenError
 from bide.server.server import loop_factory
 from bide.transport import listeners, sockets
+from bide.transport.poller import Poller
 from bide.wire import Wire
 from tests.support.server import Log
 from tests.support.waiting import PATIENCE
@@ -41,7 +41,25 @@ def no_free_descriptor() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_resume_without_a_descriptor_is_tried_again(loop: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def poller() -> Iterator[Poller]:
+    """A poller of the running event loop, on which nothing rests."""
+    made = Poller(asyncio.get_running_loop(), MagicMock())
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextlib.contextmanager
+def listening(sock: socket.socket, accept: Any = None) -> Iterator[listeners.Listener]:
+    with poller() as watching:
+        listener = listeners.Listener(asyncio.get_running_loop(), sock, 10, accept or MagicMock(), watching, ours=True)
+        with contextlib.closing(listener):
+            yield listener
+
+
+def test_accept_without_a_descriptor_is_tried_again(loop: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """Accepting goes on once a descriptor is free, and the log says once what it waits for."""
     log.expect("raise the descriptor limit")
     monkeypatch.setattr(listeners, "_RETRY_AFTER_S", 0.05)
@@ -56,28 +74,62 @@ def test_resume_without_a_descriptor_is_tried_again(loop: str, log: Log, monkeyp
             return MagicMock()
 
         (sock,) = sockets.tcp("127.0.0.1", 0)
-        listener = listeners.Listener(running, sock, 10, accept, lambda: 10, ours=True)
-        await listener.accept()
-        listener.pause()
-        begin, failed = listeners.Listener._begin, asyncio.Event()
+        with listening(sock, accept) as listener:
+            listener.accept()
+            listener.pause()
+            failed = 0
 
-        async def failing(self: listeners.Listener) -> None:
-            failed.set()
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            def failing(_fd: int, _accept: Any) -> None:
+                nonlocal failed
+                failed += 1
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        monkeypatch.setattr(listeners.Listener, "_begin", failing)
-        listener.resume()
-        await failed.wait()
-        failed.clear()
-        await failed.wait()
-        monkeypatch.setattr(listeners.Listener, "_begin", begin)
-        with socket.socket() as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(Poller, "listen", lambda _, fd, accept: failing(fd, accept))
+                listener.accept()
+                while failed < 3:
+                    await asyncio.sleep(0.01)
+            with socket.socket() as client:
+                client.setblocking(False)
+                await running.sock_connect(client, sock.getsockname())
+                await asyncio.wait_for(accepted.wait(), PATIENCE)
+                listener.close()
+                listener.close()
+                assert await running.sock_recv(client, 1) == b""
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())
+
+
+def test_accepting_without_a_descriptor_leaves_the_queue_and_goes_on(
+    loop: str, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.expect("raise the descriptor limit")
+    monkeypatch.setattr(listeners, "_RETRY_AFTER_S", 0.05)
+
+    async def scene() -> None:
+        running = asyncio.get_running_loop()
+        wires: list[Wire] = []
+
+        def accept(wire: Wire) -> Any:
+            wires.append(wire)
+            return MagicMock()
+
+        (sock,) = sockets.tcp("127.0.0.1", 0)
+        with listening(sock, accept) as listener, socket.socket() as client:
+            listener.accept()
             client.setblocking(False)
-            await running.sock_connect(client, sock.getsockname())
-            await asyncio.wait_for(accepted.wait(), PATIENCE)
-            listener.close()
-            listener.close()
-            assert await running.sock_recv(client, 1) == b""
+            with no_free_descriptor():
+                await running.sock_connect(client, sock.getsockname())
+                while not listener._retry:
+                    await asyncio.sleep(0.01)
+                assert wires == []
+            assert listener.waiting()
+            while not wires:
+                await asyncio.sleep(0.01)
+            assert not listener.waiting()
+            wires[0].abort()
+            await asyncio.sleep(0)
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(scene())
@@ -87,16 +139,13 @@ def test_pause_keeps_the_name_of_a_unix_socket(loop: str, tmp_path: Path) -> Non
     path = tmp_path / "x.sock"
 
     async def scene() -> None:
-        listener = listeners.Listener(
-            asyncio.get_running_loop(), sockets.unix(str(path)), 10, MagicMock(), lambda: 10, ours=True
-        )
-        await listener.accept()
-        listener.pause()
-        for _ in range(20):  # the event loop's own server closes in a later pass
+        with listening(sockets.unix(str(path))) as listener:
+            listener.accept()
+            listener.pause()
             await asyncio.sleep(0)
-        assert path.exists()
-        listener.close()
-        assert not path.exists()
+            assert path.exists()
+            listener.close()
+            assert not path.exists()
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(scene())
@@ -106,37 +155,30 @@ def test_accept_on_a_port_taken_meanwhile_raises(loop: str) -> None:
     """Two servers may bind the same port, but only one can listen on it. The other gets the error of a port in use."""
 
     async def scene() -> None:
-        running = asyncio.get_running_loop()
         (one,) = sockets.tcp("127.0.0.1", 0)
         (other,) = sockets.tcp(*one.getsockname())
         one.listen()
-        listener = listeners.Listener(running, other, 10, MagicMock(), lambda: 10, ours=True)
-        with one, pytest.raises(ListenError, match="stop the server that uses it"):
-            await listener.accept()
-        listener.close()
+        with one, listening(other) as listener, pytest.raises(ListenError, match="stop the server that uses it"):
+            listener.accept()
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(scene())
 
 
-def test_closed_listener_asked_to_go_on_does_nothing(loop: str, log: Log) -> None:
+def test_closed_listener_asked_to_accept_does_nothing(loop: str, log: Log) -> None:
     """At a stop, one listener is closed before the others, and the worker may still ask it to go on."""
 
     async def scene() -> None:
         (sock,) = sockets.tcp("127.0.0.1", 0)
-        listener = listeners.Listener(asyncio.get_running_loop(), sock, 10, MagicMock(), lambda: 10, ours=True)
-        with contextlib.closing(listener):
-            await listener.accept()
-        assert not listener.waiting()
-        listener.resume()
-        while listener._tasks:
-            await asyncio.sleep(0)
-        await listener.accept()
-        assert not listener.waiting()
+        with listening(sock) as listener:
+            listener.accept()
+            listener.close()
+            assert not listener.waiting()
+            listener.accept()
+            assert not listener.waiting()
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(scene())
-    gc.collect()  # asyncio logs an error that nobody has looked at when its task is collected
     assert log.messages() == []
 
 
@@ -145,11 +187,9 @@ def test_newcomers_without_a_free_descriptor_are_kept_out(loop: str, monkeypatch
     """Nothing may be opened then, not even the file of a module that is imported late."""
 
     async def scene() -> None:
-        running = asyncio.get_running_loop()
         (sock,) = sockets.tcp("127.0.0.1", 0)
-        listener = listeners.Listener(running, sock, 10, MagicMock(), lambda: 10, ours=True)
-        with contextlib.closing(listener), socket.socket() as newcomer:
-            await listener.accept()
+        with listening(sock) as listener, socket.socket() as newcomer:
+            listener.accept()
             newcomer.setblocking(False)
             for name in [name for name in sys.modules if name.partition(".")[0] in {"ctypes", "_ctypes"}]:
                 monkeypatch.delitem(sys.modules, name)

@@ -60,7 +60,12 @@ class Scene:
             per_peer=per_peer,
             clock=self._clock,
         )
-        monkeypatch.setattr(admission, "lowest_descriptor", lambda taken=0: self.lowest + taken)
+        monkeypatch.setattr(admission, "lowest_descriptor", lambda: self.lowest)
+
+    @property
+    def free(self) -> int:
+        """Connections that still have room, less those beyond the limit."""
+        return self.admission._free_slots()
 
     def _clock(self) -> float:
         self.asked += 1
@@ -111,16 +116,6 @@ def test_connections_below_the_limit_are_let_be(scene: Scene) -> None:
     assert scene.listener.orders == []
 
 
-def test_room_is_what_the_limits_leave(loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = Scene(loop, monkeypatch, overflow=3)
-    assert scene.admission.room == LIMIT + 3
-    scene.fill(5)
-    assert scene.admission.room == LIMIT + 3 - 5
-
-
-# -- Shedding ---------------------------------------------------------------------------------------------------------------
-
-
 def test_connection_that_takes_the_last_place_sheds_the_longest_idle(scene: Scene) -> None:
     connections = [scene.open(StubConnection(since=since)) for since in (5.0, 3.0, 4.0, 9.0, 8.0, 7.0, 6.0)]
     assert shed(connections) == []
@@ -164,16 +159,23 @@ def test_place_of_a_shed_connection_is_free_before_it_is_closed(scene: Scene) ->
     connections = scene.fill(idle=True)
     scene.open(StubConnection(idle=False))
     assert len(scene.register) == LIMIT
-    assert scene.admission.room == 1
+    assert scene.free == 1
     scene.close(connections[0])
-    assert scene.admission.room == 1
+    assert scene.free == 1
+
+
+def test_connection_whose_octets_arrived_meanwhile_stays_and_the_next_goes(scene: Scene) -> None:
+    connections = [scene.open(StubConnection(since=float(number), sheds=number > 1)) for number in range(LIMIT - 1)]
+    scene.open(StubConnection(idle=False))
+    assert [connection.is_shed for connection in connections] == [False, False, True] + [False] * (LIMIT - 4)
+    assert not scene.is_paused()
 
 
 def test_connection_whose_octets_arrived_meanwhile_is_not_taken_for_shed(scene: Scene) -> None:
     connections = [scene.open(StubConnection(sheds=False)) for _ in range(LIMIT - 1)]
     scene.open(StubConnection(idle=False))
-    assert shed(connections) == [0]
-    assert scene.admission.room == 0
+    assert shed(connections) == list(range(LIMIT - 1)), "each was asked"
+    assert scene.free == 0
     assert scene.is_paused()
 
 
@@ -261,7 +263,7 @@ def test_connection_that_takes_the_last_of_the_overflow_pauses(overflowing: Scen
     connections = [overflowing.open(StubConnection(idle=False)) for _ in range(OVERFLOW)]
     assert [connection.calls for connection in connections] == [["refuse"]] * OVERFLOW
     assert overflowing.is_paused()
-    assert overflowing.admission.room == 0
+    assert overflowing.free == -OVERFLOW
 
 
 # -- Pausing ----------------------------------------------------------------------------------------------------------------
@@ -282,7 +284,7 @@ def test_accepting_without_room_pauses_and_says_why_once(scene: Scene, log: Log)
     assert scene.listener.orders == ["pause"]
     scene.close(connections[0])
     scene.open(connections[0])
-    assert scene.listener.orders == ["pause", "resume", "pause"]
+    assert scene.listener.orders == ["pause", "accept", "pause"]
     assert log.messages(logging.WARNING) == [
         "accepting paused: 8 busy connections, limit 8 (--limit-connections); new connections wait in the listen backlog"
     ]
@@ -312,22 +314,21 @@ def test_accepting_paused_twice_is_paused_once(scene: Scene, busy: list[StubConn
 def test_accepting_paused_resumes_when_a_connection_closes(scene: Scene, busy: list[StubConnection]) -> None:
     scene.close(busy[0])
     assert not scene.is_paused()
-    assert scene.listener.orders == ["resume"]
+    assert scene.listener.orders == ["accept"]
     scene.close(busy[1])
-    assert scene.listener.orders == ["resume"]
+    assert scene.listener.orders == ["accept"]
 
 
 def test_accepting_paused_stays_so_while_descriptors_are_short(scene: Scene, busy: list[StubConnection]) -> None:
     scene.lowest = DESCRIPTORS
     scene.close(busy[0])
     assert scene.is_paused()
+    scene.loop.run_for(LOOK_EVERY)
+    assert scene.is_paused()
     scene.lowest = DESCRIPTORS - 1
     scene.loop.run_for(LOOK_EVERY)
-    assert scene.is_paused(), "the listener takes one for itself"
-    scene.lowest = DESCRIPTORS - 2
-    scene.loop.run_for(LOOK_EVERY)
     assert not scene.is_paused()
-    assert scene.listener.orders == ["resume"]
+    assert scene.listener.orders == ["accept"]
 
 
 def test_accepting_paused_looks_for_room_at_each_interval(scene: Scene, busy: list[StubConnection]) -> None:
@@ -376,7 +377,7 @@ def test_accepting_resumed_looks_no_more(scene: Scene, busy: list[StubConnection
     asked = scene.asked
     scene.loop.run_for(LOOK_EVERY * 3)
     assert scene.asked == asked
-    assert scene.listener.orders == ["resume"]
+    assert scene.listener.orders == ["accept"]
 
 
 # -- The end ----------------------------------------------------------------------------------------------------------------
@@ -409,7 +410,7 @@ def test_backlog_pauses_and_resumes_by_descriptors_alone(scene: Scene) -> None:
     scene.lowest = LOW
     scene.close(connections[0])
     assert not scene.is_paused()
-    assert scene.admission.room < 0
+    assert scene.free < 0
 
 
 def test_backlog_ends_a_pause_so_that_the_next_one_can_begin(scene: Scene, busy: list[StubConnection]) -> None:
@@ -430,16 +431,16 @@ def test_backlog_that_ends_a_pause_ends_its_looks(scene: Scene, busy: list[StubC
     assert scene.asked == asked
 
 
-def test_backlog_paused_without_descriptors_goes_on_once_the_listener_has_one(scene: Scene) -> None:
+def test_backlog_paused_without_descriptors_goes_on_once_there_is_one(scene: Scene) -> None:
     scene.admission.accept_backlog()
-    scene.lowest = DESCRIPTORS - 1
+    scene.lowest = DESCRIPTORS
     scene.open(StubConnection(idle=False), DESCRIPTORS)
     scene.loop.run_for(LOOK_EVERY * 1.1)
     assert scene.is_paused()
     scene.lowest -= 1
     scene.loop.run_for(LOOK_EVERY)
     assert not scene.is_paused()
-    assert scene.listener.orders == ["pause", "resume"]
+    assert scene.listener.orders == ["pause", "accept"]
 
 
 def test_admission_that_is_closed_looks_no_more(scene: Scene, busy: list[StubConnection]) -> None:

@@ -38,7 +38,10 @@ class Scene:
         self.admission = StubAdmission(self.register)
         self.counters = Counters()
         self.peers = Peers()
-        self.manager = Manager(self.register, cast(Admission, self.admission), self.counters, self.peers)
+        self.woken: list[int] = []
+        self.manager = Manager(
+            self.register, cast(Admission, self.admission), self.counters, self.peers, self.woken.append
+        )
 
 
 @pytest.fixture
@@ -96,3 +99,22 @@ def test_news_that_something_goes_on_may_come_without_a_stop(scene: Scene) -> No
     scene.manager.output_resumed(StubConnection())
     scene.manager.reading_resumed(StubConnection())
     assert (scene.register.stalled, scene.register.unread) == (set(), set())
+
+
+def test_connection_parked_is_stood_for_until_it_is_woken(scene: Scene) -> None:
+    first, idle, last = StubConnection(), StubConnection(), StubConnection()
+    for connection in (first, idle, last):
+        scene.manager.opened(connection, DESCRIPTOR)
+    parked, woken = StubConnection(), StubConnection()
+    scene.manager.parked(idle, parked)
+    assert list(scene.register) == [first, parked, last]
+
+    def wake(descriptor: int) -> None:
+        scene.register.replace(parked, woken)
+        scene.woken.append(descriptor)
+
+    manager = Manager(scene.register, cast(Admission, scene.admission), scene.counters, scene.peers, wake)
+    assert manager.wake(parked, DESCRIPTOR) is woken
+    assert scene.woken == [DESCRIPTOR]
+    assert list(scene.register) == [first, woken, last]
+    assert scene.counters.opened == 3

@@ -28,6 +28,29 @@ def test_register_of_connections_that_leave_while_iterated_is_empty() -> None:
     assert not register.unread
 
 
+def test_register_keeps_each_connection_that_stays_whoever_leaves() -> None:
+    connections = [StubConnection() for _ in range(5)]
+    for leaver in range(5):
+        register = register_of(*connections)
+        register.remove(connections[leaver])
+        others = connections[:leaver] + connections[leaver + 1 :]
+        assert set(register) == set(others)
+        for left, connection in enumerate(others, 1):
+            register.remove(connection)
+            assert len(register) == 4 - left
+            assert set(register) == set(others[left:])
+
+
+def test_connection_that_stands_for_another_takes_its_place() -> None:
+    one, other, stand_in = StubConnection(), StubConnection(), StubConnection()
+    register = register_of(one, other)
+    register.replace(one, stand_in)
+    assert list(register) == [stand_in, other]
+    assert register.at(stand_in.place) is stand_in
+    register.remove(stand_in)
+    assert list(register) == [other]
+
+
 def test_sweep_reaches_deadlines_that_have_passed() -> None:
     early, late, never = StubConnection(1.0), StubConnection(5.0), StubConnection(FOREVER)
     register = register_of(early, late, never)

@@ -64,7 +64,7 @@ class Carrier(ManagedConnection):
 
     @abstractmethod
     def park(self) -> None:
-        """Give the protocol object up, if the connection is idle and the object holds nothing."""
+        """Have the connection parked, if it is idle and holds nothing."""
 
     @abstractmethod
     def content_left(self) -> None:

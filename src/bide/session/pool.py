@@ -1,7 +1,4 @@
-"""Hands out protocol objects, and decides which idle connections keep theirs.
-
-A parked connection has none, and nearly all connections are parked.
-"""
+"""Hands out protocol objects, and decides which idle connections are parked: nearly all."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from bide.http1.limits import Limits
 from bide.http1.response import CommonFields
 from bide.session.carrier import Carrier
 
-# Idle connections that keep their protocol objects, and objects kept for others: about the number
-# of connections that are active in one pass of the event loop.
+# Idle connections that are not parked, and objects kept for others: about the number of connections
+# that are active in one pass of the event loop.
 _MAX_RECENT: Final = 256
 _MAX_FREE: Final = 256
 
@@ -23,14 +20,16 @@ class ConnectionPool:
     """Hands protocol objects out and takes them back.
 
     free: the objects that nobody has.
+    nobody: an object for sessions that are over.
     """
 
-    __slots__ = ("_common_fields", "_limits", "_oldest", "_recent", "free")
+    __slots__ = ("_common_fields", "_limits", "_oldest", "_recent", "free", "nobody")
 
     def __init__(self, limits: Limits, common_fields: CommonFields) -> None:
         self._limits = limits
         self._common_fields = common_fields
         self.free: list[Connection] = []
+        self.nobody = self.take(0, 1)
         self._recent: list[Carrier | None] = [None] * _MAX_RECENT  # a ring
         self._oldest = 0  # its place in the ring
 
@@ -50,11 +49,11 @@ class ConnectionPool:
         if len(self.free) < _MAX_FREE:
             self.free.append(connection)
 
-    def became_idle(self, session: Carrier) -> None:
-        """Let an idle connection keep its protocol object until 256 others have become idle.
+    def became_idle(self, session: Carrier) -> int:
+        """Have an idle connection parked once 256 others have become idle.
 
-        Those that are active again and again then never give it up. A connection is told to park at
-        most once for each call.
+        Those that are active again and again are seldom parked. A connection is told to park at
+        most once for each call. Return the place where it is remembered, for `forget`.
         """
         place = self._oldest
         oldest = self._recent[place]
@@ -62,3 +61,8 @@ class ConnectionPool:
         self._oldest = (place + 1) % _MAX_RECENT
         if oldest is not None:
             oldest.park()
+        return place
+
+    def forget(self, place: int) -> None:
+        """Forget a connection that is lost."""
+        self._recent[place] = None

@@ -20,6 +20,7 @@ from bide.policy.clocks import CLOCKS, FOREVER, OnExpiry, on_expiry, running
 from bide.session.clock import ClockedCarrier
 from bide.session.context import SessionContext
 from bide.session.exchange import MAX_GATHERED, ServedExchange
+from bide.session.parked import ParkedSession
 from bide.session.tunnel import CarriedTunnel
 from bide.terms import AGE_LIMIT, DRAIN, REFUSED, REQUEST_LIMIT, Clock, CloseMode, CloseReason, State
 from bide.wire import CLOSED_WIRE, Wire
@@ -51,6 +52,9 @@ _UNANNOUNCED: Final = frozenset({CloseReason.FIRST_OCTET_TIMEOUT, CloseReason.ID
 # Reasons of ends whose response answers no complete request.
 _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT})
 
+# A place that is none.
+_NONE: Final = -1
+
 # States in which part of a request or of a response is outstanding.
 _UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State.TUNNEL, State.CLOSING})
 
@@ -59,59 +63,59 @@ _UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State
 class Session(ClockedCarrier):
     """Serves one accepted connection, from accept to `lost`.
 
-    connection: the protocol object; None while parked, to save memory.
-    served: number of requests begun when the connection was last parked.
+    connection: the protocol object.
     """
 
     __slots__ = (
         "_has_race_counted",
-        "_is_recent",
         "_is_trailing",
         "_limits",
         "_mode",
+        "_recent_place",
         "_tunnel",
         "connection",
-        "served",
     )
 
-    def __init__(self, context: SessionContext, wire: Wire) -> None:
+    def __init__(self, context: SessionContext, wire: Wire, parked: ParkedSession | None = None) -> None:
+        """Begin with a new connection, or go on with one that was parked."""
         self._context = context
         self._wire = wire
-        self.connection: Connection | None = None
-        self.served = 0
-        self.peer = wire.peer()
-        self.local = wire.local()
-        self.scheme = wire.scheme
         self._exchange = None
         self._tunnel: CarriedTunnel | None = None
         self.is_reading = True
         self.is_write_paused = False
         self.is_gathering = False
         self.is_serving = False
-        self._is_recent = False  # whether the pool remembers when it became idle
+        self._recent_place = _NONE  # where the pool remembers that it became idle
         self._is_trailing = False  # the last response was still on its way when the idle clock expired
         self._mode: CloseMode | None = None  # how the wire was ended; None before
         self._has_race_counted = False
         self._sending = None
-        self._start_clock(_FIRST_OCTET)
-        drawn = context.draw_limits()
         # Loop time and number of requests at which close is announced.
-        self._limits = None if drawn is None else (self._since + drawn[0], drawn[1])
-
-    def _active(self) -> Connection:
-        """Return the protocol object; a parked connection takes one from the pool."""
-        connection = self.connection
-        if connection is None:
-            connection = self.connection = self._context.pool.take(self._context.facts, self.served)
-        return connection
+        self._limits: tuple[float, float] | None
+        if parked is None:
+            self.connection = context.pool.take(context.facts, 0)
+            self.peer = wire.peer()
+            self.local = wire.local()
+            self.scheme = wire.scheme
+            self._start_clock(_FIRST_OCTET)
+            drawn = context.draw_limits()
+            self._limits = None if drawn is None else (self._since + drawn[0], drawn[1])
+        else:
+            self.connection = context.pool.take(context.facts, parked.served)
+            self.peer = parked.peer
+            self.local = parked.local
+            self.scheme = parked.scheme
+            self._clock = _IDLE
+            self._since = parked.since
+            self.deadline = parked.deadline
+            self._is_reprieved = False
+            self._limits = parked.limits
 
     # -- Facts that the wire reports ---------------------------------------------------------------
 
     def octets_received(self, data: bytes) -> None:
         connection = self.connection
-        if connection is None:
-            context = self._context
-            connection = self.connection = context.pool.take(context.facts, self.served)
         try:
             request = connection.receive(data)
             if request is not None:
@@ -160,7 +164,7 @@ class Session(ClockedCarrier):
             self.fail_internal()
 
     def _eof_taken(self) -> None:
-        connection = self._active()
+        connection = self.connection
         if self._tunnel is not None:
             self._tunnel.tunnel.eof_received()
         connection.receive_eof()
@@ -191,7 +195,7 @@ class Session(ClockedCarrier):
 
     def flushed(self) -> None:
         self.is_write_paused = False
-        connection = self._active()
+        connection = self.connection
         if connection.state is CLOSING:
             connection.half_closed()
             if connection.input_ended:
@@ -199,13 +203,15 @@ class Session(ClockedCarrier):
         self.settle()
 
     def lost(self) -> None:
-        connection = self._active()
+        connection = self.connection
         connection.lost(self.is_write_paused or self._is_trailing)
         if self._exchange is not None:
             self._conclude(self._exchange)
         self._end_tunnel()
         reason = connection.reason
         assert reason is not None
+        if self._recent_place != _NONE:
+            self._context.pool.forget(self._recent_place)
         self._context.manager.closed(self, reason, connection.served)
         self._wire = CLOSED_WIRE
         if _log.isEnabledFor(logging.DEBUG):
@@ -218,7 +224,6 @@ class Session(ClockedCarrier):
 
     def answered(self) -> None:
         connection = self.connection
-        assert connection is not None  # it is not parked within an exchange
         try:
             if connection.state is EXCHANGE:
                 self.settle()
@@ -240,15 +245,13 @@ class Session(ClockedCarrier):
 
     def release_head(self) -> None:
         try:
-            self._active().release_head()
+            self.connection.release_head()
             self.answered()
         except Exception:
             self.fail_internal()
 
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
-        connection = self.connection
         exchange = self._exchange
-        assert connection is not None
         assert exchange is not None
         self._conclude(exchange)
         self._tunnel = carried = CarriedTunnel(self, tunnel)
@@ -272,12 +275,12 @@ class Session(ClockedCarrier):
             self._start_clock(_TUNNEL_CLOCK)
 
     def tunnel_reading(self, is_wanted: bool) -> None:
-        connection = self._active()
+        connection = self.connection
         connection.tunnel_reading(is_wanted)
         self.settle()
 
     def tunnel_closed(self) -> None:
-        connection = self._active()
+        connection = self.connection
         if connection.state is TUNNEL:
             connection.close_tunnel()
             self.settle()
@@ -302,7 +305,7 @@ class Session(ClockedCarrier):
             return
         clock = self._clock
         assert clock is not None
-        connection = self._active()
+        connection = self.connection
         if connection.state is LINGER:
             if now < self._linger_until() and self._on_expiry(clock) is not OnExpiry.EXPIRE:
                 self._linger_on(now)
@@ -354,31 +357,30 @@ class Session(ClockedCarrier):
 
     def watch_peer(self, now: float) -> None:
         if self._wire.peer_gone():
-            self._end_wire(self._active(), _ABORT)
+            self._end_wire(self.connection, _ABORT)
         elif self._exchange is not None and self._exchange.connection.input_ended:
             self._exchange.eof_watched(now)
 
     def refuse(self) -> None:
         self.deadline = min(self.deadline, self._context.clock() + self._context.durations.by_clock[_LINGER_CLOCK])
-        self._active().add_facts(REFUSED)
+        self.connection.add_facts(REFUSED)
 
     def shed(self) -> bool:
         if self.state is LINGER:  # the client has the whole response
-            self._end_wire(self._active(), _RELEASE)
+            self._end_wire(self.connection, _RELEASE)
             return True
         if not self._end_if_quiet(_RELEASE):
             return False
-        connection = self._active()
+        connection = self.connection
         connection.shed()
         self.settle()
         self._end_wire(connection, _RELEASE)
         return True
 
     def announce_drain(self) -> None:
-        if self.connection is not None:  # a parked connection sees the fact when it becomes active
-            self.connection.add_facts(DRAIN)
-            if self._tunnel is not None:
-                self._tunnel.tunnel.drain()
+        self.connection.add_facts(DRAIN)
+        if self._tunnel is not None:
+            self._tunnel.tunnel.drain()
 
     def end_stream(self) -> None:
         if self._exchange is not None:
@@ -389,7 +391,7 @@ class Session(ClockedCarrier):
             self.deadline = min(self.deadline, self._context.clock() + seconds)
 
     def stop(self) -> None:
-        connection = self._active()
+        connection = self.connection
         if connection.state is LINGER:
             self._end_wire(connection, _RELEASE)
         else:
@@ -401,7 +403,7 @@ class Session(ClockedCarrier):
 
     def fail_internal(self) -> None:
         _log.exception("%s: bide failed; please report this", peer_name(self.peer))
-        connection = self._active()
+        connection = self.connection
         connection.fail_internal()
         self._end_wire(connection, _ABORT)
 
@@ -409,13 +411,11 @@ class Session(ClockedCarrier):
 
     @property
     def state(self) -> State:
-        if self.connection is not None:
-            return self.connection.state
-        return IDLE if self.served else NEW
+        return self.connection.state
 
     @property
     def requests(self) -> int:
-        return self.served if self.connection is None else self.connection.served
+        return self.connection.served
 
     @property
     def host(self) -> str:
@@ -427,8 +427,8 @@ class Session(ClockedCarrier):
 
     def may_be_shed(self, now: float, newcomer: float) -> bool:
         connection = self.connection
-        if connection is None or ((self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.is_quiet):
-            if connection is not None and connection.is_refused:  # it ends soon by itself, after its 503
+        if (self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.is_quiet:
+            if connection.is_refused:  # it ends soon by itself, after its 503
                 return False
             return self.requests > 0 or now - self._since >= newcomer
         return connection.state is LINGER and self._mode is not _RELEASE and not self._wire.unsent()
@@ -493,7 +493,7 @@ class Session(ClockedCarrier):
     def _go_on(self) -> None:
         """Serve requests that are pipelined, unless the client does not take its responses."""
         try:
-            if self._exchange is None and self.connection is not None and not self.is_write_paused:
+            if self._exchange is None and not self.is_write_paused:
                 self._serve(self.connection, self.connection.next_request())
             else:
                 self.settle()
@@ -530,8 +530,6 @@ class Session(ClockedCarrier):
 
     def settle(self) -> None:
         connection = self.connection
-        if connection is None:
-            return
         state = connection.state
         exchange = self._exchange
         if exchange is not None and state is not EXCHANGE:
@@ -558,17 +556,32 @@ class Session(ClockedCarrier):
             if clock is _LINGER_CLOCK and connection.reason in _UNANNOUNCED:
                 # No response was owed: read only to notice lost requests.
                 self.deadline = min(self.deadline, self._since + _READ_AFTER_IDLE_S)
-        if clock is _IDLE and not self._is_recent:
-            self._is_recent = True
-            self._context.pool.became_idle(self)
+        if clock is _IDLE and self._recent_place == _NONE:
+            self._recent_place = self._context.pool.became_idle(self)
 
     def park(self) -> None:
-        self._is_recent = False
+        self._recent_place = _NONE
+        context = self._context
         connection = self.connection
-        if connection is not None and connection.may_park:
-            self.served = connection.served
-            self.connection = None
-            self._context.pool.put(connection)
+        if not connection.may_park or self._clock is not _IDLE or self.is_gathering:
+            return
+        descriptor = self._wire.descriptor()
+        parked = ParkedSession(
+            context,
+            descriptor,
+            self.peer,
+            self.local,
+            self.scheme,
+            connection.served,
+            self._since,
+            self.deadline,
+            self._limits,
+        )
+        if self._wire.rest(parked):
+            context.manager.parked(self, parked)
+            self._wire = CLOSED_WIRE
+            self.connection = context.pool.nobody
+            context.pool.put(connection)
 
     def _write(self, connection: Connection) -> None:
         if connection.bulk is None:

@@ -12,14 +12,14 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Callable
-from typing import Any, Final, cast, final
+from typing import Final, final
 
 from bide.errors import ListenError
 from bide.terms import Address
-from bide.transport.aio import AcceptContext, AioWire, address
-from bide.transport.coalescer import WriteCoalescer
+from bide.transport.acceptor import Acceptor
+from bide.transport.poller import Poller
 from bide.transport.sockets import cannot_listen
+from bide.transport.stream import address
 from bide.wire import Accept
 
 _log = logging.getLogger("bide")
@@ -29,14 +29,6 @@ _WILDCARD_ADDRESSES: Final = ("0.0.0.0", "::")  # noqa: S104
 
 # Errors of a system that has no descriptor, or no memory, for another socket.
 _EXHAUSTED_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-# From Python 3.13 on, an event loop that closes its server removes the name of the Unix socket. A
-# pause, which also closes a server, must keep it.
-_KEEP_NAME_ARGUMENTS: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-
-# Connections that bide itself accepts in one pass of the event loop, so that other tasks get their
-# turn.
-_MAX_ACCEPTS_PER_PASS: Final = 16
 
 # At the end, the queue counts as empty once this many looks in a row have found it so. The time
 # between them lets a handshake under way complete.
@@ -73,32 +65,24 @@ def _local(sock: socket.socket) -> Address | None:
     return None if name[0] in _WILDCARD_ADDRESSES else address(name)
 
 
-def _accepts_by_itself(loop: asyncio.AbstractEventLoop) -> bool:
-    """Return whether the loop's own server can be stopped after any connection, as uvloop's can."""
-    return type(loop).__module__.startswith("uvloop")
-
-
 @final
 class Listener:
     """Accepts connections on one listening socket.
 
-    A pause closes only a duplicate of the socket, so the kernel goes on to queue new connections.
+    During a pause the kernel goes on to queue new connections.
 
     url: URL that clients connect to; it stays readable after the end.
     """
 
     __slots__ = (
+        "_acceptor",
         "_backlog",
-        "_context",
         "_is_accepting",
         "_is_exclusive",
         "_loop",
         "_path",
         "_retry",
-        "_room",
-        "_server",
         "_socket",
-        "_tasks",
         "_warned_at",
         "url",
     )
@@ -109,27 +93,23 @@ class Listener:
         sock: socket.socket,
         backlog: int,
         accept: Accept,
-        room: Callable[[], int],
+        poller: Poller,
         *,
         ours: bool,
-        coalescer: WriteCoalescer | None = None,
     ) -> None:
         """Take over `sock`; it is closed at the end.
 
         backlog: connections that the kernel queues.
-        accept, coalescer: as for `AcceptContext`.
-        room: returns the number of connections that may be accepted now.
+        accept: called with each new wire; returns its receiver.
+        poller: watches the socket and its connections.
         ours: whether no other process listens on this socket, now or later.
         """
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        self._context = AcceptContext(accept, coalescer, _local(sock), vectored=_accepts_by_itself(loop))
-        self._room = room
+        self._acceptor = Acceptor(poller, sock, _local(sock), accept, self._wait_for_descriptors)
         self._is_exclusive = ours
-        self._server: asyncio.AbstractServer | None = None
         self._is_accepting = False
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._warned_at = -_WARN_EVERY_S
         sock.setblocking(False)
@@ -143,7 +123,7 @@ class Listener:
             host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
             self.url = f"http://{host}:{name[1]}"
 
-    async def accept(self) -> None:
+    def accept(self) -> None:
         """Accept connections until `pause` or `close`, and none once closed.
 
         Raises ListenError if the system refuses.
@@ -153,42 +133,20 @@ class Listener:
         self._is_accepting = True
         try:
             self._socket.listen(self._backlog)
-            await self._begin()
+            self._acceptor.start()
         except OSError as error:
             self._is_accepting = False
             if error.errno not in _EXHAUSTED_ERRNOS:
                 raise ListenError(cannot_listen(self.url, error)) from error
             self._wait_for_descriptors(error)
 
-    async def _begin(self) -> None:
-        if _accepts_by_itself(self._loop):
-            # A pause closes this duplicate. The kernel keeps the queue until both are closed.
-            server = await self._serve(self._socket.dup())
-            if self._is_accepting:
-                self._server = server
-            else:  # `pause` was called meanwhile
-                server.close()
-        else:
-            self._loop.add_reader(self._socket.fileno(), self._accept_some)
-
-    async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
-        if sock.family != socket.AF_UNIX:
-            return await self._loop.create_server(self._make, sock=sock, backlog=self._backlog)
-        return await self._loop.create_unix_server(self._make, sock=sock, backlog=self._backlog, **_KEEP_NAME_ARGUMENTS)
-
-    def resume(self) -> None:
-        """Accept again, from the next pass of the event loop on."""
-        task = self._loop.create_task(self.accept())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def waiting(self) -> bool:
-        """Return whether connections wait in the kernel's queue, or are on their way from it."""
+        """Return whether connections wait in the kernel's queue."""
         if self._socket.fileno() < 0:
             return False
         poll = select.poll()
         poll.register(self._socket.fileno(), select.POLLIN)
-        return bool(poll.poll(0)) or bool(self._tasks)
+        return bool(poll.poll(0))
 
     async def finish(self) -> None:
         """Accept the connections that the kernel has queued, then stop listening.
@@ -200,7 +158,7 @@ class Listener:
         """
         if self._is_exclusive:
             self._keep_newcomers_out()
-        await self.accept()
+        self.accept()
         until = self._loop.time() + (float("inf") if self._is_exclusive else _SHARED_FINISH_S)
         quiet = 0
         while quiet < _MIN_QUIET_LOOKS and self._loop.time() < until:
@@ -214,11 +172,7 @@ class Listener:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        else:
-            self._loop.remove_reader(self._socket.fileno())
+        self._acceptor.stop()
 
     def close(self) -> None:
         """Stop listening for good."""
@@ -257,30 +211,4 @@ class Listener:
                 error.strerror,
             )
         self.pause()
-        self._retry = self._loop.call_later(_RETRY_AFTER_S, self.resume)
-
-    def _accept_some(self) -> None:
-        """Take connections from the queue.
-
-        asyncio's own server takes many at a time, and cannot be stopped between them.
-        """
-        for _ in range(_MAX_ACCEPTS_PER_PASS):
-            if not self._is_accepting:
-                return
-            try:
-                sock, _ = self._socket.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._wait_for_descriptors(error)
-                return
-            sock.setblocking(False)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, sock))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            if len(self._tasks) >= self._room():
-                return
-
-    def _make(self) -> asyncio.BaseProtocol:
-        # Event loops use only the methods, so a protocol need not be derived from theirs.
-        return cast(asyncio.BaseProtocol, AioWire(self._context))
+        self._retry = self._loop.call_later(_RETRY_AFTER_S, self.accept)

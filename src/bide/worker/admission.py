@@ -127,11 +127,6 @@ class Admission:
         self._listeners = ()
         self._end_pause()
 
-    @property
-    def room(self) -> int:
-        """Number of connections that may still be accepted, including connections to refuse."""
-        return self._free_slots() + self._overflow
-
     def _free_slots(self) -> int:
         return self._limit - len(self._register) + len(self._leaving)
 
@@ -177,7 +172,7 @@ class Admission:
         if self._has_room():
             self.is_paused = False
             for listener in self._listeners:
-                listener.resume()
+                listener.accept()
         else:
             took = self._clock() - began
             self._next_look = self._loop.call_later(max(_LOOK_EVERY_S, took / _LOOK_SHARE), self._look)
@@ -185,8 +180,7 @@ class Admission:
     def _has_room(self) -> bool:
         if self._free_slots() <= 0 and not self._accepts_backlog:
             return False
-        # If the event loop accepts by itself, each listener takes one more descriptor.
-        return lowest_descriptor(len(self._listeners)) < self._descriptors
+        return lowest_descriptor() < self._descriptors
 
     # -- Shedding ----------------------------------------------------------------------------------
 
@@ -198,19 +192,18 @@ class Admission:
         """Shed up to `count` connections; return how many were shed.
 
         Lingering connections come first, then connections of peers that rarely reuse them, then the
-        longest idle.
+        longest idle. One whose next request has just arrived stays, and the next one goes.
         """
         peers = self._peers
 
-        def worth(connection: ManagedConnection) -> tuple[bool, bool, float]:
-            return (
-                connection.state is not LINGER,
-                not peers.rarely_reuse(connection.host),
-                connection.waiting_since,
-            )
-
+        worth = [
+            (connection.state is not LINGER, not peers.rarely_reuse(connection.host), connection.waiting_since, place)
+            for place, connection in enumerate(idle)
+        ]
+        heapq.heapify(worth)
         shed = 0
-        for connection in heapq.nsmallest(count, idle, key=worth):
+        while worth and shed < count:
+            connection = idle[heapq.heappop(worth)[-1]]
             if connection.shed():
                 self._leaving.add(connection)
                 shed += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 from bide.managed import ConnectionManager, ManagedConnection
@@ -16,13 +17,22 @@ from bide.worker.register import Register
 class Manager(ConnectionManager):
     """Passes on that a connection was opened or closed, as the only place."""
 
-    __slots__ = ("_admission", "_counters", "_peers", "_register")
+    __slots__ = ("_admission", "_counters", "_peers", "_register", "_wake")
 
-    def __init__(self, register: Register, admission: Admission, counters: Counters, peers: Peers) -> None:
+    def __init__(
+        self,
+        register: Register,
+        admission: Admission,
+        counters: Counters,
+        peers: Peers,
+        wake: Callable[[int], object],
+    ) -> None:
+        """`wake`: has a wire and a session made for a descriptor at rest."""
         self._register = register
         self._admission = admission
         self._counters = counters
         self._peers = peers
+        self._wake = wake
 
     def opened(self, connection: ManagedConnection, descriptor: int) -> None:
         """Enter an accepted connection. descriptor: number of its socket."""
@@ -41,6 +51,13 @@ class Manager(ConnectionManager):
 
     def reading_resumed(self, connection: ManagedConnection) -> None:
         self._register.unread.discard(connection)
+
+    def parked(self, connection: ManagedConnection, parked: ManagedConnection) -> None:
+        self._register.replace(connection, parked)
+
+    def wake(self, parked: ManagedConnection, descriptor: int) -> ManagedConnection:
+        self._wake(descriptor)
+        return self._register.at(parked.place)
 
     def closed(self, connection: ManagedConnection, reason: CloseReason, served: int) -> None:
         self._register.remove(connection)

@@ -10,7 +10,7 @@ from bide.managed import ManagedConnection
 
 @final
 class Register:
-    """Holds the open connections of a worker, in the order of arrival.
+    """Holds the open connections of a worker.
 
     stalled: connections whose output the peer does not take. Each sweep measures its progress.
     unread: connections from which nothing is read, so that no reset is reported. Each sweep checks
@@ -20,7 +20,7 @@ class Register:
     __slots__ = ("_connections", "stalled", "unread")
 
     def __init__(self) -> None:
-        self._connections: dict[ManagedConnection, None] = {}
+        self._connections: list[ManagedConnection] = []
         self.stalled: set[ManagedConnection] = set()
         self.unread: set[ManagedConnection] = set()
 
@@ -29,17 +29,30 @@ class Register:
 
     def __iter__(self) -> Iterator[ManagedConnection]:
         """Return an iterator over a copy: connections may come and go meanwhile."""
-        return iter(list(self._connections))
+        return iter(self._connections[:])
 
     def add(self, connection: ManagedConnection) -> None:
         """Enter an accepted connection."""
-        self._connections[connection] = None
+        connection.place = len(self._connections)
+        self._connections.append(connection)
 
     def remove(self, connection: ManagedConnection) -> None:
         """Remove a connection that is closed."""
-        del self._connections[connection]
+        last = self._connections.pop()
+        if last is not connection:  # it takes the place that becomes free
+            last.place = connection.place
+            self._connections[last.place] = last
         self.stalled.discard(connection)
         self.unread.discard(connection)
+
+    def replace(self, old: ManagedConnection, new: ManagedConnection) -> None:
+        """Let `new` stand for the same connection as `old` until now."""
+        new.place = old.place
+        self._connections[old.place] = new
+
+    def at(self, place: int) -> ManagedConnection:
+        """Return the connection of a place."""
+        return self._connections[place]
 
     def sweep(self, now: float, cut: float) -> None:
         """Report to every connection whose clock may have expired.

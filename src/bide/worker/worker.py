@@ -14,7 +14,7 @@ from typing import final
 
 from bide.errors import LifespanError
 from bide.exchange import Gateway
-from bide.gateway.asgi import EAGER, Application, AsgiGateway
+from bide.gateway.asgi import Application, AsgiGateway
 from bide.gateway.builtin import BuiltinGateway
 from bide.gateway.lifespan import Lifespan
 from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
@@ -23,10 +23,12 @@ from bide.observe.snapshot import Snapshot, snapshot
 from bide.policy.admission import HIGH
 from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
+from bide.session.parked import ParkedSession
 from bide.session.session import Session
 from bide.transport import sockets
-from bide.transport.coalescer import WriteCoalescer
 from bide.transport.listeners import Listener
+from bide.transport.poller import PolledWire, Poller
+from bide.transport.stream import SocketWire
 from bide.wire import Receiver, Wire
 from bide.worker.admission import Admission
 from bide.worker.cleanup import stop_application
@@ -56,6 +58,7 @@ class Worker:
         self._sockets = sockets
         self._lifespan = Lifespan(app, settings.lifespan)
         self._listeners: list[Listener] = []
+        self._poller: Poller | None = None
         self._started = False
         self._context: SessionContext
         self._gateway: Gateway
@@ -114,25 +117,22 @@ class Worker:
         """
         loop = asyncio.get_running_loop()
         ours = self._sockets is None and self._settings.listening.fd is None
-        # Without eager tasks, responses are made one after the other in a pass of their own. To
-        # coalesce their writes gains nothing.
-        coalescer = WriteCoalescer(loop) if EAGER else None
+        opened = self._open()
+        poller = self._poller = Poller(loop, self._wake)
         self._listeners = [
-            Listener(
-                loop, sock, self._settings.listening.backlog, self._accept, self._room, ours=ours, coalescer=coalescer
-            )
-            for sock in self._open()
+            Listener(loop, sock, self._settings.listening.backlog, self._accept, poller, ours=ours) for sock in opened
         ]
         try:
             await self._lifespan.startup()
-            self._furnish(loop)
+            self._furnish(loop, poller)
             self._started = True
             for listener in self._listeners:
-                await listener.accept()
+                listener.accept()
         except BaseException as error:
             self._started = False
             for listener in self._listeners:
                 listener.close()
+            poller.close()
             seconds = 0.0 if isinstance(error, LifespanError) else self._settings.draining.timeout
             await stop_application(self._lifespan, self._forced, seconds)
             raise
@@ -156,6 +156,8 @@ class Worker:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await drain.application()
+        if self._poller is not None:
+            self._poller.close()
         if self._access_log is not None:
             self._access_log.flush()
 
@@ -174,8 +176,15 @@ class Worker:
         self._manager.opened(session, wire.descriptor())
         return session
 
-    def _room(self) -> int:
-        return self._admission.room
+    def _wake(self, fd: int, resting: Receiver) -> PolledWire:
+        """Make wire and session of a connection that was parked."""
+        assert self._poller is not None
+        assert isinstance(resting, ParkedSession)
+        wire = SocketWire(self._poller, fd)
+        session = Session(self._context, wire, resting)
+        self._register.replace(resting, session)
+        wire.begin_again(session)
+        return wire
 
     def _sweep(self) -> None:
         """Measure the resources, and check every clock."""
@@ -209,7 +218,7 @@ class Worker:
             return [sockets.unix(listening.uds, listening.uds_mode, listening.uds_owner, listening.uds_group)]
         return sockets.tcp(listening.host, listening.port)
 
-    def _furnish(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _furnish(self, loop: asyncio.AbstractEventLoop, poller: Poller) -> None:
         """Make the parts that the sessions need."""
         settings = self._settings
         limits = settings.resource_limits()
@@ -226,7 +235,7 @@ class Worker:
             per_peer=settings.per_peer,
         )
         counters = Counters()
-        self._manager = Manager(register, self._admission, counters, clients.peers)
+        self._manager = Manager(register, self._admission, counters, clients.peers, poller.wake)
         self._pressure = PressureMonitor(limits, register)
         self._gateway = AsgiGateway(self._app, loop, settings.root_path, self._lifespan.state)
         if settings.health_path or settings.overflow or settings.per_peer:

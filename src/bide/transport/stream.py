@@ -1,0 +1,514 @@
+"""Implements a wire over a stream socket: TCP or Unix.
+
+It reads and writes the descriptor itself, so it knows what is unsent, and the order of write, FIN
+and close is that of the calls. No other module touches the end of a socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+import struct
+import sys
+import termios
+from typing import Final, final
+
+from bide.terms import Address
+from bide.transport.poller import PolledWire, Poller
+from bide.transport.readiness import READS, WRITES
+from bide.wire import Receiver
+
+# SO_LINGER, on, with zero seconds: close() drops unsent octets and sends RST (POSIX).
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+# Flag of send: more follows at once, so the kernel may hold the octets back (Linux).
+_MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
+
+# Octets of one read. Nearly every request fits. A filled read is followed by larger ones, up
+# to what one connection may read in a pass.
+_READ_OCTETS: Final = 1 << 14
+_LARGER_READ_OCTETS: Final = 1 << 16
+_FAIR_READ_OCTETS: Final = 1 << 18
+
+# With more unsent octets writing pauses, as with asyncio's transports.
+_HIGH_WATER_OCTETS: Final = 1 << 16
+
+# Pieces of one writev: IOV_MAX is 1024 on Linux, macOS and BSD, and at least 16 (POSIX).
+_MAX_PIECES: Final = 256
+
+# Between two probes of a peer that has half-closed. About a minute after a full close
+# (tcp_fin_timeout), the peer's kernel forgets the socket, and answers a probe with RST.
+_PROBE_EVERY_S: Final = 15
+
+# The int that FIONREAD fills in if no octets wait.
+_NO_OCTETS: Final = struct.pack("i", 0)
+
+# How the wire is to end once everything is sent.
+_OPEN: Final = 0
+_FIN: Final = 1  # a FIN, then `flushed`
+_FIN_SENT: Final = 2
+_RELEASE: Final = 3  # a close
+
+
+@final
+class SocketWire(PolledWire):
+    """Carries one connection."""
+
+    __slots__ = (
+        "_end",
+        "_events",
+        "_fd",
+        "_first",
+        "_has_eof",
+        "_is_blocked",
+        "_is_paused",
+        "_is_reading",
+        "_is_watched",
+        "_local",
+        "_more",
+        "_offset",
+        "_peer",
+        "_poller",
+        "_receiver",
+        "_size",
+    )
+
+    def __init__(self, poller: Poller, fd: int, peer: Address | None = None, local: Address | None = None) -> None:
+        """Take over a descriptor that does not block."""
+        self._poller = poller
+        self._receiver: Receiver
+        self._fd = fd
+        self._peer = peer
+        self._local = local
+        self._is_watched = False
+        self._events = 0  # what it is watched for
+        self._is_reading = True
+        self._has_eof = False
+        # Unsent: `_first` from `_offset` on, then `_more`.
+        self._first = b""
+        self._offset = 0
+        self._more: list[bytes] | None = None
+        self._size = 0  # their octets
+        self._is_blocked = False  # the kernel takes no more for now
+        self._is_paused = False  # the receiver was told to pause
+        self._end = _OPEN
+        poller.add(fd, self)
+
+    def begin(self, receiver: Receiver) -> None:
+        """Report to `receiver` from now on. Read at once, since the first request is often there.
+
+        A connection that ends with its first request is never watched.
+        """
+        self._receiver = receiver
+        if self._is_reading:
+            self._read()
+        if self._fd >= 0:
+            self._watch()
+
+    def begin_again(self, receiver: Receiver) -> None:
+        """Report to `receiver` from now on. The descriptor has been at rest, and is watched."""
+        self._receiver = receiver
+        self._is_watched = True
+        self._events = READS
+
+    # -- What the poller reports -------------------------------------------------------------------
+
+    def readable(self) -> None:
+        if self._fd < 0:  # what it wrote in the same pass has failed
+            return
+        if self._is_reading and not self._has_eof:
+            self._read()
+        elif self._events & READS:  # reading paused, or ended, since it was watched
+            self._watch()
+        elif self._is_watched:  # reset, or shut in both directions: that would be reported for ever
+            self._is_watched = False
+            self._events = 0
+            self._poller.ignore(self._fd)
+
+    def writable(self) -> None:
+        if self._is_blocked:
+            self._is_blocked = False
+            self._go_on()
+
+    def send_held(self) -> None:
+        if self._size and not self._is_blocked:
+            self._go_on()
+
+    def report_lost(self) -> None:
+        self._receiver.lost()
+
+    # -- Reading -----------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Read until nothing is left, or others must have their turn."""
+        size = _READ_OCTETS
+        octets = 0
+        while True:
+            try:
+                data = os.read(self._fd, size)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._close()
+                return
+            if not data:
+                self._has_eof = True
+                self._receiver.eof_received()
+                return
+            self._receiver.octets_received(data)
+            octets += len(data)
+            if len(data) < size or octets >= _FAIR_READ_OCTETS or self._fd < 0 or not self._is_reading:
+                return
+            size = _LARGER_READ_OCTETS
+
+    def pause_reading(self) -> None:
+        self._is_reading = False  # what it is watched for changes once octets come
+
+    def resume_reading(self) -> None:
+        if self._fd >= 0 and self._end != _RELEASE:
+            self._is_reading = True
+            self._watch()
+
+    def _watch(self) -> None:
+        """Watch for what matters now."""
+        events = 0
+        if self._is_reading and not self._has_eof:
+            events = READS
+        if self._is_blocked:
+            events |= WRITES
+        if events != self._events or (events and not self._is_watched):
+            try:
+                self._poller.watch(self._fd, events, self._is_watched)
+            except OSError:  # no memory, or too many watches
+                self._reset()
+                return
+            self._is_watched = True
+            self._events = events
+
+    # -- Writing -----------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if self._fd < 0 or self._end != _OPEN:
+            return
+        if self._size:
+            self._append(data)
+        elif self._poller.holds(self):
+            self._first = data
+            self._size = len(data)
+        else:
+            self._write(data)
+            return
+        if self._size > _HIGH_WATER_OCTETS:
+            self._too_much()
+
+    def _write(self, data: bytes) -> None:
+        """Send octets at once. Nothing else is unsent."""
+        try:
+            sent = os.write(self._fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._close()
+            return
+        if sent != len(data):
+            self._first = data
+            self._size = len(data)
+            self._sent(sent)
+            self._blocked()
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        if self._fd < 0 or self._end != _OPEN:
+            return
+        for piece in pieces:
+            self._append(piece)
+        if self._size:
+            self._too_much()
+
+    def _too_much(self) -> None:
+        """Send what is unsent now, or have the receiver pause."""
+        if self._is_blocked:
+            self._pause()
+        else:
+            self._go_on()
+
+    def _append(self, data: bytes) -> None:
+        if not self._size:
+            self._first = data
+        elif self._more is None:
+            self._more = [data]
+        else:
+            self._more.append(data)
+        self._size += len(data)
+
+    def _go_on(self) -> None:
+        """Send what is unsent, until the kernel takes no more; then end, if an end is ordered."""
+        if self._end != _OPEN:
+            self._send_last()
+            return
+        if self._send():
+            self._flows()
+
+    def _send(self) -> bool:
+        """Send what is unsent; return whether nothing is left of it."""
+        while self._size:
+            try:
+                if self._more is None and not self._offset:
+                    sent = os.write(self._fd, self._first)
+                else:
+                    sent = os.writev(self._fd, self._pieces())
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._close()
+                return False
+            if sent == self._size:
+                self._sent_all()
+            elif not self._sent(sent):
+                self._blocked()
+                return False
+        return True
+
+    def _pieces(self) -> list[bytes | memoryview]:
+        """Return the first pieces that are unsent."""
+        first: bytes | memoryview = memoryview(self._first)[self._offset :] if self._offset else self._first
+        pieces = [first]
+        if self._more is not None:
+            pieces += self._more[: _MAX_PIECES - 1]
+        return pieces
+
+    def _sent_all(self) -> None:
+        self._first = b""
+        self._offset = 0
+        self._more = None
+        self._size = 0
+
+    def _sent(self, octets: int) -> bool:
+        """Forget octets that were sent, but not all; return whether whole pieces were all sent.
+
+        Then the kernel may take more.
+        """
+        self._size -= octets
+        octets += self._offset
+        more = self._more
+        done = 0  # pieces of `more` that are `_first` now, or were sent
+        while octets >= len(self._first) and more is not None and done < len(more):
+            octets -= len(self._first)
+            self._first = more[done]
+            done += 1
+        if more is not None and done:
+            del more[:done]
+            if not more:
+                self._more = None
+        self._offset = octets
+        return octets == 0 and done >= _MAX_PIECES
+
+    def _blocked(self) -> None:
+        """Wait until the kernel takes more."""
+        self._is_blocked = True
+        self._watch()
+        if self._end == _OPEN and self._fd >= 0:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Have the receiver pause, if too much is unsent."""
+        if self._size > _HIGH_WATER_OCTETS and not self._is_paused:
+            self._is_paused = True
+            self._receiver.write_paused()
+
+    def _flows(self) -> None:
+        """Go on, since everything is sent."""
+        if self._events & WRITES:
+            self._watch()
+        if self._is_paused:
+            self._is_paused = False
+            self._receiver.write_resumed()
+
+    # -- Ending ------------------------------------------------------------------------------------
+
+    def half_close(self, last: bytes) -> None:
+        if self._fd < 0 or self._end != _OPEN:
+            return
+        if last:
+            self._append(last)
+        self._end = _FIN
+        if not self._is_blocked:
+            self._send_last()
+
+    def half_close_if_quiet(self) -> bool:
+        self.send_held()
+        if self._fd < 0 or self._end != _OPEN or self._size or self.octets_waiting():
+            return False
+        return self._shut()
+
+    def release(self) -> None:
+        if self._fd < 0:
+            return
+        self._end = _RELEASE
+        self._is_reading = False
+        if not self._size:
+            self._close()
+        elif not self._is_blocked:
+            self._send_last()
+
+    def abort(self) -> None:
+        if self._fd >= 0:
+            self.send_held()  # they would have been sent before, if they had not been held
+        if self._fd >= 0:
+            self._reset()
+
+    def _send_last(self) -> None:
+        """Send what is left, and FIN with it: in one segment, if it fits."""
+        # With a default timeout, which an application may set, a socket's own `send` would wait.
+        if 0 < self._size <= _HIGH_WATER_OCTETS and not self._offset and socket.getdefaulttimeout() is None:
+            data = self._first if self._more is None else b"".join([self._first, *self._more])
+            sock = borrowed(self._fd)
+            try:
+                sent = sock.send(data, _MSG_MORE)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                sock.detach()
+                self._close()
+                return
+            sock.detach()
+            if sent == len(data):
+                self._sent_all()
+            else:
+                self._first = data
+                self._more = None
+                self._sent(sent)
+                self._blocked()
+                return
+        elif self._size and not self._send():
+            return
+        if self._end == _RELEASE:
+            self._close()
+        elif self._shut():
+            self._is_paused = False
+            if self._events & WRITES:
+                self._watch()
+            self._receiver.flushed()
+
+    def _shut(self) -> bool:
+        """Send FIN; return whether that was possible. A peer that has reset is reported lost."""
+        sock = borrowed(self._fd)
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.detach()
+            self._close()
+            return False
+        sock.detach()
+        self._end = _FIN_SENT
+        return True
+
+    def _reset(self) -> None:
+        """Close with RST."""
+        sock = borrowed(self._fd)
+        with contextlib.suppress(OSError):  # a Unix socket knows no RST
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        sock.detach()
+        self._close()
+
+    def _close(self) -> None:
+        fd = self._fd
+        self._fd = -1
+        self._sent_all()
+        self._poller.close_wire(fd, self, self._is_watched)
+
+    def rest(self, receiver: Receiver) -> bool:
+        if self._fd < 0 or self._size or self._end != _OPEN or self._has_eof or not self._is_reading:
+            return False
+        if self._events != READS:
+            return False
+        self._poller.rest(self._fd, receiver)
+        self._fd = -1
+        return True
+
+    # -- Questions ---------------------------------------------------------------------------------
+
+    @property
+    def scheme(self) -> str:
+        return "http"
+
+    @property
+    def can_half_close(self) -> bool:
+        return True
+
+    def unsent(self) -> int:
+        self.send_held()
+        if self._fd < 0:
+            return 0
+        try:
+            (held,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.TIOCOUTQ, _NO_OCTETS))
+        except OSError:  # not every kind of socket tells
+            return self._size
+        return self._size + int(held)
+
+    def octets_waiting(self) -> bool:
+        try:
+            return self._fd >= 0 and fcntl.ioctl(self._fd, termios.FIONREAD, _NO_OCTETS) != _NO_OCTETS
+        except OSError:
+            return False
+
+    def peer_gone(self) -> bool:
+        """Return whether the kernel reports an error, or both directions as shut.
+
+        Octets that have arrived are read first: a peer that closes a Unix socket shuts both.
+        """
+        if self._fd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._fd, 0)
+        found = poll.poll(0)
+        events = found[0][1] if found else 0
+        if events & (select.POLLERR | select.POLLNVAL):
+            return True
+        return events & select.POLLHUP != 0 and not self.octets_waiting()
+
+    def probe_peer(self) -> None:
+        """Turn TCP keep-alive on."""
+        if self._fd >= 0:
+            sock = borrowed(self._fd)
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+                    if hasattr(socket, name):
+                        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _PROBE_EVERY_S)
+            sock.detach()
+
+    def descriptor(self) -> int:
+        return self._fd
+
+    def peer(self) -> Address | None:
+        return self._peer
+
+    def local(self) -> Address | None:
+        if self._local is None and self._fd >= 0:
+            sock = borrowed(self._fd, socket.AF_INET6)
+            with contextlib.suppress(OSError):
+                self._local = address(sock.getsockname())
+            sock.detach()
+        return self._local
+
+
+def borrowed(fd: int, family: int = socket.AF_INET) -> socket.SocketType:
+    """Return a socket object for a descriptor that somebody else closes. The caller detaches it.
+
+    Family, type and protocol are named to save the system calls that would find them out.
+
+    family: decides only how much space there is for a name: that of AF_INET6 is enough for TCP.
+    """
+    return socket.SocketType(family, socket.SOCK_STREAM, 0, fd)
+
+
+def address(name: object) -> Address | None:
+    """Return a socket's name as (host, port), a Unix socket's as (path, None), or None."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return (sys.intern(str(name[0])), int(name[1]))  # interned: hosts have many connections
+    if isinstance(name, str) and name:
+        return (name, None)
+    return None

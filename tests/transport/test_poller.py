@@ -1,0 +1,267 @@
+"""What leaves together and when, on a clock of the test; and what a pass serves."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from bide.transport.poller import PolledWire, Poller
+from bide.transport.readiness import READS, WRITES
+from bide.wire import Receiver
+from tests.support.stage import StubWire
+
+#: The longest time for which output is held, seconds, and the most wires that hold some.
+MAX_HOLD = 500e-6
+MOST_HELD = 64
+
+
+class Loop:
+    """An event loop whose passes end when the test says so."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+        self.readers: list[int] = []
+
+    def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
+        self.readers.append(fd)
+
+    def remove_reader(self, fd: int) -> None:
+        self.readers.remove(fd)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.soon.append(callback)
+
+    def end_pass(self) -> None:
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
+
+
+class StubPolled(StubWire, PolledWire):
+    """Says in a list that all share what it is told.
+
+    acts: what it does when octets can be read.
+    """
+
+    def __init__(self, name: str, told: list[str], acts: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.name = name
+        self.told = told
+        self.acts = acts
+
+    def readable(self) -> None:
+        self.told.append(f"{self.name} reads")
+        self.acts()
+
+    def writable(self) -> None:
+        self.told.append(f"{self.name} writes")
+
+    def send_held(self) -> None:
+        self.told.append(f"{self.name} sends")
+
+    def report_lost(self) -> None:
+        self.told.append(f"{self.name} lost")
+
+
+class Stage:
+    """A poller on a clock of the test.
+
+    told: what its wires were told, in order.
+    """
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.loop = Loop()
+        self.told: list[str] = []
+        self.woken: list[tuple[int, Receiver]] = []
+        self.poller = Poller(cast("asyncio.AbstractEventLoop", self.loop), self._wake, lambda: self.now)
+        self.ends: list[socket.socket] = []
+
+    def _wake(self, fd: int, resting: Receiver) -> PolledWire:
+        self.woken.append((fd, resting))
+        return StubPolled("woken", self.told)
+
+    def wire(self, name: str, acts: Callable[[], object] = lambda: None, events: int = READS) -> StubPolled:
+        """Return a wire over a socket whose peer has sent something."""
+        ours, theirs = socket.socketpair()
+        self.ends += [ours, theirs]
+        theirs.send(b"x")
+        wire = StubPolled(name, self.told, acts)
+        self.poller.add(ours.fileno(), wire)
+        self.poller.watch(ours.fileno(), events, is_watched=False)
+        wire_fds[wire] = ours.fileno()
+        return wire
+
+    def holds(self, *wires: StubPolled, after: float = 0.0) -> list[bool]:
+        """Return for each whether it is to hold back what it writes, `after` seconds after the one before."""
+        found = []
+        for wire in wires:
+            self.now += after
+            found.append(self.poller.holds(wire))
+        return found
+
+
+wire_fds: dict[StubPolled, int] = {}
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    made = Stage()
+    yield made
+    made.poller.close()
+    for end in made.ends:
+        end.close()
+
+
+def stubs(stage: Stage, count: int) -> list[StubPolled]:
+    return [StubPolled(str(number), stage.told) for number in range(count)]
+
+
+# -- Outside a pass ---------------------------------------------------------------------------------------------------------
+
+
+def test_wire_that_writes_alone_holds_nothing(stage: Stage) -> None:
+    (one,) = stubs(stage, 1)
+    assert stage.holds(one, one, one) == [False] * 3
+    assert stage.loop.soon == []
+
+
+def test_wires_that_write_seldom_hold_nothing(stage: Stage) -> None:
+    one, other = stubs(stage, 2)
+    assert stage.holds(one, other, one, after=2 * MAX_HOLD) == [False] * 3
+
+
+def test_wires_that_follow_another_hold_until_the_pass_is_over(stage: Stage) -> None:
+    one, two, three = stubs(stage, 3)
+    assert stage.holds(one, two, three, after=MAX_HOLD / 10) == [False, True, True]
+    assert stage.told == []
+    stage.loop.end_pass()
+    assert stage.told == ["1 sends", "2 sends"]
+    stage.loop.end_pass()
+    assert stage.told == ["1 sends", "2 sends"]
+
+
+def test_wire_that_has_held_for_long_holds_no_longer(stage: Stage) -> None:
+    wires = stubs(stage, 8)
+    assert stage.holds(*wires, after=MAX_HOLD * 0.3) == [False] + [True] * 7
+    assert stage.told == [f"{number} sends" for number in range(1, 5)], "the first of them held for four steps"
+    stage.loop.end_pass()
+    assert stage.told == [f"{number} sends" for number in range(1, 8)]
+
+
+def test_wires_that_hold_are_bounded(stage: Stage) -> None:
+    wires = stubs(stage, MOST_HELD + 2)
+    stage.holds(*wires)
+    assert stage.told == [f"{number} sends" for number in range(1, MOST_HELD + 1)]
+
+
+# -- Within a pass ----------------------------------------------------------------------------------------------------------
+
+
+def test_wire_alone_in_a_pass_holds_nothing(stage: Stage) -> None:
+    held: list[bool] = []
+    wire = stage.wire("a", lambda: held.append(stage.poller.holds(wire)))
+    stage.poller._pass()
+    assert held == [False]
+
+
+def test_wires_of_one_pass_send_together_when_it_is_over(stage: Stage) -> None:
+    wires: dict[str, StubPolled] = {}
+
+    def hold(name: str) -> None:
+        stage.poller.holds(wires[name])
+
+    for name in "abc":
+        wires[name] = stage.wire(name, functools.partial(hold, name))
+    stage.poller._pass()
+    assert stage.told == [f"{name} reads" for name in "abc"] + [f"{name} sends" for name in "abc"]
+    assert stage.loop.soon == []
+
+
+def test_slow_handlers_of_one_pass_do_not_wait_for_each_other(stage: Stage) -> None:
+    wires: dict[str, StubPolled] = {}
+
+    def act(name: str) -> None:
+        stage.now += 2 * MAX_HOLD
+        stage.poller.holds(wires[name])
+
+    for name in "ab":
+        wires[name] = stage.wire(name, functools.partial(act, name))
+    stage.poller._pass()
+    assert stage.told == ["a reads", "a sends", "b reads", "b sends"]
+
+
+def test_wire_closed_by_an_earlier_one_of_a_pass_is_not_served(stage: Stage) -> None:
+    wires: dict[str, StubPolled] = {}
+
+    def close_other() -> None:
+        fd = os.dup(0)  # stands for the socket, which the stage closes
+        os.dup2(fd, fd)
+        stage.poller.add(fd, wires["b"])
+        stage.poller.ignore(wire_fds[wires["b"]])
+        stage.poller._wires[wire_fds[wires["b"]]] = None
+        stage.poller.close_wire(fd, wires["b"], is_watched=False)
+
+    wires["a"] = stage.wire("a", close_other)
+    wires["b"] = stage.wire("b")
+    stage.poller._pass()
+    assert stage.told == ["a reads", "b lost"]
+
+
+def test_error_of_one_wire_leaves_the_others_served(stage: Stage) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug of ours")
+
+    stage.wire("a", fail)
+    stage.wire("b")
+    with pytest.raises(RuntimeError):
+        stage.poller._pass()
+    assert stage.poller.holds(StubPolled("c", stage.told)) is False, "the pass is over"
+
+
+@pytest.mark.parametrize(
+    ("events", "told"), [(READS, ["a reads"]), (WRITES, ["a writes"]), (READS | WRITES, ["a writes", "a reads"])]
+)
+def test_wire_is_told_what_it_is_ready_for(stage: Stage, events: int, told: list[str]) -> None:
+    stage.wire("a", events=events)
+    stage.poller._pass()
+    assert stage.told == told
+
+
+# -- At rest, and ended -----------------------------------------------------------------------------------------------------
+
+
+def test_descriptor_at_rest_is_woken_once_and_told(stage: Stage) -> None:
+    fd = wire_fds[stage.wire("a")]
+    resting = cast("Receiver", object())
+    stage.poller.rest(fd, resting)
+    stage.poller._pass()
+    assert stage.woken == [(fd, resting)]
+    assert stage.told == ["woken reads"]
+    stage.poller._pass()
+    assert stage.woken == [(fd, resting)]
+
+
+def test_wire_closed_outside_a_pass_is_reported_in_the_next(stage: Stage) -> None:
+    wire = StubPolled("a", stage.told)
+    fd = os.dup(stage.poller._poll.fileno())
+    stage.poller.add(fd, wire)
+    stage.poller.close_wire(fd, wire, is_watched=False)
+    assert stage.told == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    stage.loop.end_pass()
+    assert stage.told == ["a lost"]
+
+
+def test_closed_poller_reads_no_more(stage: Stage) -> None:
+    assert len(stage.loop.readers) == 1
+    stage.poller.close()
+    stage.poller.close()
+    assert stage.loop.readers == []
