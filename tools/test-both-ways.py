@@ -12,8 +12,8 @@ bide is installed again only if its sources have changed.
 An environment that cannot be made, for want of a C compiler, Python's headers or venv, is skipped
 with a message. If CI is set, this is a failure.
 
-All builds run at the same time, since tests mostly wait. The output of the first is printed, then
-that of the failed ones.
+All builds run at the same time, and some tests of each, since tests mostly wait. The output of the
+first is printed, then that of the failed ones.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _PLACE: Final = _ROOT / ".venv-matrix"
+# Tests of one build at a time: most of them wait most of the time.
+_AT_A_TIME: Final = ("-n", "3", "--dist", "worksteal")
 _PRINT_VERSION: Final = "import sys; print(sys.version_info.minor, sys.version_info.releaselevel)"
 
 
@@ -118,9 +120,13 @@ def main(arguments: list[str]) -> int:
         tests = chosen.tests + (chosen.and_farthest if number == len(environments) else [])
         log = (_PLACE / name / "log").open("w+", encoding="utf-8")
         # -P: test the installed modules, not those of the current directory.
-        command = [python, "-P", "-m", "pytest", "-o", f"cache_dir={_PLACE / name / 'cache'}", *tests]
+        command = [python, "-P", "-m", "pytest", *_AT_A_TIME, "-o", f"cache_dir={_PLACE / name / 'cache'}", *tests]
         runs[name] = log, subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
-    failed = ["this one"] if subprocess.run([sys.executable, "-m", "pytest"], cwd=_ROOT, check=False).returncode else []
+    failed = (
+        ["this one"]
+        if subprocess.run([sys.executable, "-m", "pytest", *_AT_A_TIME], cwd=_ROOT, check=False).returncode
+        else []
+    )
     for name, (log, run) in runs.items():
         bad = run.wait()
         log.seek(0)

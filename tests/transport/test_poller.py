@@ -6,11 +6,14 @@ import asyncio
 import functools
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
 
+from bide.transport import poller
 from bide.transport.poller import PolledWire, Poller
 from bide.transport.readiness import READS, WRITES
 from bide.wire import Receiver
@@ -258,6 +261,28 @@ def test_wire_closed_outside_a_pass_is_reported_in_the_next(stage: Stage) -> Non
         os.fstat(fd)
     stage.loop.end_pass()
     assert stage.told == ["a lost"]
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_socket_that_a_forked_process_holds_open_is_not_reported_for_ever(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, forked: bool
+) -> None:
+    monkeypatch.setattr(poller, "_forks", [True] if forked else [])
+    wire = stage.wire("a")
+    fd = os.dup(wire_fds[wire])  # the copy stands for that of the child
+    stage.poller.ignore(wire_fds[wire])
+    stage.poller.add(fd, wire)
+    stage.poller.watch(fd, READS, is_watched=False)
+    stage.poller.close_wire(fd, wire, is_watched=True)
+    assert (stage.poller._poll.poll(0) == []) == forked
+    stage.poller._pass()
+    assert stage.told == ["a lost"]
+
+
+def test_fork_is_noticed() -> None:
+    child = "import os; from bide.transport import poller; a = list(poller._forks); os.fork() or os._exit(0); print(a, poller._forks)"
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] [True]\n"
 
 
 def test_closed_poller_reads_no_more(stage: Stage) -> None:

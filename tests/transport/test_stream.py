@@ -563,22 +563,15 @@ def descriptors_open() -> int:
 
 
 class Failing:
-    """The `os` of the transport, in which one call fails."""
+    """A system call that fails."""
 
-    def __init__(self, name: str, code: int) -> None:
-        self._name = name
+    def __init__(self, code: int) -> None:
         self._code = code
         self.failed = 0
 
-    def __getattr__(self, name: str) -> Any:
-        if name != self._name:
-            return getattr(os, name)
-
-        def fail(*_: object) -> None:
-            self.failed += 1
-            raise OSError(self._code, os.strerror(self._code))
-
-        return fail
+    def __call__(self, *_: object) -> Any:
+        self.failed += 1
+        raise OSError(self._code, os.strerror(self._code))
 
 
 ACTS: dict[str, Callable[[Ear, Peer], object]] = {
@@ -596,8 +589,8 @@ def test_call_that_fails_ends_the_wire_and_leaves_no_descriptor(
     async def scene() -> None:
         before = descriptors_open()
         async with connected(holding=False) as (ear, peer):
-            failing = Failing(call, code)
-            monkeypatch.setattr(stream, "os", failing)
+            failing = Failing(code)
+            monkeypatch.setattr(stream, f"_{call}", failing)
             ACTS[call](ear, peer)
             await ear.gone.wait()
             assert ear.heard == ["lost"]
@@ -613,8 +606,8 @@ def test_call_that_fails_ends_the_wire_and_leaves_no_descriptor(
 def test_call_that_would_block_is_made_again(play: Play, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     async def scene() -> None:
         async with connected(holding=False) as (ear, peer):
-            failing = Failing(call, errno.EAGAIN)
-            monkeypatch.setattr(stream, "os", failing)
+            failing = Failing(errno.EAGAIN)
+            monkeypatch.setattr(stream, f"_{call}", failing)
             ACTS[call](ear, peer)
             await until(lambda: failing.failed)
             monkeypatch.undo()

@@ -32,6 +32,13 @@ _MAX_HOLD_S: Final = 500e-6
 _MAX_HELD: Final = 64
 
 
+# Whether this process has ever forked without an exec: holds one item from then on.
+_forks: Final[list[bool]] = []
+os.register_at_fork(after_in_parent=lambda: _forks.append(True) if not _forks else None)
+
+_close: Final = os.close  # a name of the module is found faster
+
+
 class PolledWire(Wire):
     """A wire over a descriptor that a poller watches."""
 
@@ -74,6 +81,7 @@ class Poller:
         "_last_at",
         "_loop",
         "_poll",
+        "_ready",
         "_resting",
         "_since",
         "_wake",
@@ -98,6 +106,7 @@ class Poller:
         self._last: PolledWire | None = None  # the wire that wrote last outside a pass
         self._last_at = float("-inf")
         self._poll = new_poll()
+        self._ready = self._poll.poll
         loop.add_reader(self._poll.fileno(), self._pass)
 
     def close(self) -> None:
@@ -157,12 +166,14 @@ class Poller:
     def close_wire(self, fd: int, wire: PolledWire, is_watched: bool) -> None:
         """Close the descriptor of a wire. `lost` is reported once the caller has returned."""
         self._wires[fd] = None
-        # A child that the application has forked may hold the socket open, and the poll object
-        # would report it for ever.
-        if is_watched:
+        # The kernel watches a socket no more once it is closed, unless a process that the
+        # application has forked holds it open: that it would report for ever.
+        if is_watched and _forks:
             self.ignore(fd)
-        with contextlib.suppress(OSError):  # the descriptor is closed whatever close(2) says (Linux)
-            os.close(fd)
+        try:
+            _close(fd)
+        except OSError:  # the descriptor is closed whatever close(2) says (Linux)
+            pass
         if self._last is wire:
             self._last = None
         self._ended.append(wire)
@@ -172,7 +183,7 @@ class Poller:
 
     def _pass(self) -> None:
         """Serve every descriptor that is ready."""
-        ready: list[tuple[int, int]] = self._poll.poll(0, _MAX_EVENTS)
+        ready: list[tuple[int, int]] = self._ready(0, _MAX_EVENTS)
         self._is_within_pass = True
         self._is_batch = len(ready) > 1
         self._since = self._clock()

@@ -14,12 +14,26 @@ import socket
 import struct
 import sys
 import termios
-from typing import Final, final
+from typing import Any, Final, final
 
 from bide.terms import Address
 from bide.transport.poller import PolledWire, Poller
 from bide.transport.readiness import READS, WRITES
 from bide.wire import Receiver
+
+# A name of the module is found faster than an attribute of another module.
+_read: Final = os.read
+_write: Final = os.write
+_writev: Final = os.writev
+_ioctl: Final = fcntl.ioctl
+_default_timeout: Final = socket.getdefaulttimeout
+_Socket: Final[Any] = socket.SocketType
+_INET: Final = int(socket.AF_INET)
+_INET6: Final = int(socket.AF_INET6)
+_STREAM: Final = int(socket.SOCK_STREAM)
+_SHUT_WR: Final = int(socket.SHUT_WR)
+_TIOCOUTQ: Final = termios.TIOCOUTQ
+_FIONREAD: Final = termios.FIONREAD
 
 # SO_LINGER, on, with zero seconds: close() drops unsent octets and sends RST (POSIX).
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -148,7 +162,7 @@ class SocketWire(PolledWire):
         octets = 0
         while True:
             try:
-                data = os.read(self._fd, size)
+                data = _read(self._fd, size)
             except BlockingIOError:
                 return
             except OSError:
@@ -207,7 +221,7 @@ class SocketWire(PolledWire):
     def _write(self, data: bytes) -> None:
         """Send octets at once. Nothing else is unsent."""
         try:
-            sent = os.write(self._fd, data)
+            sent = _write(self._fd, data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -256,9 +270,9 @@ class SocketWire(PolledWire):
         while self._size:
             try:
                 if self._more is None and not self._offset:
-                    sent = os.write(self._fd, self._first)
+                    sent = _write(self._fd, self._first)
                 else:
-                    sent = os.writev(self._fd, self._pieces())
+                    sent = _writev(self._fd, self._pieces())
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -341,7 +355,16 @@ class SocketWire(PolledWire):
         self.send_held()
         if self._fd < 0 or self._end != _OPEN or self._size or self.octets_waiting():
             return False
-        return self._shut()
+        sock = borrowed(self._fd)
+        try:
+            sock.shutdown(_SHUT_WR)
+        except OSError:  # the peer has reset
+            self._close()
+            return False
+        finally:
+            sock.detach()
+        self._end = _FIN_SENT
+        return True
 
     def release(self) -> None:
         if self._fd < 0:
@@ -362,48 +385,38 @@ class SocketWire(PolledWire):
     def _send_last(self) -> None:
         """Send what is left, and FIN with it: in one segment, if it fits."""
         # With a default timeout, which an application may set, a socket's own `send` would wait.
-        if 0 < self._size <= _HIGH_WATER_OCTETS and not self._offset and socket.getdefaulttimeout() is None:
-            data = self._first if self._more is None else b"".join([self._first, *self._more])
-            sock = borrowed(self._fd)
-            try:
-                sent = sock.send(data, _MSG_MORE)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                sock.detach()
-                self._close()
-                return
-            sock.detach()
-            if sent == len(data):
-                self._sent_all()
-            else:
-                self._first = data
-                self._more = None
-                self._sent(sent)
-                self._blocked()
-                return
-        elif self._size and not self._send():
+        if (self._size > _HIGH_WATER_OCTETS or self._offset or _default_timeout() is not None) and not self._send():
             return
-        if self._end == _RELEASE:
-            self._close()
-        elif self._shut():
-            self._is_paused = False
-            if self._events & WRITES:
-                self._watch()
-            self._receiver.flushed()
-
-    def _shut(self) -> bool:
-        """Send FIN; return whether that was possible. A peer that has reset is reported lost."""
         sock = borrowed(self._fd)
         try:
-            sock.shutdown(socket.SHUT_WR)
+            if self._size:
+                data = self._first if self._more is None else b"".join([self._first, *self._more])
+                sent = sock.send(data, _MSG_MORE)
+                if sent != len(data):
+                    self._first = data
+                    self._more = None
+                    self._sent(sent)
+                    self._blocked()
+                    return
+                self._sent_all()
+            if self._end == _FIN:
+                sock.shutdown(_SHUT_WR)
+                self._end = _FIN_SENT
+        except BlockingIOError:
+            self._blocked()
+            return
         except OSError:
-            sock.detach()
             self._close()
-            return False
-        sock.detach()
-        self._end = _FIN_SENT
-        return True
+            return
+        finally:
+            sock.detach()
+        if self._end == _RELEASE:
+            self._close()
+            return
+        self._is_paused = False
+        if self._events & WRITES:
+            self._watch()
+        self._receiver.flushed()
 
     def _reset(self) -> None:
         """Close with RST."""
@@ -443,14 +456,14 @@ class SocketWire(PolledWire):
         if self._fd < 0:
             return 0
         try:
-            (held,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.TIOCOUTQ, _NO_OCTETS))
+            (held,) = struct.unpack("i", _ioctl(self._fd, _TIOCOUTQ, _NO_OCTETS))
         except OSError:  # not every kind of socket tells
             return self._size
         return self._size + int(held)
 
     def octets_waiting(self) -> bool:
         try:
-            return self._fd >= 0 and fcntl.ioctl(self._fd, termios.FIONREAD, _NO_OCTETS) != _NO_OCTETS
+            return self._fd >= 0 and _ioctl(self._fd, _FIONREAD, _NO_OCTETS) != _NO_OCTETS
         except OSError:
             return False
 
@@ -488,21 +501,21 @@ class SocketWire(PolledWire):
 
     def local(self) -> Address | None:
         if self._local is None and self._fd >= 0:
-            sock = borrowed(self._fd, socket.AF_INET6)
+            sock = borrowed(self._fd, _INET6)
             with contextlib.suppress(OSError):
                 self._local = address(sock.getsockname())
             sock.detach()
         return self._local
 
 
-def borrowed(fd: int, family: int = socket.AF_INET) -> socket.SocketType:
+def borrowed(fd: int, family: int = _INET) -> Any:  # noqa: ANN401
     """Return a socket object for a descriptor that somebody else closes. The caller detaches it.
 
     Family, type and protocol are named to save the system calls that would find them out.
 
     family: decides only how much space there is for a name: that of AF_INET6 is enough for TCP.
     """
-    return socket.SocketType(family, socket.SOCK_STREAM, 0, fd)
+    return _Socket(family, _STREAM, 0, fd)
 
 
 def address(name: object) -> Address | None:
