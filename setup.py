@@ -56,6 +56,7 @@ _COMPILED: Final = (
     "session/session.py",
     "session/tunnel.py",
     "worker/admission.py",
+    "worker/arrivals.py",
     "worker/manager.py",
     "worker/register.py",
 )

@@ -89,10 +89,11 @@ async def _window() -> float:
         raise NotImplementedError
 
     loop = asyncio.get_running_loop()
-    poller = Poller(loop, wake)
+    poller = Poller(loop)
+    poller.serve(accept, wake)
     (sock,) = sockets.tcp("127.0.0.1", 0)
     host, port = sock.getsockname()
-    listener = Listener(loop, sock, ENDED, accept, poller, ours=True)
+    listener = Listener(loop, sock, ENDED, poller, ours=True)
     listener.accept()
     took = []
     for _ in range(ENDED):

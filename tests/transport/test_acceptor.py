@@ -32,13 +32,14 @@ class Stage:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self.poller = Poller(asyncio.get_running_loop(), MagicMock())
+        self.poller = Poller(asyncio.get_running_loop())
+        self.poller.serve(self._accept, MagicMock())
         self.wires: list[Wire] = []
         self.octets: list[bytes] = []
         self.failures: list[OSError] = []
         self.full = 0
         sock.setblocking(False)
-        self.acceptor = Acceptor(self.poller, sock, ("192.0.2.1", 80), self._accept, self._failed)
+        self.acceptor = Acceptor(self.poller, sock, ("192.0.2.1", 80), self._failed)
 
     def _failed(self, error: OSError) -> None:
         self.failures.append(error)

@@ -44,7 +44,7 @@ def no_free_descriptor() -> Iterator[None]:
 @contextlib.contextmanager
 def poller() -> Iterator[Poller]:
     """A poller of the running event loop, on which nothing rests."""
-    made = Poller(asyncio.get_running_loop(), MagicMock())
+    made = Poller(asyncio.get_running_loop())
     try:
         yield made
     finally:
@@ -54,7 +54,8 @@ def poller() -> Iterator[Poller]:
 @contextlib.contextmanager
 def listening(sock: socket.socket, accept: Any = None) -> Iterator[listeners.Listener]:
     with poller() as watching:
-        listener = listeners.Listener(asyncio.get_running_loop(), sock, 10, accept or MagicMock(), watching, ours=True)
+        watching.serve(accept or MagicMock(), MagicMock())
+        listener = listeners.Listener(asyncio.get_running_loop(), sock, 10, watching, ours=True)
         with contextlib.closing(listener):
             yield listener
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -83,7 +84,8 @@ class Stage:
         self.loop = Loop()
         self.told: list[str] = []
         self.woken: list[tuple[int, Receiver]] = []
-        self.poller = Poller(cast("asyncio.AbstractEventLoop", self.loop), self._wake, lambda: self.now)
+        self.poller = Poller(cast("asyncio.AbstractEventLoop", self.loop), lambda: self.now)
+        self.poller.serve(MagicMock(), self._wake)
         self.ends: list[socket.socket] = []
 
     def _wake(self, fd: int, resting: Receiver) -> PolledWire:

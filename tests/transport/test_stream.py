@@ -83,6 +83,10 @@ class Peer:
         return "fin"
 
 
+def no_accept(_wire: Any) -> Receiver:
+    raise NotImplementedError
+
+
 class Wires:
     """Wires over real sockets, on one poller.
 
@@ -91,7 +95,8 @@ class Wires:
 
     def __init__(self) -> None:
         self.woken: list[SocketWire] = []
-        self.poller = Poller(asyncio.get_running_loop(), self._wake, lambda: 0.0)
+        self.poller = Poller(asyncio.get_running_loop(), lambda: 0.0)
+        self.poller.serve(no_accept, self._wake)
 
     def _wake(self, fd: int, resting: Receiver) -> PolledWire:
         wire = SocketWire(self.poller, fd)

@@ -80,7 +80,8 @@ class Scene:
     def connect(self) -> LiveWire:
         """Accept a connection."""
         wire = LiveWire(self.loop)
-        session = self.worker._accept(wire)
+        assert self.worker._poller is not None
+        session = self.worker._poller.accept(wire)
         assert isinstance(session, Session)
         wire.session = session
         return wire

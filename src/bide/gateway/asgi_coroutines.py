@@ -54,28 +54,16 @@ async def run(app: Application, asgi: AsgiExchange, scope: Scope, running: set[A
 
 
 async def receive(asgi: AsgiExchange) -> Message:
-    """Return the next `http.request`.
-
-    Returns `http.disconnect` once the client has left or the exchange is over.
-    """
-    exchange = asgi.exchange
-    while not exchange.over:
-        if not asgi.body_delivered:
-            body = exchange.take()
-            complete = exchange.body_complete
-            if body or complete:
-                asgi.body_delivered = complete
-                return {"type": "http.request", "body": body, "more_body": not complete}
-        if exchange.client_left:
-            break
+    """Wait for the next event, and return it."""
+    while True:
+        event = asgi.event()
+        if event is not None:
+            return event
         asgi.receivers_waiting += 1
         try:
-            await exchange.changed()
+            await asgi.exchange.changed()
         finally:
             asgi.receivers_waiting -= 1
-    asgi.disconnect_delivered = True
-    exchange.disconnect_delivered()
-    return {"type": "http.disconnect"}
 
 
 async def send(asgi: AsgiExchange, message: Message) -> None:

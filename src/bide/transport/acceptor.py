@@ -10,7 +10,6 @@ from typing import Any, Final, final
 from bide.terms import Address
 from bide.transport.poller import Poller
 from bide.transport.stream import SocketWire, address
-from bide.wire import Accept
 
 # Connections accepted in one pass, so that those that are open get their turn.
 _MAX_ACCEPTS_PER_PASS: Final = 16
@@ -20,27 +19,24 @@ _MAX_ACCEPTS_PER_PASS: Final = 16
 class Acceptor:
     """Makes a wire of each connection, and has it read at once."""
 
-    __slots__ = ("_accept", "_failed", "_fd", "_is_started", "_local", "_poller", "_take")
+    __slots__ = ("_failed", "_fd", "_is_started", "_local", "_poller", "_take")
 
     def __init__(
         self,
         poller: Poller,
         sock: socket.socket,
         local: Address | None,
-        accept: Accept,
         failed: Callable[[OSError], None],
     ) -> None:
         """Keep the socket, which does not block.
 
         local: address that all its clients connect to; None if it has several.
-        accept: called with each new wire; returns its receiver.
         failed: called with the error if the system has no descriptor for a connection; it must
             call `stop`.
         """
         self._poller = poller
         self._fd = sock.fileno()
         self._local = local
-        self._accept = accept
         self._failed = failed
         self._is_started = False
         # The public `accept` makes an object of two layers, and asks the system for its kind.
@@ -69,4 +65,4 @@ class Acceptor:
                 return
             os.set_blocking(fd, False)
             wire = SocketWire(self._poller, fd, address(name), self._local)
-            wire.begin(self._accept(wire))
+            wire.begin(self._poller.accept(wire))

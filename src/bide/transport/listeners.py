@@ -20,7 +20,6 @@ from bide.transport.acceptor import Acceptor
 from bide.transport.poller import Poller
 from bide.transport.sockets import cannot_listen
 from bide.transport.stream import address
-from bide.wire import Accept
 
 _log = logging.getLogger("bide")
 
@@ -92,7 +91,6 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         backlog: int,
-        accept: Accept,
         poller: Poller,
         *,
         ours: bool,
@@ -100,14 +98,13 @@ class Listener:
         """Take over `sock`; it is closed at the end.
 
         backlog: connections that the kernel queues.
-        accept: called with each new wire; returns its receiver.
         poller: watches the socket and its connections.
         ours: whether no other process listens on this socket, now or later.
         """
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        self._acceptor = Acceptor(poller, sock, _local(sock), accept, self._wait_for_descriptors)
+        self._acceptor = Acceptor(poller, sock, _local(sock), self._wait_for_descriptors)
         self._is_exclusive = ours
         self._is_accepting = False
         self._retry: asyncio.TimerHandle | None = None

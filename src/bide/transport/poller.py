@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Final, final
 
 from bide.transport.readiness import READS, WRITES, new_poll
-from bide.wire import Receiver, Wire
+from bide.wire import Accept, Receiver, Wire
 
 # Events taken at a time: epoll's own limit would be the number of descriptors, and the first to be
 # ready would wait for the last.
@@ -67,7 +67,10 @@ Wake = Callable[[int, Receiver], PolledWire]
 
 @final
 class Poller:
-    """Watches the descriptors of one worker."""
+    """Watches the descriptors of one worker.
+
+    accept: as for `serve`.
+    """
 
     __slots__ = (
         "_acceptors",
@@ -86,12 +89,14 @@ class Poller:
         "_since",
         "_wake",
         "_wires",
+        "accept",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, wake: Wake, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = monotonic) -> None:
         """Watch nothing yet. clock: returns seconds."""
         self._loop = loop
-        self._wake = wake
+        self.accept: Accept
+        self._wake: Wake
         self._clock = clock
         # By descriptor; of the two columns at most one is filled.
         self._wires: list[PolledWire | None] = []
@@ -108,6 +113,15 @@ class Poller:
         self._poll = new_poll()
         self._ready = self._poll.poll
         loop.add_reader(self._poll.fileno(), self._pass)
+
+    def serve(self, accept: Accept, wake: Wake) -> None:
+        """Take what makes receivers. To be called before anything is watched.
+
+        accept: called with the wire of each new connection; returns its receiver.
+        wake: makes the wire of a connection at rest.
+        """
+        self.accept = accept
+        self._wake = wake
 
     def close(self) -> None:
         """Watch nothing any more. No wire may be open."""

@@ -23,14 +23,11 @@ from bide.observe.snapshot import Snapshot, snapshot
 from bide.policy.admission import HIGH
 from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
-from bide.session.parked import ParkedSession
-from bide.session.session import Session
 from bide.transport import sockets
 from bide.transport.listeners import Listener
-from bide.transport.poller import PolledWire, Poller
-from bide.transport.stream import SocketWire
-from bide.wire import Receiver, Wire
+from bide.transport.poller import Poller
 from bide.worker.admission import Admission
+from bide.worker.arrivals import Arrivals
 from bide.worker.cleanup import stop_application
 from bide.worker.drain import Drain
 from bide.worker.manager import Manager
@@ -64,7 +61,6 @@ class Worker:
         self._gateway: Gateway
         self._register: Register
         self._admission: Admission
-        self._manager: Manager
         self._pressure: PressureMonitor
         self._access_log: AccessLog | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -118,10 +114,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         ours = self._sockets is None and self._settings.listening.fd is None
         opened = self._open()
-        poller = self._poller = Poller(loop, self._wake)
-        self._listeners = [
-            Listener(loop, sock, self._settings.listening.backlog, self._accept, poller, ours=ours) for sock in opened
-        ]
+        poller = self._poller = Poller(loop)
+        self._listeners = [Listener(loop, sock, self._settings.listening.backlog, poller, ours=ours) for sock in opened]
         try:
             await self._lifespan.startup()
             self._furnish(loop, poller)
@@ -170,21 +164,6 @@ class Worker:
             raise RuntimeError("the server has not started")
 
     # -- Connections -------------------------------------------------------------------------------
-
-    def _accept(self, wire: Wire) -> Receiver:
-        session = Session(self._context, wire)
-        self._manager.opened(session, wire.descriptor())
-        return session
-
-    def _wake(self, fd: int, resting: Receiver) -> PolledWire:
-        """Make wire and session of a connection that was parked."""
-        assert self._poller is not None
-        assert isinstance(resting, ParkedSession)
-        wire = SocketWire(self._poller, fd)
-        session = Session(self._context, wire, resting)
-        self._register.replace(resting, session)
-        wire.begin_again(session)
-        return wire
 
     def _sweep(self) -> None:
         """Measure the resources, and check every clock."""
@@ -235,7 +214,7 @@ class Worker:
             per_peer=settings.per_peer,
         )
         counters = Counters()
-        self._manager = Manager(register, self._admission, counters, clients.peers, poller.wake)
+        manager = Manager(register, self._admission, counters, clients.peers, poller.wake)
         self._pressure = PressureMonitor(limits, register)
         self._gateway = AsgiGateway(self._app, loop, settings.root_path, self._lifespan.state)
         if settings.health_path or settings.overflow or settings.per_peer:
@@ -243,7 +222,7 @@ class Worker:
         self._context = SessionContext(
             loop,
             self._gateway,
-            self._manager,
+            manager,
             limits=settings.limits,
             durations=settings.durations,
             idle=settings.idle_timeout(),
@@ -253,6 +232,8 @@ class Worker:
             access_log=self._open_access_log(loop),
             facts=settings.facts,
         )
+        arrivals = Arrivals(self._context, manager, poller)
+        poller.serve(arrivals.accepted, arrivals.woken)
 
     def _open_access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         if self._settings.log_format is not None and sys.stdout is not None:

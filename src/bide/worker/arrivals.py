@@ -1,0 +1,40 @@
+"""Makes a session for each wire: that of a new connection, and that of one that was parked."""
+
+from __future__ import annotations
+
+from typing import final
+
+from bide.session.context import SessionContext
+from bide.session.parked import ParkedSession
+from bide.session.session import Session
+from bide.transport.poller import PolledWire, Poller
+from bide.transport.stream import SocketWire
+from bide.wire import Receiver, Wire
+from bide.worker.manager import Manager
+
+
+@final
+class Arrivals:
+    """Makes the sessions of one worker."""
+
+    __slots__ = ("_context", "_manager", "_poller")
+
+    def __init__(self, context: SessionContext, manager: Manager, poller: Poller) -> None:
+        self._context = context
+        self._manager = manager
+        self._poller = poller
+
+    def accepted(self, wire: Wire) -> Receiver:
+        """Return the session of a new connection."""
+        session = Session(self._context, wire)
+        self._manager.opened(session, wire.descriptor())
+        return session
+
+    def woken(self, fd: int, resting: Receiver) -> PolledWire:
+        """Return the wire of a connection that was parked."""
+        assert isinstance(resting, ParkedSession)
+        wire = SocketWire(self._poller, fd)
+        session = Session(self._context, wire, resting)
+        self._manager.parked(resting, session)
+        wire.begin_again(session)
+        return wire
