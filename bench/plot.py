@@ -14,6 +14,11 @@ COLOURS = {
     "gunicorn": "#b279a2",
     "gunicorn[fast]": "#d6a5c9",
     "hypercorn": "#a0785a",
+    "peregrine": "#8e44ad",
+    "weft": "#16738f",
+    "fastpysgi": "#c0a000",
+    "saltare": "#7a8f2a",
+    "m0serve": "#c46b9c",
     "nginx": "#3fa7a0",
     "limit": "#8c8c8c",
 }

@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 class Server:
     """Describes a server under test.
 
-    command: command line; {python}, {app}, {port} and {folder}, a scratch folder, are filled in.
+    command: command line; {python}, {bin}, its folder, {app}, {root}, that of the
+        checkout, {port} and {folder}, a scratch folder, are filled in.
     package: Python package whose version is reported; "" for none.
     quiet, logged: arguments that turn the access log off and on. It goes to standard output or
         error, which are a file.
@@ -35,7 +36,11 @@ class Server:
     def argv(self, python: str, app: str, port: int, folder: Path, *, logged: bool, once: bool) -> list[str]:
         """Return the command line that serves an application on a port."""
         parts = [self.command, self.logged if logged else self.quiet, self.once if once else ""]
-        return shlex.split(" ".join(parts).format(python=python, app=app, port=port, folder=folder))
+        return shlex.split(
+            " ".join(parts).format(
+                python=python, bin=Path(python).parent, app=app, root=HERE.parent, port=port, folder=folder
+            )
+        )
 
 
 GUNICORN = (
@@ -74,6 +79,37 @@ SERVERS = (
         "{python} -m hypercorn {app} --bind 127.0.0.1:{port} --worker-class uvloop --keep-alive 75 --backlog 4096",
         package="hypercorn",
         logged="--access-logfile -",
+    ),
+    Server(
+        "peregrine",
+        "{bin}/peregrine {app} --host 127.0.0.1 --port {port} --keep-alive 75000 --backlog 4096"
+        " --max-connections 16000 --python-path {root}",
+        package="peregrine-server",
+        logged="--access-log",
+    ),
+    Server(
+        "weft",
+        "{python} -m weft {app} --host 127.0.0.1 --port {port} --keep-alive 75 --backlog 4096 --app-dir {root}",
+        package="weft-server",
+        logged="--access-log",
+    ),
+    Server(
+        "fastpysgi",
+        "{python} -m fastpysgi {app} --host 127.0.0.1 --port {port}",
+        package="fastpysgi",
+    ),
+    Server(
+        "saltare",
+        "{bin}/saltare {app} --host 127.0.0.1 --port {port} --keep-alive-timeout 75 --listen-backlog 4096"
+        " --max-concurrent-connections 16000",
+        package="saltare",
+        logged="--access-log",
+    ),
+    Server(
+        "m0serve",
+        "{bin}/m0serve {app} --host 127.0.0.1 --port {port} --app-dir {root} --workers 1",
+        package="m0serve",
+        logged="--access-log",
     ),
     Server("nginx", "nginx -p {folder} -c {folder}/nginx.conf", asgi=False),
     Server("limit", "{python} -m bench.limit --port {port}", once="--close", asgi=False),

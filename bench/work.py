@@ -9,6 +9,7 @@ from bench.apps import HELLO, PIECE, PIECES
 
 ASGI = ("bide", "granian", "uvicorn")
 SLOW = ("gunicorn", "gunicorn[fast]", "hypercorn")  # one row suffices to show their distance
+NATIVE = ("peregrine", "weft", "fastpysgi", "saltare", "m0serve")  # loop, parser and ASGI are native
 ALL = (*ASGI, "nginx", "limit")
 
 
@@ -90,22 +91,39 @@ JSON, OCTETS = "application/json", "application/octet-stream"
 ECHO, STREAM, FASTAPI = "bench.apps:echo_json", "bench.apps:stream_1mb", "bench.fastapi_app:app"
 LEVEL = {"granian": (1.0, 1.0), "uvicorn": (1.0, 1.0)}
 GET = {
-    "granian": (1.55, 2.0),
+    "peregrine": (1.0, 1.2),
+    "weft": (1.2, 1.2),
+    "granian": (1.6, 2.0),
     "uvicorn": (1.6, 2.1),
     "gunicorn": (4.0, 4.0),
     "gunicorn[fast]": (4.0, 4.0),
     "hypercorn": (11.0, 11.0),
-    "limit": (1 / 1.75, 1 / 1.4),
+    "nginx": (0.62, 0.75),
 }
 OLDEST = {"granian": (1.25, 1.5), "uvicorn": (1.35, 1.6)}
-FIELDS = {"granian": (1.35, 1.7), "uvicorn": (1.8, 2.2)}
+FIELDS = {"peregrine": (0.9, 1.05), "weft": (1.0, 1.05), "granian": (1.4, 1.7), "uvicorn": (1.8, 2.2)}
 OLDEST_FIELDS = {"granian": (1.05, 1.05), "uvicorn": (1.35, 1.35)}
-ONCE = {"granian": (0.95, 1.2), "uvicorn": (1.8, 2.4), "nginx": (0.5, 0.7)}
-HELD = {"uvicorn": (4.0, 4.0), "limit": (1 / 1.4, 1 / 1.4)}
+ONCE = {"peregrine": (1.0, 1.3), "weft": (1.2, 1.3), "granian": (1.5, 1.5), "nginx": (0.75, 0.9)}
+HELD = {"saltare": (0.71, 1.0), "uvicorn": (10.0, 10.0)}
+MODEL = {"peregrine": (0.92, 1.0), "weft": (0.95, 1.0), "granian": (1.3, 1.3), "uvicorn": (1.5, 1.5)}
 ROWS = (
-    Row("get", "Minimal GET", get(), servers=(*ALL, *SLOW), goals=GET),
+    *(
+        Row(
+            f"fastapi-{connections}",
+            f"FastAPI, a Pydantic model in and out, {connections} connections",
+            post("/items", ITEM),
+            ITEM,
+            JSON,
+            FASTAPI,
+            servers=(*ASGI, *NATIVE),
+            connections=connections,
+            goals=MODEL if connections > 1 else {},
+        )
+        for connections in (64, 8, 1)
+    ),
+    Row("get", "Minimal GET", get(), servers=(*ALL, *NATIVE, *SLOW), goals=GET),
     Row("get-interpreted", "Minimal GET, bide interpreted", get(), servers=ALL, build="interpreted", goals=OLDEST),
-    Row("browser", "GET with 16 fields of a browser", BROWSER, servers=ALL, goals=FIELDS),
+    Row("browser", "GET with 16 fields of a browser", BROWSER, servers=(*ALL, *NATIVE), goals=FIELDS),
     Row(
         "browser-interpreted",
         "GET with 16 fields of a browser, bide interpreted",
@@ -120,7 +138,8 @@ ROWS = (
         JSON_1KB,
         JSON,
         ECHO,
-        goals={"granian": (1.5, 1.8), "uvicorn": (1.15, 1.4)},
+        servers=(*ASGI, *NATIVE),
+        goals={"peregrine": (0.95, 1.1), "weft": (1.0, 1.1), "uvicorn": (1.5, 1.5)},
     ),
     Row(
         "stream",
@@ -129,17 +148,18 @@ ROWS = (
         PIECE * PIECES,
         OCTETS,
         STREAM,
+        servers=(*ASGI, *NATIVE),
         goals={"granian": (1.8, 2.2), "uvicorn": (1.15, 1.4)},
     ),
     Row(
         "pipelined",
         "16 requests pipelined",
         get(),
-        servers=ALL,
+        servers=(*ALL, *NATIVE),
         times=16,
-        goals={"granian": (3.0, 4.0), "uvicorn": (2.8, 4.0)},
+        goals={"peregrine": (1.0, 1.0), "weft": (1.0, 1.0), "granian": (3.0, 4.0), "uvicorn": (2.8, 4.0)},
     ),
-    Row("close", "New connection per request", get("Connection: close"), servers=ALL, goals=ONCE),
+    Row("close", "New connection per request", get("Connection: close"), servers=(*ALL, *NATIVE), goals=ONCE),
     Row(
         "logged",
         "Minimal GET, access log to a file",
@@ -152,21 +172,12 @@ ROWS = (
         "latency",
         "One connection, one request at a time",
         get(),
-        servers=ALL,
+        servers=(*ALL, *NATIVE),
         figure=LATENCY,
         connections=1,
         goals=LEVEL,
     ),
-    Row(
-        "fastapi",
-        "FastAPI, a Pydantic model in and out",
-        post("/items", ITEM),
-        ITEM,
-        JSON,
-        FASTAPI,
-        goals={"granian": (1.08, 1.15), "uvicorn": (1.08, 1.15)},
-    ),
-    Row("idle", "Idle connection after one request", get(), servers=ALL, figure=MEMORY, goals=HELD),
+    Row("idle", "Idle connection after one request", get(), servers=(*ALL, *NATIVE), figure=MEMORY, goals=HELD),
     Row("start", "Start to first answer", get(), servers=ALL, figure=START, goals=LEVEL),
 )
 QUICK = ("get", "browser", "idle")
