@@ -70,7 +70,7 @@ def test_signals_that_an_import_swallowed_are_told_as_the_application_starts(loo
     told: list[str] = []
 
     async def start(signals: Signals) -> None:
-        signals.starting(lambda: told.append("signalled"))
+        signals.starting(lambda: told.append("signalled"), lambda: told.append("seen"))
         while len(told) < 2:
             await asyncio.sleep(0)
 
@@ -86,7 +86,7 @@ def test_signal_while_the_application_starts_wakes_the_event_loop(loop: str) -> 
 
     async def start(signals: Signals) -> None:
         signalled = asyncio.Event()
-        signals.starting(signalled.set)
+        signals.starting(signalled.set, lambda: None)
         main = threading.main_thread().ident
         assert main is not None
         asyncio.get_running_loop().call_later(0.1, lambda: None)  # the loop has gone to sleep before, and does so again
@@ -103,16 +103,17 @@ def test_first_signal_while_serving_interrupts_nothing(loop: str) -> None:
     told: list[str] = []
 
     async def serve(signals: Signals) -> None:
-        signals.starting(lambda: told.append("signalled"))
+        signals.starting(lambda: told.append("signalled"), lambda: told.append("seen"))
         signals.serving()
         signal.raise_signal(signal.SIGTERM)
+        assert told == ["seen"], "at once"
         time.sleep(1.5)  # noqa: ASYNC251  # longer than what an urgent stop leaves; the thread that looks has no other clock
         await asyncio.sleep(0)
 
     with Signals() as signals, asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(serve(signals))
         signals.leaving()
-    assert told == ["signalled"]
+    assert told == ["seen", "signalled"]
     assert not signals.interrupted
 
 
@@ -120,7 +121,7 @@ def test_second_signal_while_serving_interrupts_what_blocks(loop: str) -> None:
     told: list[str] = []
 
     async def serve(signals: Signals) -> None:
-        signals.starting(lambda: told.append("signalled"))
+        signals.starting(lambda: told.append("signalled"), lambda: told.append("seen"))
         signals.serving()
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -131,7 +132,7 @@ def test_second_signal_while_serving_interrupts_what_blocks(loop: str) -> None:
     with Signals() as signals, asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(serve(signals))
         signals.leaving()
-    assert told == ["signalled", "signalled"]
+    assert told == ["seen", "signalled", "signalled"]
     assert signals.interrupted
 
 

@@ -413,6 +413,14 @@ def test_stop_that_is_forced_takes_no_longer(loop: JumpingLoop, start: Make, for
     assert forced_after <= scene.stop() < forced_after + TICK
 
 
+def test_connections_accepted_while_a_stop_is_expected_announce_it(start: Make) -> None:
+    scene = start()
+    before = scene.connect()
+    scene.worker.expect_stop()
+    assert b"Connection: close" in scene.ask(scene.connect())
+    assert b"Connection: close" not in scene.ask(before), "it is told once the event loop sees the signal"
+
+
 # -- The access log ---------------------------------------------------------------------------------------------------------
 
 

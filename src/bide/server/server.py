@@ -150,7 +150,7 @@ async def serve(settings: WorkerSettings, app: Application, signals: Signals) ->
             worker.force_stop()
         stop.set()
 
-    signals.starting(signalled)
+    signals.starting(signalled, worker.expect_stop)
     starting = asyncio.ensure_future(worker.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

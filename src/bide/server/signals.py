@@ -66,6 +66,7 @@ class Signals:
         self._count = 0
         self._loop: asyncio.AbstractEventLoop
         self._signalled: Callable[[], None]
+        self._seen: Callable[[], None]
         self._unanswered: threading.Event | None = None
         self._turned = threading.Event()
         self._left = threading.Event()
@@ -91,14 +92,16 @@ class Signals:
             if handler is not None:  # None: set by something other than Python
                 signal.signal(number, handler)
 
-    def starting(self, signalled: Callable[[], None]) -> None:
+    def starting(self, signalled: Callable[[], None], seen: Callable[[], None]) -> None:
         """Take the news that the application starts in the running event loop.
 
         signalled: called there for each signal, including earlier ones.
+        seen: called at once for the first signal, between any two instructions of the main thread.
         """
         swallowed = self._count
         self._loop = asyncio.get_running_loop()
         self._signalled = signalled
+        self._seen = seen
         self._phase = _Phase.STARTING
         for _ in range(swallowed):  # by an import
             self._tell()
@@ -144,6 +147,7 @@ class Signals:
         if self._phase is not _Phase.LEAVING:
             self._tell()
             if self._count == 1:
+                self._seen()
                 self._watch_loop(number)
 
     def _tell(self) -> None:

@@ -23,6 +23,7 @@ from bide.observe.snapshot import Snapshot, snapshot
 from bide.policy.admission import HIGH
 from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
+from bide.terms import DRAIN
 from bide.transport import sockets
 from bide.transport.listeners import Listener
 from bide.transport.poller import Poller
@@ -154,6 +155,14 @@ class Worker:
             self._poller.close()
         if self._access_log is not None:
             self._access_log.flush()
+
+    def expect_stop(self) -> None:
+        """Announce close on connections accepted from now on. May be called in a signal handler.
+
+        The event loop may have been blocked, and may accept connections before it sees the signal.
+        """
+        if self._started:
+            self._context.add_facts(DRAIN)
 
     def force_stop(self) -> None:
         """End the drain at once, and close unfinished connections."""
