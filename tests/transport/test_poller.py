@@ -18,6 +18,7 @@ from bide.transport import poller
 from bide.transport.poller import PolledWire, Poller
 from bide.transport.readiness import READS, WRITES
 from bide.wire import Receiver
+from tests.support.server import logged
 from tests.support.stage import StubWire
 
 #: The longest time for which output is held, seconds, and the most wires that hold some.
@@ -239,10 +240,13 @@ def test_error_of_one_wire_leaves_the_others_served(stage: Stage) -> None:
     def fail() -> None:
         raise RuntimeError("a bug of ours")
 
-    stage.wire("a", fail)
+    failing = stage.wire("a", fail)
     stage.wire("b")
-    with pytest.raises(RuntimeError):
+    with logged() as log:
         stage.poller._pass()
+        log.expect("bide failed")
+    assert stage.told == ["a reads", "b reads"]
+    assert failing.orders == ["abort"], "it would fail again and again"
     assert stage.poller.holds(StubPolled("c", stage.told)) is False, "the pass is over"
 
 

@@ -21,7 +21,9 @@ from bide.transport.poller import PolledWire, Poller
 from bide.transport.readiness import READS, WRITES
 from bide.wire import Receiver
 
-# A name of the module is found faster than an attribute of another module.
+# A name of this module is found faster than one of another.
+_READS: Final = READS
+_WRITES: Final = WRITES
 _read: Final = os.read
 _write: Final = os.write
 _writev: Final = os.writev
@@ -126,7 +128,7 @@ class SocketWire(PolledWire):
         """Report to `receiver` from now on. The descriptor has been at rest, and is watched."""
         self._receiver = receiver
         self._is_watched = True
-        self._events = READS
+        self._events = _READS
 
     # -- What the poller reports -------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ class SocketWire(PolledWire):
             return
         if self._is_reading and not self._has_eof:
             self._read()
-        elif self._events & READS:  # reading paused, or ended, since it was watched
+        elif self._events & _READS:  # reading paused, or ended, since it was watched
             self._watch()
         elif self._is_watched:  # reset, or shut in both directions: that would be reported for ever
             self._is_watched = False
@@ -190,9 +192,9 @@ class SocketWire(PolledWire):
         """Watch for what matters now."""
         events = 0
         if self._is_reading and not self._has_eof:
-            events = READS
+            events = _READS
         if self._is_blocked:
-            events |= WRITES
+            events |= _WRITES
         if events != self._events or (events and not self._is_watched):
             try:
                 self._poller.watch(self._fd, events, self._is_watched)
@@ -334,7 +336,7 @@ class SocketWire(PolledWire):
 
     def _flows(self) -> None:
         """Go on, since everything is sent."""
-        if self._events & WRITES:
+        if self._events & _WRITES:
             self._watch()
         if self._is_paused:
             self._is_paused = False
@@ -414,7 +416,7 @@ class SocketWire(PolledWire):
             self._close()
             return
         self._is_paused = False
-        if self._events & WRITES:
+        if self._events & _WRITES:
             self._watch()
         self._receiver.flushed()
 
@@ -435,7 +437,7 @@ class SocketWire(PolledWire):
     def rest(self, receiver: Receiver) -> bool:
         if self._fd < 0 or self._size or self._end != _OPEN or self._has_eof or not self._is_reading:
             return False
-        if self._events != READS:
+        if self._events != _READS:
             return False
         self._poller.rest(self._fd, receiver)
         self._fd = -1
