@@ -675,6 +675,27 @@ def test_local_address_is_asked_for_where_it_is_not_known(play: Play) -> None:
     play(scene)
 
 
+def test_wire_that_is_ended_before_it_begins_is_lost_once(play: Play) -> None:
+    """Whoever admits a connection may end it at once."""
+
+    async def scene() -> None:
+        for end in (SocketWire.abort, SocketWire.release):
+            wires = Wires()
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            theirs.send(b"x")
+            wire = SocketWire(wires.poller, ours.detach())
+            end(wire)
+            ear = Ear(wire)
+            wire.begin(cast("Receiver", ear))
+            await ear.gone.wait()
+            assert (ear.heard, ear.octets) == (["lost"], b"")
+            theirs.close()
+            wires.poller.close()
+
+    play(scene)
+
+
 def test_borrowed_descriptor_stays_open() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -119,7 +119,7 @@ class SocketWire(PolledWire):
         A connection that ends with its first request is never watched.
         """
         self._receiver = receiver
-        if self._is_reading:
+        if self._fd >= 0 and self._is_reading:
             self._read()
         if self._fd >= 0:
             self._watch()
