@@ -13,12 +13,9 @@ before, the counters add up, and no traceback was logged.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from tests.support.abuse import FEW, Child, Report, ended, kernel_sockets
 from tests.support.client import Client, request
@@ -90,12 +87,7 @@ def test_large_response_unread_is_bounded(loop: str) -> None:
 
 
 def test_large_object_unread_by_many_is_held_once(loop: str) -> None:
-    """An object that the application holds once, such as a file in a cache, is not copied for each client.
-
-    Before Python 3.12, asyncio's own transport copies it.
-    """
-    if loop == "asyncio" and sys.version_info < (3, 12):
-        pytest.skip("its transport copies what it cannot send at once")
+    """An object that the application holds once, such as a file in a cache, is not copied for each client."""
     with watched(loop) as watch, contextlib.ExitStack() as stack:
         for target in ("/cached", "/cached/chunked"):
             clients = [stack.enter_context(watch.server.client(receive_buffer=4096)) for _ in range(3)]

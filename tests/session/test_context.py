@@ -78,7 +78,7 @@ def test_context_keeps_what_it_is_given(loop: JumpingLoop) -> None:
         facts=KEEP_ALIVE_OFF,
     )
     assert (context.loop, context.gateway, context.manager) == (loop, gateway, manager)
-    assert (context.limits, context.durations, context.idle) == (bounds, clocks, idle)
+    assert (context.durations, context.idle) == (clocks, idle)
     assert (context.draw_limits, context.clients, context.counters) == (draw, clients, counters)
     assert context.access_log is None
     assert context.heads.given == []

@@ -35,8 +35,8 @@ _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.early_hint": {}}
 # listener from running.
 _SENDS_PER_TURN: Final = 32
 
-#: Whether tasks start eagerly, which spares a request that never waits a pass of the event loop.
-EAGER: Final = sys.version_info >= (3, 12)
+# Whether tasks start eagerly, which spares a request that never waits a pass of the event loop.
+_EAGER: Final = sys.version_info >= (3, 12)
 # A name of this module is found faster than an attribute of another module.
 _Task: Final[Any] = asyncio.Task
 _thread_here: Final = get_ident
@@ -118,7 +118,7 @@ class AsgiGateway(Gateway):
         asgi = AsgiExchange(exchange, self._loop_thread)
         self._running.add(asgi)
         # Without a name given, asyncio would count and format one for each task.
-        if EAGER:
+        if _EAGER:
             asgi.task = _Task(
                 run(self._app, asgi, scope, self._running),
                 loop=self._loop,

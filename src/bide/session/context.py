@@ -56,7 +56,6 @@ class SessionContext:
         "gateway",
         "heads",
         "idle",
-        "limits",
         "loop",
         "manager",
         "pool",
@@ -82,7 +81,6 @@ class SessionContext:
         self.loop = loop
         self.gateway = gateway
         self.manager = manager
-        self.limits = limits
         self.durations = durations
         self.idle = idle
         self.draw_limits = draw_limits

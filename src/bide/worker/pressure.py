@@ -96,21 +96,17 @@ class PressureMonitor:
         return self.pressure
 
 
-def lowest_descriptor(taken: int = 0) -> int:
-    """Return the lowest descriptor that is free once `taken` more are taken.
+def lowest_descriptor() -> int:
+    """Return the lowest descriptor that is free: about the number in use.
 
-    It is about the number in use. Returns the limit if no descriptor is free.
+    Returns the limit if no descriptor is free.
     """
-    opened: list[int] = []
     try:
-        for _ in range(taken + 1):
-            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401  # if one fails, the earlier are closed
-        return opened[-1]
+        fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    finally:
-        for fd in opened:
-            os.close(fd)
+    os.close(fd)
+    return fd
 
 
 def _memory() -> int:
