@@ -37,6 +37,8 @@ _COMPILED: Final = (
     "gateway/asgi.py",
     "gateway/builtin.py",
     "transport/acceptor.py",
+    "transport/held.py",
+    "transport/polled.py",
     "transport/poller.py",
     "transport/stream.py",
     "observe/counters.py",

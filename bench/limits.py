@@ -22,7 +22,8 @@ from bench.machine import remarks
 from bide.server.server import loop_factory
 from bide.transport import sockets
 from bide.transport.listeners import Listener
-from bide.transport.poller import PolledWire, Poller
+from bide.transport.polled import PolledWire
+from bide.transport.poller import Poller
 from bide.wire import Receiver, Wire
 from tests.support.abuse import Child, crowd, ended, queued, room
 from tests.support.client import Client, request
@@ -75,6 +76,9 @@ class Ear(Receiver):
 
     def lost(self) -> None:
         """The wire is no more."""
+
+    def fail_internal(self) -> None:
+        """The transport failed."""
 
 
 async def _window() -> float:

@@ -103,10 +103,6 @@ class ManagedConnection(Receiver):
     def stop(self) -> None:
         """End now, finished or not."""
 
-    @abstractmethod
-    def fail_internal(self) -> None:
-        """Log the exception that is being handled, an error in bide; end this connection only."""
-
 
 class ConnectionManager(ABC):
     """Takes the facts that the connections of one worker report."""
@@ -133,8 +129,8 @@ class ConnectionManager(ABC):
         """Take the news that octets are read again."""
 
     @abstractmethod
-    def parked(self, connection: ManagedConnection, parked: ManagedConnection) -> None:
-        """Take the news that `parked` stands for an idle connection from now on."""
+    def replaced(self, old: ManagedConnection, new: ManagedConnection) -> None:
+        """Take the news that `new` stands for the same connection as `old` until now."""
 
     @abstractmethod
     def wake(self, parked: ManagedConnection, descriptor: int) -> ManagedConnection:

@@ -47,6 +47,10 @@ class Receiver(ABC):
     def lost(self) -> None:
         """Take the news that the wire is closed. This call comes last, and exactly once."""
 
+    @abstractmethod
+    def fail_internal(self) -> None:
+        """Log the exception that is being handled, an error in bide; end this connection only."""
+
 
 class Wire(ABC):
     """Takes orders. No order raises, whatever the state of the wire."""

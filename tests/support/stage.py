@@ -202,8 +202,8 @@ class StubManager(ConnectionManager):
     def reading_resumed(self, connection: ManagedConnection) -> None:
         self.unread.remove(connection)
 
-    def parked(self, connection: ManagedConnection, parked: ManagedConnection) -> None:
-        self.stand_ins.append((connection, parked))
+    def replaced(self, old: ManagedConnection, new: ManagedConnection) -> None:
+        self.stand_ins.append((old, new))
 
     def wake(self, parked: ManagedConnection, descriptor: int) -> ManagedConnection:
         assert self.waker is not None

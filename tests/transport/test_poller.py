@@ -1,4 +1,4 @@
-"""What leaves together and when, on a clock of the test; and what a pass serves."""
+"""What a pass serves, and what leaves together at its end, on a clock of the test."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from unittest.mock import MagicMock
 import pytest
 
 from bide.transport import poller
-from bide.transport.poller import PolledWire, Poller
+from bide.transport.polled import PolledWire
+from bide.transport.poller import Poller
 from bide.transport.readiness import READS, WRITES
 from bide.wire import Receiver
-from tests.support.server import logged
 from tests.support.stage import StubWire
 
-#: The longest time for which output is held, seconds, and the most wires that hold some.
+#: The longest time for which output is held, seconds.
 MAX_HOLD = 2e-3
-MOST_HELD = 64
 #: Descriptors served in one pass.
 MOST_EVENTS = 32
 
@@ -54,6 +53,7 @@ class StubPolled(StubWire, PolledWire):
     """Says in a list that all share what it is told.
 
     acts: what it does when octets can be read.
+    at_end: what it does once it is lost.
     """
 
     def __init__(self, name: str, told: list[str], acts: Callable[[], object] = lambda: None) -> None:
@@ -61,6 +61,7 @@ class StubPolled(StubWire, PolledWire):
         self.name = name
         self.told = told
         self.acts = acts
+        self.at_end: Callable[[], object] = lambda: None
 
     def readable(self) -> None:
         self.told.append(f"{self.name} reads")
@@ -74,6 +75,10 @@ class StubPolled(StubWire, PolledWire):
 
     def report_lost(self) -> None:
         self.told.append(f"{self.name} lost")
+        self.at_end()
+
+    def report_failure(self) -> None:
+        self.told.append(f"{self.name} fails")
 
 
 class Stage:
@@ -93,7 +98,9 @@ class Stage:
 
     def _wake(self, fd: int, resting: Receiver) -> PolledWire:
         self.woken.append((fd, resting))
-        return StubPolled("woken", self.told)
+        wire = StubPolled("woken", self.told)
+        self.poller.add(fd, wire)
+        return wire
 
     def wire(self, name: str, acts: Callable[[], object] = lambda: None, events: int = READS) -> StubPolled:
         """Return a wire over a socket whose peer has sent something."""
@@ -105,14 +112,6 @@ class Stage:
         self.poller.watch(ours.fileno(), events, is_watched=False)
         wire_fds[wire] = ours.fileno()
         return wire
-
-    def holds(self, *wires: StubPolled, after: float = 0.0) -> list[bool]:
-        """Return for each whether it is to hold back what it writes, `after` seconds after the one before."""
-        found = []
-        for wire in wires:
-            self.now += after
-            found.append(self.poller.holds(wire))
-        return found
 
 
 wire_fds: dict[StubPolled, int] = {}
@@ -127,54 +126,12 @@ def stage() -> Iterator[Stage]:
         end.close()
 
 
-def stubs(stage: Stage, count: int) -> list[StubPolled]:
-    return [StubPolled(str(number), stage.told) for number in range(count)]
-
-
-# -- Outside a pass ---------------------------------------------------------------------------------------------------------
-
-
-def test_wire_that_writes_alone_holds_nothing(stage: Stage) -> None:
-    (one,) = stubs(stage, 1)
-    assert stage.holds(one, one, one) == [False] * 3
-    assert stage.loop.soon == []
-
-
-def test_wires_that_write_seldom_hold_nothing(stage: Stage) -> None:
-    one, other = stubs(stage, 2)
-    assert stage.holds(one, other, one, after=2 * MAX_HOLD) == [False] * 3
-
-
-def test_wires_that_follow_another_hold_until_the_pass_is_over(stage: Stage) -> None:
-    one, two, three = stubs(stage, 3)
-    assert stage.holds(one, two, three, after=MAX_HOLD / 10) == [False, True, True]
-    assert stage.told == []
-    stage.loop.end_pass()
-    assert stage.told == ["1 sends", "2 sends"]
-    stage.loop.end_pass()
-    assert stage.told == ["1 sends", "2 sends"]
-
-
-def test_wire_that_has_held_for_long_holds_no_longer(stage: Stage) -> None:
-    wires = stubs(stage, 8)
-    assert stage.holds(*wires, after=MAX_HOLD * 0.3) == [False] + [True] * 7
-    assert stage.told == [f"{number} sends" for number in range(1, 5)], "the first of them held for four steps"
-    stage.loop.end_pass()
-    assert stage.told == [f"{number} sends" for number in range(1, 8)]
-
-
-def test_wires_that_hold_are_bounded(stage: Stage) -> None:
-    wires = stubs(stage, MOST_HELD + 2)
-    stage.holds(*wires)
-    assert stage.told == [f"{number} sends" for number in range(1, MOST_HELD + 1)]
-
-
 # -- Within a pass ----------------------------------------------------------------------------------------------------------
 
 
 def test_wire_alone_in_a_pass_holds_nothing(stage: Stage) -> None:
     held: list[bool] = []
-    wire = stage.wire("a", lambda: held.append(stage.poller.holds(wire)))
+    wire = stage.wire("a", lambda: held.append(stage.poller.output.holds(wire)))
     stage.poller._pass()
     assert held == [False]
 
@@ -183,7 +140,7 @@ def test_wires_of_one_pass_send_together_when_it_is_over(stage: Stage) -> None:
     wires: dict[str, StubPolled] = {}
 
     def hold(name: str) -> None:
-        stage.poller.holds(wires[name])
+        stage.poller.output.holds(wires[name])
 
     for name in "abc":
         wires[name] = stage.wire(name, functools.partial(hold, name))
@@ -197,7 +154,7 @@ def test_slow_handlers_of_one_pass_do_not_wait_for_each_other(stage: Stage) -> N
 
     def act(name: str) -> None:
         stage.now += 2 * MAX_HOLD
-        stage.poller.holds(wires[name])
+        stage.poller.output.holds(wires[name])
 
     for name in "ab":
         wires[name] = stage.wire(name, functools.partial(act, name))
@@ -236,18 +193,28 @@ def test_wire_closed_by_an_earlier_one_of_a_pass_is_not_served(stage: Stage) -> 
     assert stage.told == ["a reads", "b lost"]
 
 
-def test_error_of_one_wire_leaves_the_others_served(stage: Stage) -> None:
-    def fail() -> None:
-        raise RuntimeError("a bug of ours")
+def fail() -> None:
+    raise RuntimeError("a bug of ours")
 
-    failing = stage.wire("a", fail)
+
+def test_error_of_one_wire_leaves_the_others_served(stage: Stage) -> None:
+    stage.wire("a", fail)
     stage.wire("b")
-    with logged() as log:
-        stage.poller._pass()
-        log.expect("bide failed")
-    assert stage.told == ["a reads", "b reads"]
-    assert failing.orders == ["abort"], "it would fail again and again"
-    assert stage.poller.holds(StubPolled("c", stage.told)) is False, "the pass is over"
+    stage.poller._pass()
+    assert stage.told == ["a reads", "a fails", "b reads"]
+    assert not stage.poller.output.holds(StubPolled("c", stage.told)), "the pass is over"
+
+
+def test_error_in_the_report_of_an_end_leaves_the_other_ends_reported(stage: Stage) -> None:
+    for name in "ab":
+        wire = stage.wire(name)
+        wire.at_end = fail
+        fd = os.dup(wire_fds[wire])
+        stage.poller.ignore(wire_fds[wire])
+        stage.poller.add(fd, wire)
+        stage.poller.close_wire(fd, wire, is_watched=False)
+    stage.loop.end_pass()
+    assert stage.told == ["a lost", "a fails", "b lost", "b fails"]
 
 
 @pytest.mark.parametrize(

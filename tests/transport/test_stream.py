@@ -17,7 +17,8 @@ import pytest
 from bide import wire as contract
 from bide.server.server import loop_factory
 from bide.transport import stream
-from bide.transport.poller import PolledWire, Poller
+from bide.transport.polled import PolledWire
+from bide.transport.poller import Poller
 from bide.transport.stream import SocketWire, address, borrowed
 from bide.wire import Receiver
 from tests.support.server import Log
@@ -56,6 +57,10 @@ class Ear:
     def lost(self) -> None:
         self.heard.append("lost")
         self.gone.set()
+
+    def fail_internal(self) -> None:
+        self.heard.append("failed")
+        self.wire.abort()
 
 
 class Peer:
@@ -692,6 +697,21 @@ def test_wire_that_is_ended_before_it_begins_is_lost_once(play: Play) -> None:
             assert (ear.heard, ear.octets) == (["lost"], b"")
             theirs.close()
             wires.poller.close()
+
+    play(scene)
+
+
+def test_error_in_a_wire_is_told_to_its_receiver_which_ends_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("a bug of ours")
+
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            monkeypatch.setattr(stream, "_read", fail)
+            peer.sock.send(b"x")
+            await ear.gone.wait()
+            monkeypatch.undo()
+            assert ear.heard == ["failed", "lost"]
 
     play(scene)
 

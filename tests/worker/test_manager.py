@@ -106,7 +106,7 @@ def test_connection_parked_is_stood_for_until_it_is_woken(scene: Scene) -> None:
     for connection in (first, idle, last):
         scene.manager.opened(connection, DESCRIPTOR)
     parked, woken = StubConnection(), StubConnection()
-    scene.manager.parked(idle, parked)
+    scene.manager.replaced(idle, parked)
     assert list(scene.register) == [first, parked, last]
 
     def wake(descriptor: int) -> None:

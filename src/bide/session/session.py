@@ -578,7 +578,7 @@ class Session(ClockedCarrier):
             self._limits,
         )
         if self._wire.rest(parked):
-            context.manager.parked(self, parked)
+            context.manager.replaced(self, parked)
             self._wire = CLOSED_WIRE
             self.connection = context.pool.nobody
             context.pool.put(connection)

@@ -17,7 +17,8 @@ import termios
 from typing import Any, Final, final
 
 from bide.terms import Address
-from bide.transport.poller import PolledWire, Poller
+from bide.transport.polled import PolledWire
+from bide.transport.poller import Poller
 from bide.transport.readiness import READS, WRITES
 from bide.wire import Receiver
 
@@ -156,6 +157,9 @@ class SocketWire(PolledWire):
     def report_lost(self) -> None:
         self._receiver.lost()
 
+    def report_failure(self) -> None:
+        self._receiver.fail_internal()
+
     # -- Reading -----------------------------------------------------------------------------------
 
     def _read(self) -> None:
@@ -211,7 +215,7 @@ class SocketWire(PolledWire):
             return
         if self._size:
             self._append(data)
-        elif self._poller.holds(self):
+        elif self._poller.output.holds(self):
             self._first = data
             self._size = len(data)
         else:

@@ -7,7 +7,8 @@ from typing import final
 from bide.session.context import SessionContext
 from bide.session.parked import ParkedSession
 from bide.session.session import Session
-from bide.transport.poller import PolledWire, Poller
+from bide.transport.polled import PolledWire
+from bide.transport.poller import Poller
 from bide.transport.stream import SocketWire
 from bide.wire import Receiver, Wire
 from bide.worker.manager import Manager
@@ -35,6 +36,6 @@ class Arrivals:
         assert isinstance(resting, ParkedSession)
         wire = SocketWire(self._poller, fd)
         session = Session(self._context, wire, resting)
-        self._manager.parked(resting, session)
+        self._manager.replaced(resting, session)
         wire.begin_again(session)
         return wire

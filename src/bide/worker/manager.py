@@ -52,8 +52,8 @@ class Manager(ConnectionManager):
     def reading_resumed(self, connection: ManagedConnection) -> None:
         self._register.unread.discard(connection)
 
-    def parked(self, connection: ManagedConnection, parked: ManagedConnection) -> None:
-        self._register.replace(connection, parked)
+    def replaced(self, old: ManagedConnection, new: ManagedConnection) -> None:
+        self._register.replace(old, new)
 
     def wake(self, parked: ManagedConnection, descriptor: int) -> ManagedConnection:
         self._wake(descriptor)

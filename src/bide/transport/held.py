@@ -1,0 +1,108 @@
+"""Holds back what several connections write, so that it leaves together.
+
+A write wakes the process that waits for it. Answers that leave one by one wake a client or proxy on
+the same machine once for each answer. If they leave together, the first one wakes it, and it is
+still awake for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from bide.transport.polled import PolledWire
+
+# Output is held for at most this time, plus what the running handler still takes. The bound matters
+# for answers that take from 60 us to 2 ms to make. A pass of quicker ones is over sooner; slower
+# ones are sent one by one.
+_MAX_HOLD_S: Final = 2e-3
+
+# At most this many wires hold something back.
+_MAX_HELD: Final = 64
+
+
+@final
+class HeldOutput:
+    """Decides what is held, and sends it."""
+
+    __slots__ = ("_clock", "_held", "_is_batch", "_is_within_pass", "_last", "_last_at", "_schedule", "_since")
+
+    def __init__(self, schedule: Callable[[], None], clock: Callable[[], float]) -> None:
+        """Hold nothing yet.
+
+        schedule: has `send` called once the pass of the event loop is over.
+        clock: returns seconds.
+        """
+        self._schedule = schedule
+        self._clock = clock
+        self._held: list[PolledWire] = []
+        self._is_within_pass = False
+        self._is_batch = False  # whether several descriptors are served in this pass
+        self._since = 0.0  # when the pass began, or what was held last left
+        self._last: PolledWire | None = None  # the wire that wrote last outside a pass
+        self._last_at = float("-inf")
+
+    def pass_begins(self, is_batch: bool) -> None:
+        """Take the news that descriptors are served; is_batch: several of them."""
+        self._is_within_pass = True
+        self._is_batch = is_batch
+        self._since = self._clock()
+
+    def expect_several(self) -> None:
+        """Take the news that more than one connection may be served, though one descriptor is
+        ready.
+        """
+        self._is_batch = True
+
+    def pass_ends(self) -> None:
+        """Take the news that they were served. The caller must call `send`."""
+        self._is_within_pass = False
+
+    def holds(self, wire: PolledWire) -> bool:
+        """Return whether `wire`, which holds nothing yet, is to hold back what it writes now.
+
+        Within a pass it is, unless it is alone. Otherwise it is if another one wrote just before:
+        one client's next request takes longer than a round trip.
+        """
+        held = self._held
+        if self._is_within_pass:
+            if not self._is_batch:
+                return False
+        else:
+            now = self._clock()
+            is_first = wire is self._last or now - self._last_at > _MAX_HOLD_S
+            self._last = wire
+            self._last_at = now
+            if is_first and not held:
+                return False
+            if not held:
+                self._since = now
+            elif now - self._since > _MAX_HOLD_S:
+                self.send()
+        if len(held) >= _MAX_HELD:
+            self.send()
+        self._held.append(wire)
+        self._schedule()
+        return True
+
+    def send_overdue(self) -> None:
+        """Send what is held if it was held for long."""
+        if self._held and self._clock() - self._since > _MAX_HOLD_S:
+            self.send()
+
+    def send(self) -> None:
+        """Send what is held. An error in bide ends only the connection that it concerns."""
+        held = self._held
+        if held:
+            self._held = []
+            for wire in held:
+                try:
+                    wire.send_held()
+                except Exception:
+                    wire.report_failure()
+            self._since = self._clock()
+
+    def forget(self, wire: PolledWire) -> None:
+        """Forget a wire that is closed."""
+        if self._last is wire:
+            self._last = None
