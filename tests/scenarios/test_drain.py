@@ -20,7 +20,7 @@ import pytest
 
 from bide.transport.listeners import Listener
 from tests.support.abuse import queued
-from tests.support.apps import slow
+from tests.support.apps import Blocking, slow
 from tests.support.client import Client
 from tests.support.program import Launch, serving
 from tests.support.server import NOISE, Serve
@@ -256,16 +256,17 @@ def test_listener_that_fails_to_finish_leaves_others_their_queue(serve: Serve, m
         await finish(self)
 
     monkeypatch.setattr(Listener, "finish", fails)
-    server = serve(slow, sockets=[failing, other])
+    app = Blocking()
+    server = serve(app, sockets=[failing, other])
     with contextlib.ExitStack() as stack:
         blocker = stack.enter_context(server.client())
-        blocker.ask("/block/0.5")
-        server.drain()
-        waiting = [stack.enter_context(Client(where)) for _ in range(20)]
+        with app.blocked(blocker.ask):
+            server.drain()
+            waiting = [stack.enter_context(Client(where)) for _ in range(20)]
+            for client in waiting:
+                client.ask()
         for client in waiting:
-            client.ask()
-        for client in waiting:
-            assert client.response().content == b"hello\n"
+            assert client.response().content == b"/ "
     server.stop()
 
 

@@ -14,6 +14,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -113,13 +114,17 @@ def test_signal_under_load_loses_no_request(launch: Launch, loop: str, trial: in
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_signal_with_connections_in_the_queue_serves_them(launch: Launch, loop: str, asked: bool) -> None:
+def test_signal_with_connections_in_the_queue_serves_them(
+    launch: Launch, loop: str, asked: bool, tmp_path: Path
+) -> None:
     """Connections on which the request comes only once the loop goes on are served, too, within `drain_idle`."""
     program = launch(*serving(loop, "apps:telling", "--drain-idle", "10", *DEBUG))
     with contextlib.ExitStack() as stack:
         blocker = stack.enter_context(program.client())
-        blocker.ask("/block/2.0")
-        program.line("begun /block/2.0")
+        held = tmp_path / "held"
+        held.touch()
+        blocker.ask(f"/block{held}")
+        program.line(f"begun /block{held}")
         waiting = [stack.enter_context(program.client()) for _ in range(100)]
         if asked:
             for client in waiting:
@@ -129,6 +134,7 @@ def test_signal_with_connections_in_the_queue_serves_them(launch: Launch, loop: 
         late = [stack.enter_context(program.client()) for _ in range(50)]  # after the signal: they have connected, too
         for client in late:
             client.ask("/")
+        held.unlink()
         blocker.response()
         for client in [*late, *waiting]:
             if not asked and client in waiting:

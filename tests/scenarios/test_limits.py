@@ -16,6 +16,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -231,18 +232,21 @@ def test_accepting_paused_again_and_again_loses_nobody(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_clients_beyond_the_descriptors_are_served(loop: str, together: bool) -> None:
+def test_clients_beyond_the_descriptors_are_served(loop: str, together: bool, tmp_path: Path) -> None:
     """One after the other, or all of them within the moment in which the loop is blocked."""
     with Child(loop, nofile=256) as server:
         before = server.ask()
         with contextlib.ExitStack() as stack:
             if together:
                 blocker = stack.enter_context(server.client())
-                blocker.ask("/told/block/0.6")
-                server.begun("/told/block/0.6")
+                blocked = tmp_path / "blocked"
+                blocked.touch()
+                blocker.ask(f"/told/block{blocked}")
+                server.begun(f"/told/block{blocked}")
                 clients = [stack.enter_context(server.client()) for _ in range(400)]
                 for client in clients:
                     client.ask()
+                blocked.unlink()
                 assert Counter(client.response().status for client in clients) == {200: 400}
             else:
                 held(stack, server.where, 400)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -62,11 +63,18 @@ async def refuse(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def slow(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer `/SECONDS` after that time, the loop free meanwhile; `/block/SECONDS` blocks the loop; anything else at once."""
+    """Answer `/SECONDS` after that time, the loop free meanwhile; anything else at once.
+
+    `/block/SECONDS` blocks the loop, and `/block/FILE` blocks it for as long as that file exists.
+    """
     last = scope["path"].rpartition("/")[2]
     seconds = float(last) if last.replace(".", "").isdigit() else 0.0
     if scope["path"].startswith("/block/"):
         time.sleep(seconds)  # noqa: ASYNC251  # this is what is tried
+        file = scope["path"].removeprefix("/block")
+        until = time.monotonic() + _LONGEST_BLOCK
+        while not seconds and os.path.exists(file) and time.monotonic() < until:  # noqa: ASYNC240, PTH110
+            time.sleep(0.005)  # noqa: ASYNC251
     else:
         await asyncio.sleep(seconds)
     await answer(send, b"late\n" if seconds else b"hello\n")
