@@ -1,9 +1,4 @@
-"""Reads field lines: RFC 9112, section 5, and RFC 9110, section 5.
-
-Most field lines of a request repeat lines of an earlier one, so lines of well-known, harmless names
-are remembered whole. Lines that decide on framing, persistence or routing are never remembered, nor
-lines that may hold secrets.
-"""
+"""Reads field lines: RFC 9112, section 5, and RFC 9110, section 5."""
 
 from __future__ import annotations
 
@@ -35,63 +30,11 @@ def only(octets: bytes) -> bytes:
 _TOKEN: Final = only(TOKEN_OCTETS)
 _VALUE: Final = only(_VALUE_OCTETS)
 
-# Bounds of the tables, for the whole process. HPACK's default table has 4,096 octets for one
-# connection; here about a thousand lines of at most 512 octets serve all connections.
+# Bounds of the table of names, for the whole process.
 _MAX_NAMES: Final = 1024
 _MAX_NAME_OCTETS: Final = 64
-_MAX_LINES: Final = 1024
-_MAX_LINE_OCTETS: Final = 512
-
-# Names whose lines repeat and hold no secret. Other lines are parsed anew each time.
-_REPEATING: Final = frozenset(
-    {
-        b"accept",
-        b"accept-charset",
-        b"accept-encoding",
-        b"accept-language",
-        b"access-control-request-headers",
-        b"access-control-request-method",
-        b"cache-control",
-        b"content-type",
-        b"device-memory",
-        b"dnt",
-        b"downlink",
-        b"ect",
-        b"from",
-        b"origin",
-        b"pragma",
-        b"priority",
-        b"range",
-        b"rtt",
-        b"save-data",
-        b"sec-ch-prefers-color-scheme",
-        b"sec-ch-prefers-reduced-motion",
-        b"sec-ch-ua",
-        b"sec-ch-ua-arch",
-        b"sec-ch-ua-bitness",
-        b"sec-ch-ua-full-version-list",
-        b"sec-ch-ua-mobile",
-        b"sec-ch-ua-model",
-        b"sec-ch-ua-platform",
-        b"sec-ch-ua-platform-version",
-        b"sec-fetch-dest",
-        b"sec-fetch-mode",
-        b"sec-fetch-site",
-        b"sec-fetch-user",
-        b"sec-gpc",
-        b"upgrade-insecure-requests",
-        b"user-agent",
-        b"viewport-width",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-proto",
-        b"x-requested-with",
-    }
-)
 
 _names: Final[dict[bytes, bytes]] = {}
-#: Field lines that were read before, without CRLF -> (name, value).
-known_lines: Final[dict[bytes, Field]] = {}
 
 
 def is_token(octets: bytes) -> bool:
@@ -140,18 +83,7 @@ def field_line(line: bytes, underscores: int = PASS) -> Field:
         raise Rejected(400, "malformed field line")
     if value.translate(_VALUE) != value:
         raise Rejected(400, "control octet in a field value")
-    field: Field = (name, value.strip(b" \t"))
-    if name in _REPEATING:
-        remember(line, field)
-    return field
-
-
-def remember(line: bytes, field: Field) -> None:
-    """Keep a field line, so that an equal one need not be parsed."""
-    if len(line) <= _MAX_LINE_OCTETS:
-        if len(known_lines) >= _MAX_LINES:
-            known_lines.clear()
-        known_lines[line] = field
+    return (name, value.strip(b" \t"))
 
 
 def members(value: bytes) -> list[bytes]:

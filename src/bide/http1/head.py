@@ -10,7 +10,8 @@ import re
 from typing import Final
 
 from bide.errors import Rejected
-from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, known_lines, members, only, remember
+from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, members, only
+from bide.http1.known import REPEATING, START, known_lines, remember
 from bide.http1.limits import Limits
 from bide.message import CHUNKED, Field, Request
 from bide.terms import CLIENT_CLOSE_OPTION, CLIENT_KEEP_ALIVE, EXPECTATION_UNMET, HTTP_1_0
@@ -56,11 +57,6 @@ _LINE_OVERHEAD_OCTETS: Final = _MAX_METHOD_OCTETS + len(b"  HTTP/1.1\r\n")
 
 _SLASH: Final = 0x2F
 
-_MAX_HOSTS: Final = 256
-# RFC 1035, 2.3.4: a domain name has at most 255 octets.
-_MAX_HOST_LINE_OCTETS: Final = 255 + len(b"host: :65535")
-_hosts: Final[dict[bytes, Field]] = {}  # field lines of Host that were valid before
-
 # Request lines of HTTP/1.1 in origin-form that were valid before. Lines with a query are left out:
 # they are likely to be new each time, and may hold secrets.
 _MAX_LINES: Final = 256
@@ -87,9 +83,9 @@ def read_head(head: bytes, limits: Limits) -> Request:
     if len(lines) > limits.fields:
         raise Rejected(431, "too many field lines")
 
-    known = _request_lines.get(request_line)
-    if known is not None:
-        method, target = known
+    repeated = _request_lines.get(request_line)
+    if repeated is not None:
+        method, target = repeated
         path, query = target, b""
         minor = 1
     else:
@@ -104,57 +100,70 @@ def read_head(head: bytes, limits: Limits) -> Request:
     dropped: list[bytes] | None = None
     upgrade = b""
     may_upgrade = False
+    previous = START
     for line in lines:
-        field = known_lines.get(line)
-        if field is None:
-            field = _hosts.get(line)
-            if field is not None:
-                hosts += 1
-            else:
+        known = previous.following  # nearly always: what a client sends keeps its order
+        if known is None or known.octets != line:
+            known = known_lines.get(line)
+            if known is None:
                 field = field_line(line, limits.underscores)
                 name, value = field
-                if name in _DECISIVE_NAMES:
-                    if name == b"host":
-                        hosts += 1
-                        if value:
-                            _remember_host(line, field)
-                    elif name == b"connection":
-                        options = members(value)
-                        if b"close" in options:
-                            facts |= CLIENT_CLOSE_OPTION
-                        if b"upgrade" in options:
-                            may_upgrade = True
-                            others = [option for option in options if option != b"upgrade"]
-                            if not others:
-                                continue
-                            field = (name, b", ".join(others))
-                        elif b"close" not in options:  # no meaning in HTTP/1.1 (9.3)
-                            remember(line, field)
-                    elif name == b"content-length":
-                        if length:  # even an equal one: a reader may take either
-                            raise Rejected(400, "more than one Content-Length field")
-                        length = value
-                        if not (value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS):
-                            raise Rejected(400, "malformed Content-Length")
-                    elif name == b"transfer-encoding":
-                        coding = value if coding is None else coding + b"," + value
-                    elif name == b"expect":
-                        for expectation in members(value):
-                            if expectation != b"100-continue":
-                                raise Rejected(417, "unknown expectation")
-                            if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
-                                facts |= EXPECTATION_UNMET
-                    elif name == b"upgrade":
-                        upgrade = value if not upgrade else upgrade + b", " + value
-                        continue
-                    elif not name:  # a dropped field; its value is its name
-                        if dropped is None:
-                            dropped = []
-                        dropped.append(value)
-                        continue
-                    else:  # te
-                        accepts_trailers = accepts_trailers or b"trailers" in members(value)
-        fields.append(field)
+                if name not in _DECISIVE_NAMES:
+                    fields.append(field)
+                    if name in REPEATING:
+                        remember(line, field)
+                elif name == b"host":
+                    hosts += 1
+                    if value:
+                        if not _is_authority(value):
+                            raise Rejected(400, "malformed Host field")
+                        remember(line, field, True)
+                    fields.append(field)
+                elif name == b"content-length":
+                    if length:  # even an equal one: a reader may take either
+                        raise Rejected(400, "more than one Content-Length field")
+                    length = value
+                    if not (value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS):
+                        raise Rejected(400, "malformed Content-Length")
+                    fields.append(field)
+                elif name == b"connection":
+                    options = members(value)
+                    if b"close" in options:
+                        facts |= CLIENT_CLOSE_OPTION
+                    if b"upgrade" in options:
+                        may_upgrade = True
+                        options = [option for option in options if option != b"upgrade"]
+                        if not options:
+                            continue
+                        field = (name, b", ".join(options))
+                    elif b"close" not in options:  # no meaning in HTTP/1.1 (9.3)
+                        remember(line, field)
+                    fields.append(field)
+                elif name == b"transfer-encoding":
+                    coding = value if coding is None else coding + b"," + value
+                    fields.append(field)
+                elif name == b"expect":
+                    for expectation in members(value):
+                        if expectation != b"100-continue":
+                            raise Rejected(417, "unknown expectation")
+                        if minor:  # RFC 9110, 10.1.1: an HTTP/1.0 expectation is ignored
+                            facts |= EXPECTATION_UNMET
+                    fields.append(field)
+                elif name == b"upgrade":
+                    upgrade = value if not upgrade else upgrade + b", " + value
+                elif not name:  # a dropped field; its value is its name
+                    if dropped is None:
+                        dropped = []
+                    dropped.append(value)
+                else:  # te
+                    accepts_trailers = accepts_trailers or b"trailers" in members(value)
+                    fields.append(field)
+                continue
+            previous.following = known
+        previous = known
+        fields.append(known.field)
+        if known.is_host:
+            hosts += 1
 
     if hosts > 1:  # RFC 9112, 3.2
         raise Rejected(400, "more than one Host field")
@@ -172,7 +181,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
         octets = CHUNKED
     if not octets and facts:
         facts &= ~EXPECTATION_UNMET  # without a body, the client cannot wait
-    if known is None and target[0] != _SLASH:  # rare: nearly all targets are in origin-form (3.2.1)
+    if repeated is None and target[0] != _SLASH:  # rare: nearly all targets are in origin-form (3.2.1)
         path = _other_form(method, target, path, fields)
     return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers, dropped, upgrade)
 
@@ -254,16 +263,6 @@ def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
             raise Rejected(400, "malformed Transfer-Encoding")
     if codings:
         raise Rejected(501, "transfer coding not supported")
-
-
-def _remember_host(line: bytes, field: Field) -> None:
-    """Check a Host field (RFC 9110, 7.2). Keep its line, so that an equal one needs no check."""
-    if not _is_authority(field[1]):
-        raise Rejected(400, "malformed Host field")
-    if len(line) <= _MAX_HOST_LINE_OCTETS:
-        if len(_hosts) >= _MAX_HOSTS:
-            _hosts.clear()
-        _hosts[line] = field
 
 
 def _is_authority(octets: bytes) -> bool:
