@@ -62,6 +62,9 @@ class Ear(Receiver):
     def octets_received(self, data: bytes) -> None:
         """Octets came."""
 
+    def go_on(self) -> None:
+        """Nothing was deferred."""
+
     def eof_received(self) -> None:
         """The peer sends no more."""
 

@@ -82,7 +82,7 @@ QUESTIONS: Final = ["host", "is_unfinished", "may_be_shed", "requests", "state",
 
 def test_tables_have_every_state_order_and_question() -> None:
     assert set(STATES) == set(State) - {State.CLOSED}
-    facts = {"eof_received", "flushed", "lost", "octets_received", "write_paused", "write_resumed"}
+    facts = {"eof_received", "flushed", "go_on", "lost", "octets_received", "write_paused", "write_resumed"}
     assert {*ORDERS, *QUESTIONS, *facts} == ManagedConnection.__abstractmethods__
 
 

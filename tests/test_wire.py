@@ -15,6 +15,7 @@ from tests.support.stage import StubWire
 ANSWERS: Final[dict[str, tuple[Callable[[Wire], object], object]]] = {
     "scheme": (lambda wire: wire.scheme, "http"),
     "can_half_close": (lambda wire: wire.can_half_close, True),
+    "defers": (lambda wire: wire.defers(), False),
     "write": (lambda wire: wire.write(b"x"), None),
     "write_pieces": (lambda wire: wire.write_pieces([b"x"]), None),
     "pause_reading": (lambda wire: wire.pause_reading(), None),

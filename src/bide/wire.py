@@ -22,6 +22,10 @@ class Receiver(ABC):
         """Take octets that came from the peer."""
 
     @abstractmethod
+    def go_on(self) -> None:
+        """Do what was deferred (`Wire.defers`)."""
+
+    @abstractmethod
     def eof_received(self) -> None:
         """Take the news that the peer sends no more."""
 
@@ -66,6 +70,14 @@ class Wire(ABC):
     @abstractmethod
     def can_half_close(self) -> bool:
         """Whether the sending side can be shut while octets are read, as lingering requires."""
+
+    @abstractmethod
+    def defers(self) -> bool:
+        """Return whether the receiver is to leave the application for `go_on`.
+
+        That call follows once the octets of all connections that are ready have been read: reading
+        and serving by turns costs more, since each displaces the other's code from the caches.
+        """
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -157,6 +169,9 @@ class ClosedWire(Wire):
     @property
     def can_half_close(self) -> bool:
         return True
+
+    def defers(self) -> bool:
+        return False
 
     def write(self, data: bytes) -> None:
         pass

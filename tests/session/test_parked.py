@@ -154,6 +154,7 @@ QUIET: dict[str, Callable[[ParkedSession], object]] = {
     "announce_drain": lambda parked: parked.announce_drain(),
     "end_stream": lambda parked: parked.end_stream(),
     "octets_received": lambda parked: parked.octets_received(b"x"),
+    "go_on": lambda parked: parked.go_on(),
     "eof_received": lambda parked: parked.eof_received(),
     "write_paused": lambda parked: parked.write_paused(),
     "write_resumed": lambda parked: parked.write_resumed(),

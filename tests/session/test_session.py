@@ -47,6 +47,43 @@ def test_session_after_an_exchange_is_at_rest(stage: Stage) -> None:
     assert stage.context.pool.free == [connection]
 
 
+def test_request_is_served_once_other_connections_were_read(stage: Stage) -> None:
+    session, wire = stage.connect()
+    wire.is_deferring = True
+    session.octets_received(GET)
+    assert stage.gateway.exchanges == []
+    session.go_on()
+    assert wire.written.endswith(b"\r\n\r\nhello\n")
+    session.go_on()
+    assert len(stage.gateway.exchanges) == 1
+
+
+@pytest.mark.parametrize("then", [lambda session: session.octets_received(GET), lambda session: session.eof_received()])
+def test_whatever_comes_before_a_deferred_request_is_served_has_it_served_first(
+    stage: Stage, then: Callable[[Session], object]
+) -> None:
+    session, wire = stage.connect()
+    wire.is_deferring = True
+    session.octets_received(GET)
+    then(session)
+    assert len(stage.gateway.exchanges) >= 1
+    assert wire.written.startswith(b"HTTP/1.1 200 OK\r\n")
+    wire.is_deferring = False
+    session.go_on()
+    assert wire.written.count(b"HTTP/1.1 200 OK") == session.requests
+
+
+def test_deferred_request_of_a_connection_that_was_stopped_is_not_served(stage: Stage) -> None:
+    """The application of another connection, served first, may have stopped the server."""
+    session, wire = stage.connect()
+    wire.is_deferring = True
+    session.octets_received(GET)
+    session.stop()
+    session.go_on()
+    assert stage.gateway.exchanges == []
+    assert wire.written.startswith(b"HTTP/1.1 503 ")
+
+
 @pytest.mark.parametrize("octets", [GET + HALF, GET + b"\r"])
 def test_session_with_octets_held_is_not_at_rest(stage: Stage, octets: bytes) -> None:
     session, _ = stage.connect()

@@ -54,6 +54,9 @@ class StubConnection(ManagedConnection):
     def octets_received(self, data: bytes) -> None:
         raise NotImplementedError
 
+    def go_on(self) -> None:
+        pass
+
     def eof_received(self) -> None:
         raise NotImplementedError
 

@@ -48,6 +48,7 @@ class StubWire(Wire):
     is_broken: whether the kernel knows that the peer is gone.
     half_closes: whether the sending side can be shut alone.
     may_rest: whether it can be given up.
+    is_deferring: whether other connections are to be read first.
     resting: what stands for it since it was; None before.
     """
 
@@ -59,6 +60,7 @@ class StubWire(Wire):
         self.is_broken = False
         self.half_closes = True
         self.may_rest = True
+        self.is_deferring = False
         self.resting: Receiver | None = None
 
     @property
@@ -68,6 +70,9 @@ class StubWire(Wire):
     @property
     def can_half_close(self) -> bool:
         return self.half_closes
+
+    def defers(self) -> bool:
+        return self.is_deferring
 
     def write(self, data: bytes) -> None:
         self.written += data

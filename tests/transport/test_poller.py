@@ -19,6 +19,7 @@ from bide.transport.polled import PolledWire
 from bide.transport.poller import Poller
 from bide.transport.readiness import READS, WRITES
 from bide.wire import Receiver
+from tests.support.managed import StubConnection
 from tests.support.stage import StubWire
 
 #: The longest time for which output is held, seconds.
@@ -149,6 +150,46 @@ def test_wires_of_one_pass_send_together_when_it_is_over(stage: Stage) -> None:
     assert stage.loop.soon == []
 
 
+class Handler(StubConnection):
+    """A receiver that leaves everything for `go_on`, unless it may not."""
+
+    def __init__(self, stage: Stage, acts: Callable[[], object]) -> None:
+        super().__init__()
+        self.stage = stage
+        self.acts = acts
+
+    def reads(self) -> None:
+        if not self.stage.poller.defers(self):
+            self.acts()
+
+    def go_on(self) -> None:
+        self.acts()
+
+
+def test_all_are_read_before_the_first_is_served(stage: Stage) -> None:
+    for name in "ab":
+        handler = Handler(stage, functools.partial(stage.told.append, f"{name} served"))
+        stage.wire(name, handler.reads)
+    stage.poller._pass()
+    assert stage.told == ["a reads", "b reads", "a served", "b served"]
+    stage.poller._pass()
+    assert stage.told[4:] == ["a reads", "b reads", "a served", "b served"]
+
+
+def test_one_that_is_alone_is_served_at_once(stage: Stage) -> None:
+    handler = Handler(stage, lambda: stage.told.append("served"))
+
+    def act() -> None:
+        handler.reads()
+        stage.told.append("read")
+
+    wire = stage.wire("a", act)
+    stage.poller._pass()
+    assert stage.told == ["a reads", "served", "read"]
+    assert not stage.poller.defers(handler), "outside a pass nothing is deferred"
+    assert wire.name == "a"
+
+
 def test_slow_handlers_of_one_pass_do_not_wait_for_each_other(stage: Stage) -> None:
     wires: dict[str, StubPolled] = {}
 
@@ -157,9 +198,9 @@ def test_slow_handlers_of_one_pass_do_not_wait_for_each_other(stage: Stage) -> N
         stage.poller.output.holds(wires[name])
 
     for name in "ab":
-        wires[name] = stage.wire(name, functools.partial(act, name))
+        wires[name] = stage.wire(name, Handler(stage, functools.partial(act, name)).reads)
     stage.poller._pass()
-    assert stage.told == ["a reads", "a sends", "b reads", "b sends"]
+    assert stage.told == ["a reads", "b reads", "a sends", "b sends"]
 
 
 def test_pass_serves_a_bounded_number_and_the_others_in_the_next(stage: Stage) -> None:

@@ -42,6 +42,9 @@ class Ear:
         assert isinstance(data, bytes)
         self.octets += data
 
+    def go_on(self) -> None:
+        self.heard.append("go on")
+
     def eof_received(self) -> None:
         self.heard.append("eof")
 

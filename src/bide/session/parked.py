@@ -129,6 +129,9 @@ class ParkedSession(ManagedConnection):
     def octets_received(self, data: bytes) -> None:
         pass
 
+    def go_on(self) -> None:
+        pass
+
     def eof_received(self) -> None:
         pass
 

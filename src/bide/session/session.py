@@ -71,6 +71,7 @@ class Session(ClockedCarrier):
         "_is_trailing",
         "_limits",
         "_mode",
+        "_received",
         "_recent_place",
         "_tunnel",
         "connection",
@@ -86,6 +87,7 @@ class Session(ClockedCarrier):
         self.is_write_paused = False
         self.is_gathering = False
         self.is_serving = False
+        self._received: Request | None = None  # to be served once other connections were read
         self._recent_place = _NONE  # where the pool remembers that it became idle
         self._is_trailing = False  # the last response was still on its way when the idle clock expired
         self._mode: CloseMode | None = None  # how the wire was ended; None before
@@ -115,13 +117,28 @@ class Session(ClockedCarrier):
     # -- Facts that the wire reports ---------------------------------------------------------------
 
     def octets_received(self, data: bytes) -> None:
+        if self._received is not None:
+            self.go_on()
         connection = self.connection
         try:
             request = connection.receive(data)
-            if request is not None:
-                self._serve(connection, request)
-            else:
+            if request is None:
                 self._octets_taken(connection, data)
+            elif self._wire.defers():
+                self._received = request
+            else:
+                self._serve(connection, request)
+        except Exception:
+            self.fail_internal()
+
+    def go_on(self) -> None:
+        request = self._received
+        self._received = None
+        # What came after the request, or another connection's application, may have been first.
+        if request is None or self.connection.state is not EXCHANGE:
+            return
+        try:
+            self._serve(self.connection, request)
         except Exception:
             self.fail_internal()
 
@@ -158,6 +175,8 @@ class Session(ClockedCarrier):
             self._context.counters.lost_race()
 
     def eof_received(self) -> None:
+        if self._received is not None:
+            self.go_on()
         try:
             self._eof_taken()
         except Exception:
@@ -191,7 +210,7 @@ class Session(ClockedCarrier):
             self._exchange.wake()
             self.settle()
         else:
-            self._go_on()
+            self._serve_next()
 
     def flushed(self) -> None:
         self.is_write_paused = False
@@ -234,11 +253,11 @@ class Session(ClockedCarrier):
                 return
             if connection.pipelined:
                 if _handled() is None:
-                    self._go_on()
+                    self._serve_next()
                     return
                 # Within an `except` block of the application, a failure of the next request would
                 # name that exception as its context.
-                self._context.loop.call_soon(self._go_on)
+                self._context.loop.call_soon(self._serve_next)
             self.settle()
         except Exception:
             self.fail_internal()
@@ -469,7 +488,7 @@ class Session(ClockedCarrier):
             if self.is_write_paused:
                 break
             if turns == _FAIR_REQUESTS:
-                context.loop.call_soon(self._go_on)
+                context.loop.call_soon(self._serve_next)
                 break
             request = connection.next_request()
         self.is_serving = False
@@ -490,7 +509,7 @@ class Session(ClockedCarrier):
                 b",".join(names).decode("ascii"),
             )
 
-    def _go_on(self) -> None:
+    def _serve_next(self) -> None:
         """Serve requests that are pipelined, unless the client does not take its responses."""
         try:
             if self._exchange is None and not self.is_write_paused:

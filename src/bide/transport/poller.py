@@ -47,7 +47,9 @@ class Poller:
 
     __slots__ = (
         "_acceptors",
+        "_deferred",
         "_ended",
+        "_is_deferring",
         "_is_scheduled",
         "_is_within_pass",
         "_loop",
@@ -71,6 +73,8 @@ class Poller:
         self._acceptors: dict[int, Callable[[], None]] = {}
         self._ended: list[PolledWire] = []  # closed, and not reported yet
         self._is_within_pass = False
+        self._is_deferring = False  # whether several descriptors are being read
+        self._deferred: list[Receiver] = []  # what they lead to follows
         self._is_scheduled = False
         self.output = HeldOutput(self._schedule, clock)
         self._poll = new_poll()
@@ -160,13 +164,17 @@ class Poller:
         """Serve every descriptor that is ready."""
         ready: list[tuple[int, int]] = self._ready(0, _MAX_EVENTS)
         self._is_within_pass = True
-        self.output.pass_begins(len(ready) > 1)
+        self._is_deferring = len(ready) > 1
+        self.output.pass_begins(self._is_deferring)
         try:
             for fd, events in ready:
-                self.output.send_overdue()
                 self._serve(fd, events)
+            self._is_deferring = False
+            if self._deferred:
+                self._go_on()
         finally:
             self._is_within_pass = False
+            self._is_deferring = False
             self.output.pass_ends()
             self._pass_over()
 
@@ -176,6 +184,7 @@ class Poller:
             accept = self._acceptors.get(fd)
             if accept is not None:
                 self.output.expect_several()
+                self._is_deferring = True
                 accept()
                 return
             if fd >= len(self._resting) or self._resting[fd] is None:
@@ -188,6 +197,19 @@ class Poller:
                 wire.readable()
         except Exception:
             wire.report_failure()
+
+    def defers(self, receiver: Receiver) -> bool:
+        """Return whether to call `go_on` of `receiver` later in this pass."""
+        if self._is_deferring:
+            self._deferred.append(receiver)
+        return self._is_deferring
+
+    def _go_on(self) -> None:
+        deferred = self._deferred
+        self._deferred = []
+        for receiver in deferred:
+            self.output.send_overdue()
+            receiver.go_on()
 
     def _pass_over(self) -> None:
         """Send what is held, then report the wires that have ended.

@@ -208,6 +208,9 @@ class SocketWire(PolledWire):
             self._is_watched = True
             self._events = events
 
+    def defers(self) -> bool:
+        return self._poller.defers(self._receiver)
+
     # -- Writing -----------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
