@@ -6,7 +6,7 @@ Over a real socket, and to the letter of the specification: `tests/scenarios/tes
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -14,7 +14,7 @@ import pytest
 
 from bide.errors import DisconnectedError, Misuse
 from bide.exchange import DONE
-from bide.gateway.asgi import AsgiExchange, AsgiGateway, Received
+from bide.gateway.asgi import AsgiExchange, AsgiGateway
 from bide.message import Request
 from tests.support.apps import App, Message, Receive, Send, echo, hello
 from tests.support.exchanges import StubExchange, request_of
@@ -428,26 +428,6 @@ def received(loop: JumpingLoop, body: bytes | None, scene: Callable[[AsgiExchang
     return loop.run_until_complete(play())
 
 
-def test_event_that_is_there_is_received_without_a_coroutine(loop: JumpingLoop) -> None:
-    async def scene(asgi: AsgiExchange) -> list[Message]:
-        first = asgi.receive()
-        assert isinstance(first, Received)
-        events = [await first]
-        waiting = asgi.receive()
-        assert isinstance(waiting, Coroutine)
-        waiting.close()
-        exchange = cast(StubExchange, asgi.exchange)
-        exchange.client_left = True
-        for _ in range(2):
-            last = asgi.receive()
-            assert isinstance(last, Received)
-            events.append(await last)
-        assert exchange.has_delivered_disconnect
-        return events
-
-    assert received(loop, b"content", scene) == [WHOLE, GONE, GONE]
-
-
 def test_receive_in_a_task_of_its_own_takes_the_event_once_it_runs(loop: JumpingLoop) -> None:
     """One that is cancelled before has taken nothing, so that nothing is lost."""
 
@@ -472,33 +452,3 @@ def test_receive_whose_event_another_one_takes_waits_for_the_next(loop: JumpingL
         return [first, await waiting]
 
     assert received(loop, b"content", scene) == [WHOLE, GONE]
-
-
-@pytest.mark.parametrize("end", ["throw", "close"])
-def test_receive_that_waits_after_all_can_be_ended(loop: JumpingLoop, end: str) -> None:
-    async def scene(asgi: AsgiExchange) -> None:
-        late = asgi.receive()
-        await asgi.receive()
-        assert isinstance(late, Received)
-        late.send(None)
-        assert asgi.receivers_waiting == 1
-        if end == "close":
-            late.close()
-        else:
-            with pytest.raises(asyncio.CancelledError):
-                late.throw(asyncio.CancelledError())
-        assert asgi.receivers_waiting == 0
-
-    received(loop, b"content", scene)
-
-
-def test_receive_that_was_not_begun_can_be_closed_and_thrown_at(loop: JumpingLoop) -> None:
-    async def scene(asgi: AsgiExchange) -> None:
-        call = asgi.receive()
-        assert isinstance(call, Received)
-        call.close()
-        with pytest.raises(KeyError):
-            call.throw(KeyError("x"))
-        assert iter(call) is call
-
-    received(loop, b"content", scene)

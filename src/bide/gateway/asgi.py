@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import functools
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from threading import get_ident
 from typing import Any, Final, final
 from urllib.parse import quote, unquote
@@ -194,9 +194,6 @@ class AsgiExchange:
 
         Returns `http.disconnect` once the client has left or the exchange is over.
         """
-        exchange = self.exchange
-        if exchange.over or exchange.client_left or (not self.body_delivered and exchange.body_complete):
-            return Received(self)
         return receive(self)
 
     def event(self) -> Message | None:
@@ -262,45 +259,3 @@ class AsgiExchange:
         """
         self._sent_in_vain += 1
         return self._sent_in_vain % _SENDS_PER_TURN == 0
-
-
-@final
-class Received:
-    """Serves as the result of a `receive` that need not wait. It costs less than a coroutine.
-
-    It has a coroutine's methods, so that `asyncio.create_task(receive())` works, too. As with a
-    coroutine, nothing is taken before it is awaited, so a task that is cancelled at once loses
-    nothing. If another call has taken the event by then, it waits as any call.
-    """
-
-    __slots__ = ("_asgi", "_waiting")
-
-    def __init__(self, asgi: AsgiExchange) -> None:
-        self._asgi = asgi
-        self._waiting: Coroutine[Any, Any, Message] | None = None
-
-    def __await__(self) -> Received:
-        return self
-
-    def __iter__(self) -> Received:
-        return self
-
-    def __next__(self) -> Any:  # noqa: ANN401  # what the event loop awaits
-        return self.send(None)
-
-    def send(self, value: None) -> Any:  # noqa: ANN401
-        if self._waiting is None:
-            event = self._asgi.event()
-            if event is not None:
-                raise StopIteration(event)
-            self._waiting = receive(self._asgi)
-        return self._waiting.send(value)
-
-    def throw(self, *error: Any) -> Any:  # noqa: ANN401
-        if self._waiting is None:
-            raise error[0]
-        return self._waiting.throw(*error)
-
-    def close(self) -> None:
-        if self._waiting is not None:
-            self._waiting.close()
