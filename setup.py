@@ -41,6 +41,7 @@ _COMPILED: Final = (
     "transport/polled.py",
     "transport/poller.py",
     "transport/stream.py",
+    "transport/tls.py",
     "observe/counters.py",
     "observe/access_log.py",
     "session/carrier.py",

@@ -62,6 +62,12 @@ class Ear(Receiver):
     def octets_received(self, data: bytes) -> None:
         """Octets came."""
 
+    def ready(self) -> None:
+        """It was from the start."""
+
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        """No TLS is spoken."""
+
     def go_on(self) -> None:
         """Nothing was deferred."""
 

@@ -100,7 +100,6 @@ def test_application_instead_of_a_command_is_pointed_to_serve() -> None:
         (["--workers", "4"], "bide has no --workers yet"),
         (["--reload"], "bide has no --reload yet"),
         (["--reload-dir=src"], "bide has no --reload-dir yet"),
-        (["--ssl-keyfile", "x"], "bide has no --ssl-keyfile yet"),
         (["--proxy-headers"], "bide has no --proxy-headers yet"),
         (["--env-file=.env"], "bide has no --env-file yet"),
         (["--http", "h11"], "bide has no --http"),

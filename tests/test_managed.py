@@ -14,7 +14,7 @@ from tests.support.client import request
 from tests.support.loops import JumpingLoop
 from tests.support.managed import StubConnection
 from tests.support.server import logged
-from tests.support.stage import GET, HALF, POST, Stage, StubManager
+from tests.support.stage import GET, HALF, POST, Stage, StubManager, StubWire
 
 #: Loop time in seconds after every deadline of a clock that runs.
 LONG_AFTER: Final = 1e12
@@ -49,8 +49,15 @@ def tunnelled(stage: Stage) -> Session:
     return session
 
 
+def shaking_hands(stage: Stage) -> Session:
+    wire = StubWire()
+    wire.shakes_hands = True
+    return Session(stage.context, wire)
+
+
 #: How a connection comes into each state in which it is open.
 STATES: Final[dict[State, Callable[[Stage], Session]]] = {
+    State.HANDSHAKE: shaking_hands,
     State.NEW: lambda stage: stage.connect()[0],
     State.HEAD: lambda stage: received(stage, HALF),
     State.EXCHANGE: lambda stage: stage.begun()[0],
@@ -82,7 +89,17 @@ QUESTIONS: Final = ["host", "is_unfinished", "may_be_shed", "requests", "state",
 
 def test_tables_have_every_state_order_and_question() -> None:
     assert set(STATES) == set(State) - {State.CLOSED}
-    facts = {"eof_received", "flushed", "go_on", "lost", "octets_received", "write_paused", "write_resumed"}
+    facts = {
+        "eof_received",
+        "flushed",
+        "go_on",
+        "lost",
+        "octets_received",
+        "ready",
+        "tls_rejected",
+        "write_paused",
+        "write_resumed",
+    }
     assert {*ORDERS, *QUESTIONS, *facts} == ManagedConnection.__abstractmethods__
 
 
@@ -91,7 +108,7 @@ def test_session_says_in_which_state_it_is(stage: Stage, state: State) -> None:
     session = STATES[state](stage)
     assert session.state is state
     assert session.host == "192.0.2.1"
-    assert session.requests == (0 if state in {State.NEW, State.HEAD} else 1)
+    assert session.requests == (0 if state in {State.HANDSHAKE, State.NEW, State.HEAD} else 1)
     assert session.is_unfinished == (state not in {State.NEW, State.IDLE, State.LINGER})
     assert session.may_be_shed(stage.now + NEWCOMER, NEWCOMER) == (state in {State.NEW, State.IDLE, State.LINGER})
 

@@ -13,6 +13,7 @@ from tests.support.stage import StubWire
 
 #: What a wire that is no more does with each order, and answers to each question.
 ANSWERS: Final[dict[str, tuple[Callable[[Wire], object], object]]] = {
+    "is_ready": (lambda wire: wire.is_ready, True),
     "scheme": (lambda wire: wire.scheme, "http"),
     "can_half_close": (lambda wire: wire.can_half_close, True),
     "defers": (lambda wire: wire.defers(), False),

@@ -88,7 +88,7 @@ def spoken(happened: Input) -> str:
 
 # -- The picture -----------------------------------------------------------------------------------
 
-WIDTH: Final = 1180
+WIDTH: Final = 1380
 HEIGHT: Final = 658
 
 
@@ -133,19 +133,20 @@ _BAR: Final = 440  # upper edge of CLOSING
 _LOW: Final = 548  # upper edge of LINGER and CLOSED
 
 BOXES: Final[dict[State, Box]] = {
-    State.NEW: Box(21, _TOP, 138, _TALL, 18),
-    State.HEAD: Box(221, _TOP, 138, _TALL, 18),
-    State.EXCHANGE: Box(421, _TOP, 138, _TALL, 18),
-    State.DISCARD: Box(621, _TOP, 138, _TALL, 18),
-    State.IDLE: Box(821, _TOP, 138, _TALL, 18),
-    State.TUNNEL: Box(1021, _TOP, 138, _TALL, 18),
-    State.CLOSING: Box(21, _BAR, 1090, 50, 80),
-    State.LINGER: Box(440, _LOW, 220, 98, 34),
-    State.CLOSED: Box(821, _LOW, 138, 98, 20),
+    State.HANDSHAKE: Box(21, _TOP, 138, _TALL, 18),
+    State.NEW: Box(221, _TOP, 138, _TALL, 18),
+    State.HEAD: Box(421, _TOP, 138, _TALL, 18),
+    State.EXCHANGE: Box(621, _TOP, 138, _TALL, 18),
+    State.DISCARD: Box(821, _TOP, 138, _TALL, 18),
+    State.IDLE: Box(1021, _TOP, 138, _TALL, 18),
+    State.TUNNEL: Box(1221, _TOP, 138, _TALL, 18),
+    State.CLOSING: Box(21, _BAR, 1290, 50, 80),
+    State.LINGER: Box(640, _LOW, 220, 98, 34),
+    State.CLOSED: Box(1021, _LOW, 138, 98, 20),
 }
 
 #: The states before the end is decided. LOST leads from each to CLOSED, and one line shows all.
-OPEN: Final = (State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE, State.TUNNEL)
+OPEN: Final = (State.HANDSHAKE, State.NEW, State.HEAD, State.EXCHANGE, State.DISCARD, State.IDLE, State.TUNNEL)
 
 
 def _down(state: State) -> Route:
@@ -155,37 +156,40 @@ def _down(state: State) -> Route:
 
 
 ROUTES: Final[dict[tuple[State, State], Route]] = {
-    (State.NEW, State.HEAD): Route(((159, 212), (221, 212)), (188, 191), "middle", "way"),
-    (State.NEW, State.EXCHANGE): Route(((120, _TOP), (120, 104), (440, 104), (440, _TOP)), (196, 98), "middle", "way"),
-    (State.HEAD, State.EXCHANGE): Route(((359, 212), (421, 212)), (388, 191), "middle", "loop"),
-    (State.EXCHANGE, State.DISCARD): Route(((559, 212), (621, 212)), (588, 206), "middle", "loop"),
-    (State.DISCARD, State.IDLE): Route(((759, 212), (821, 212)), (788, 191), "middle", "loop"),
+    (State.HANDSHAKE, State.NEW): Route(((159, 212), (221, 212)), (188, 206), "middle", "way"),
+    (State.NEW, State.HEAD): Route(((359, 212), (421, 212)), (388, 191), "middle", "way"),
+    (State.NEW, State.EXCHANGE): Route(((320, _TOP), (320, 104), (640, 104), (640, _TOP)), (396, 98), "middle", "way"),
+    (State.HEAD, State.EXCHANGE): Route(((559, 212), (621, 212)), (588, 191), "middle", "loop"),
+    (State.EXCHANGE, State.DISCARD): Route(((759, 212), (821, 212)), (788, 206), "middle", "loop"),
+    (State.DISCARD, State.IDLE): Route(((959, 212), (1021, 212)), (988, 191), "middle", "loop"),
     (State.EXCHANGE, State.IDLE): Route(
-        ((520, _TOP), (520, 118), (850, 118), (850, _TOP)), (685, 112), "middle", "loop"
+        ((720, _TOP), (720, 118), (1050, 118), (1050, _TOP)), (885, 112), "middle", "loop"
     ),
-    (State.IDLE, State.EXCHANGE): Route(((890, _TOP), (890, 90), (480, 90), (480, _TOP)), (685, 84), "middle", "loop"),
+    (State.IDLE, State.EXCHANGE): Route(
+        ((1090, _TOP), (1090, 90), (680, 90), (680, _TOP)), (885, 84), "middle", "loop"
+    ),
     (State.IDLE, State.HEAD): Route(
-        ((930, _TOP), (930, 62), (290, 62), (290, _TOP)), (685, 56), "middle", "loop", over=((290, 104),)
+        ((1130, _TOP), (1130, 62), (490, 62), (490, _TOP)), (885, 56), "middle", "loop", over=((490, 104),)
     ),
     (State.EXCHANGE, State.TUNNEL): Route(
-        ((546, _TOP), (546, 34), (1090, 34), (1090, _TOP)),
-        (1028, 28),
+        ((746, _TOP), (746, 34), (1290, 34), (1290, _TOP)),
+        (1228, 28),
         "middle",
         "way",
-        over=((546, 118), (546, 90), (546, 62)),
+        over=((746, 118), (746, 90), (746, 62)),
     ),
     **{(state, State.CLOSING): _down(state) for state in OPEN},
     (State.CLOSING, State.CLOSING): Route(
-        ((690, 490), (690, 516), (760, 516), (760, 490)), (725, 533), "middle", "end", ", "
+        ((890, 490), (890, 516), (960, 516), (960, 490)), (925, 533), "middle", "end", ", "
     ),
-    (State.CLOSING, State.LINGER): Route(((545, 490), (545, _LOW)), (553, 532), "start", "end"),
-    (State.CLOSING, State.CLOSED): Route(((850, 490), (850, _LOW)), (858, 532), "start", "end"),
-    (State.LINGER, State.LINGER): Route(((440, 582), (414, 582), (414, 614), (440, 614)), (406, 587), "end", "end"),
-    (State.LINGER, State.CLOSED): Route(((660, 598), (821, 598)), (740, 591), "middle", "end"),
+    (State.CLOSING, State.LINGER): Route(((745, 490), (745, _LOW)), (753, 532), "start", "end"),
+    (State.CLOSING, State.CLOSED): Route(((1050, 490), (1050, _LOW)), (1058, 532), "start", "end"),
+    (State.LINGER, State.LINGER): Route(((640, 582), (614, 582), (614, 614), (640, 614)), (606, 587), "end", "end"),
+    (State.LINGER, State.CLOSED): Route(((860, 598), (1021, 598)), (940, 591), "middle", "end"),
 }
 
 #: From the frame around the open states to CLOSED.
-LOST: Final = Route(((1140, 412), (1140, 598), (959, 598)), (1050, 591), "middle", "lost")
+LOST: Final = Route(((1340, 412), (1340, 598), (1159, 598)), (1250, 591), "middle", "lost")
 
 STYLE: Final = """
   svg { color-scheme: light dark; }

@@ -17,6 +17,7 @@ from bide.errors import ConfigError
 T = TypeVar("T")
 
 SERVING: Final = "Serving"
+TLS: Final = "TLS"
 CLOCKS: Final = "Clocks (seconds; rates in octets per second)"
 PERSISTENCE: Final = "Persistence"
 CONNECTIONS: Final = "Connections (counts, unless said otherwise)"
@@ -122,6 +123,41 @@ class Config:
         "as nginx's underscores_in_headers and gunicorn's header_map",
     )
 
+    ssl_certfile: str | None = _option(
+        None,
+        TLS,
+        "Certificate, and the chain that leads to it, in PEM form. With it bide speaks HTTPS only.",
+        "as uvicorn",
+    )
+    ssl_keyfile: str | None = _option(
+        None, TLS, "Key of the certificate, in PEM form; by default it is in the same file.", "as uvicorn"
+    )
+    ssl_keyfile_password: str | None = _option(None, TLS, "Password of the key.", "as uvicorn")
+    ssl_ca_certs: str | None = _option(
+        None, TLS, "Certificates, in PEM form, that those of clients must lead to.", "as uvicorn"
+    )
+    ssl_cert_reqs: int = _option(
+        0,
+        TLS,
+        "Whether clients must show a certificate: 0 no, 1 one that is shown must be valid, 2 yes.",
+        "as uvicorn",
+        least=0,
+        most=2,
+    )
+    ssl_ciphers: str | None = _option(
+        None, TLS, "Ciphers for TLS 1.2, in OpenSSL's form; by default OpenSSL's own choice."
+    )
+    ssl_minimum_version: Literal["tlsv1.2", "tlsv1.3"] = _option(
+        "tlsv1.2", TLS, "Oldest version of TLS that is spoken.", "as Go and nginx"
+    )
+
+    timeout_handshake: float = _option(
+        10.0,
+        CLOCKS,
+        "From a connection's start to the end of its TLS handshake.",
+        "as Kestrel's HandshakeTimeout",
+        least=0.001,
+    )
     timeout_first_octet: float = _option(
         30.0, CLOCKS, "From a connection's start to its first octet.", "as Puma's first_data_timeout", least=0.001
     )
@@ -331,6 +367,7 @@ class Config:
         if self.uds == "":
             raise ConfigError("uds must be a path, got ''; leave it out to listen on host and port")
         self._check_access()
+        self._check_tls()
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise ConfigError(
                 f"root_path must be a path that starts with / and does not end with /, got {self.root_path!r}"
@@ -348,6 +385,18 @@ class Config:
                 raise ConfigError(f"{name} must be a name or a number, got {value!r}; leave it out for the default")
             if value is not None and self.uds is None:
                 raise ConfigError(f"{name} must be given with uds, got {value!r} without; set uds, or leave it out")
+
+    def _check_tls(self) -> None:
+        """Check which options of TLS are given together."""
+        for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_ciphers"):
+            value = getattr(self, name)
+            if value is not None and self.ssl_certfile is None:
+                shown = "one" if "password" in name else repr(value)
+                raise ConfigError(f"{name} must be given with ssl_certfile, got {shown} without; set ssl_certfile")
+        if self.ssl_cert_reqs and self.ssl_ca_certs is None:
+            raise ConfigError(
+                f"ssl_cert_reqs must be given with ssl_ca_certs, got {self.ssl_cert_reqs} without; set ssl_ca_certs"
+            )
 
     def _check(self, option: dataclasses.Field[Any]) -> None:
         """Check one value by itself. A choice is accepted in any case, and stored in lower case."""

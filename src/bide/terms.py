@@ -22,7 +22,8 @@ class _Word(Enum):
 class State(_Word):
     """Names the states of a connection."""
 
-    NEW = "new"  # accepted, no octet of a request yet
+    HANDSHAKE = "handshake"  # accepted; the TLS handshake is under way
+    NEW = "new"  # open, no octet of a request yet
     HEAD = "head"  # a request head is arriving
     EXCHANGE = "exchange"  # the application has the request; its response is not complete
     DISCARD = "discard"  # answered; the rest of the request body is read and dropped, to persist
@@ -36,6 +37,8 @@ class State(_Word):
 class Input(_Word):
     """Names the events in the life of a connection, as the transition table sees them."""
 
+    READY = "ready"
+    TLS_REJECTED = "tls_rejected"
     FIRST_OCTET = "first_octet"
     HEAD_COMPLETE = "head_complete"
     HEAD_REJECTED = "head_rejected"
@@ -76,6 +79,7 @@ class CloseReason(_Word):
     CLIENT_INCOMPLETE = "client_incomplete"
     CLIENT_LEFT = "client_left"
     CLIENT_RESET = "client_reset"
+    TLS_REJECTED = "tls_rejected"
     HEAD_REJECTED = "head_rejected"
     BODY_REJECTED = "body_rejected"
     EXPECTATION_UNMET = "expectation_unmet"
@@ -84,6 +88,7 @@ class CloseReason(_Word):
     RESPONSE_CLOSE_OPTION = "response_close_option"
     RESPONSE_INCOMPLETE = "response_incomplete"
     TUNNEL_CLOSED = "tunnel_closed"
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
     FIRST_OCTET_TIMEOUT = "first_octet_timeout"
     HEAD_TIMEOUT = "head_timeout"
     BODY_TIMEOUT = "body_timeout"
@@ -133,6 +138,7 @@ REASONS: Final[dict[CloseReason, Reason]] = {
         _CLIENT, "9.5", "The client closed before its response was complete, and the response was cut."
     ),
     CloseReason.CLIENT_RESET: Reason(_CLIENT, "9.5", "The client reset the connection before its answer was complete."),
+    CloseReason.TLS_REJECTED: Reason(_CLIENT, "RFC 8446 6.2", "The TLS handshake failed, or a record was not valid."),
     CloseReason.HEAD_REJECTED: Reason(_CLIENT, "3", "A request head was malformed, ambiguous or too large."),
     CloseReason.BODY_REJECTED: Reason(_CLIENT, "7.1", "A chunked request body was malformed or exceeded its limits."),
     CloseReason.EXPECTATION_UNMET: Reason(
@@ -149,6 +155,7 @@ REASONS: Final[dict[CloseReason, Reason]] = {
         _APPLICATION, "8", "The application failed or stopped before its response was complete."
     ),
     CloseReason.TUNNEL_CLOSED: Reason(_APPLICATION, "RFC 9110 7.8", "The application closed the tunnel."),
+    CloseReason.HANDSHAKE_TIMEOUT: Reason(_SERVER, "9.5", "The TLS handshake took too long."),
     CloseReason.FIRST_OCTET_TIMEOUT: Reason(_SERVER, "9.5", "The client connected and sent nothing."),
     CloseReason.HEAD_TIMEOUT: Reason(_SERVER, "9.5", "A request head took too long to arrive."),
     CloseReason.BODY_TIMEOUT: Reason(_SERVER, "9.5", "The request body stopped arriving, or arrived too slowly."),
@@ -179,6 +186,7 @@ class CloseMode(_Word):
 class Clock(_Word):
     """Names the clocks of a connection. Each has a duration in the configuration."""
 
+    HANDSHAKE = "handshake"
     FIRST_OCTET = "first_octet"
     HEAD = "head"
     BODY = "body"

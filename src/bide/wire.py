@@ -18,6 +18,20 @@ class Receiver(ABC):
     __slots__ = ()
 
     @abstractmethod
+    def ready(self) -> None:
+        """Take the news that the wire is ready (`Wire.is_ready`)."""
+
+    @abstractmethod
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        """Take the news that what came is not valid TLS. The alert is sent.
+
+        From now on the wire sends octets as they are.
+
+        detail: what was wrong, for the log.
+        is_plain: whether HTTP came without TLS.
+        """
+
+    @abstractmethod
     def octets_received(self, data: bytes) -> None:
         """Take octets that came from the peer."""
 
@@ -60,6 +74,11 @@ class Wire(ABC):
     """Takes orders. No order raises, whatever the state of the wire."""
 
     __slots__ = ()
+
+    @property
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether octets can be exchanged. If not, `ready` or `tls_rejected` will be reported."""
 
     @property
     @abstractmethod
@@ -161,6 +180,10 @@ class ClosedWire(Wire):
     """Replaces a lost wire by a null object, which breaks the reference cycle with its session."""
 
     __slots__ = ()
+
+    @property
+    def is_ready(self) -> bool:
+        return True
 
     @property
     def scheme(self) -> str:

@@ -1880,6 +1880,12 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.RESPONSE_INCOMPLETE: lambda: after(
         begun(), lambda c: c.respond(200, []), lambda c: c.send(b"ok", True), Connection.fail
     ),
+    CloseReason.TLS_REJECTED: lambda: after(
+        connect(), lambda c: c.handshake_begins(), lambda c: c.tls_rejected("x", False)
+    ),
+    CloseReason.HANDSHAKE_TIMEOUT: lambda: after(
+        connect(), lambda c: c.handshake_begins(), lambda c: c.expire(Clock.HANDSHAKE)
+    ),
     CloseReason.FIRST_OCTET_TIMEOUT: lambda: after(connect(), lambda c: c.expire(Clock.FIRST_OCTET)),
     CloseReason.HEAD_TIMEOUT: lambda: after(connect(), lambda c: c.receive(b"G"), lambda c: c.expire(Clock.HEAD)),
     CloseReason.BODY_TIMEOUT: lambda: after(begun(CHUNKED_HEAD), lambda c: c.expire(Clock.BODY)),

@@ -12,6 +12,7 @@ S = State
 
 # state, body_awaited, write_paused -> clock
 ROWS: list[tuple[State, bool, bool, Clock | None]] = [
+    (S.HANDSHAKE, False, False, Clock.HANDSHAKE),
     (S.NEW, False, False, Clock.FIRST_OCTET),
     (S.HEAD, False, False, Clock.HEAD),
     (S.HEAD, False, True, Clock.SEND),
@@ -65,6 +66,7 @@ def test_table_has_a_row_for_each_state() -> None:
 @pytest.mark.parametrize(
     ("clock", "reason", "status"),
     [
+        (Clock.HANDSHAKE, CloseReason.HANDSHAKE_TIMEOUT, None),
         (Clock.FIRST_OCTET, CloseReason.FIRST_OCTET_TIMEOUT, None),
         (Clock.HEAD, CloseReason.HEAD_TIMEOUT, 408),
         (Clock.BODY, CloseReason.BODY_TIMEOUT, 408),

@@ -154,6 +154,8 @@ QUIET: dict[str, Callable[[ParkedSession], object]] = {
     "announce_drain": lambda parked: parked.announce_drain(),
     "end_stream": lambda parked: parked.end_stream(),
     "octets_received": lambda parked: parked.octets_received(b"x"),
+    "ready": lambda parked: parked.ready(),
+    "tls_rejected": lambda parked: parked.tls_rejected("", False),
     "go_on": lambda parked: parked.go_on(),
     "eof_received": lambda parked: parked.eof_received(),
     "write_paused": lambda parked: parked.write_paused(),

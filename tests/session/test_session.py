@@ -47,6 +47,51 @@ def test_session_after_an_exchange_is_at_rest(stage: Stage) -> None:
     assert stage.context.pool.free == [connection]
 
 
+def shaking_hands(stage: Stage) -> tuple[Session, StubWire]:
+    wire = StubWire()
+    wire.shakes_hands = True
+    return Session(stage.context, wire), wire
+
+
+def test_handshake_has_a_clock_of_its_own_and_the_first_octet_one_after_it(stage: Stage) -> None:
+    session, _ = shaking_hands(stage)
+    assert (session.state, session.requests) == (State.HANDSHAKE, 0)
+    assert session.deadline == stage.now + SECONDS[Clock.HANDSHAKE]
+    stage.now += 1.0
+    session.ready()
+    assert (session.state, session.requests) == (State.NEW, 0)
+    assert session.deadline == stage.now + SECONDS[Clock.FIRST_OCTET]
+    session.octets_received(GET)
+    assert session.requests == 1
+
+
+def test_handshake_that_is_complete_during_a_drain_waits_no_longer_than_others(stage: Stage) -> None:
+    session, _ = shaking_hands(stage)
+    stage.context.add_facts(DRAIN)
+    stage.context.idle.shorten(2.0)
+    session.ready()
+    assert session.deadline <= stage.now + 2.0
+
+
+@pytest.mark.parametrize(("is_plain", "written"), [(False, b""), (True, b"HTTP/1.1 400 ")])
+def test_handshake_that_fails_ends_the_connection(stage: Stage, is_plain: bool, written: bytes) -> None:
+    session, wire = shaking_hands(stage)
+    session.tls_rejected("no shared cipher", is_plain)
+    assert wire.written.startswith(written)
+    assert (b"https" in wire.written) == is_plain
+    session.flushed()
+    session.lost()
+    assert stage.ends == [CloseReason.TLS_REJECTED]
+
+
+def test_record_that_is_not_valid_cuts_the_response(stage: Stage) -> None:
+    session, wire, _ = stage.begun()
+    session.tls_rejected("bad record mac", False)
+    assert wire.orders[-1] == "abort"
+    session.lost()
+    assert stage.ends == [CloseReason.TLS_REJECTED]
+
+
 def test_request_is_served_once_other_connections_were_read(stage: Stage) -> None:
     session, wire = stage.connect()
     wire.is_deferring = True

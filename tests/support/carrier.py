@@ -74,6 +74,12 @@ class StubTunnel(Tunnel):
     def octets_received(self, data: bytes) -> None:
         self.told.append("octets_received")
 
+    def ready(self) -> None:
+        self.told.append("ready")
+
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        self.told.append("tls_rejected")
+
     def eof_received(self) -> None:
         self.told.append("eof_received")
 

@@ -54,6 +54,12 @@ class StubConnection(ManagedConnection):
     def octets_received(self, data: bytes) -> None:
         raise NotImplementedError
 
+    def ready(self) -> None:
+        pass
+
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        pass
+
     def go_on(self) -> None:
         pass
 

@@ -26,6 +26,7 @@ HALF: Final = b"GET / HTTP/1.1\r\nHost:"
 
 #: Far apart, so that a deadline tells its clock.
 SECONDS: Final = {
+    Clock.HANDSHAKE: 500.0,
     Clock.FIRST_OCTET: 1000.0,
     Clock.HEAD: 2000.0,
     Clock.BODY: 3000.0,
@@ -48,6 +49,7 @@ class StubWire(Wire):
     is_broken: whether the kernel knows that the peer is gone.
     half_closes: whether the sending side can be shut alone.
     may_rest: whether it can be given up.
+    shakes_hands: whether a handshake comes first.
     is_deferring: whether other connections are to be read first.
     resting: what stands for it since it was; None before.
     """
@@ -61,7 +63,12 @@ class StubWire(Wire):
         self.half_closes = True
         self.may_rest = True
         self.is_deferring = False
+        self.shakes_hands = False
         self.resting: Receiver | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return not self.shakes_hands
 
     @property
     def scheme(self) -> str:

@@ -42,6 +42,12 @@ class Ear:
         assert isinstance(data, bytes)
         self.octets += data
 
+    def ready(self) -> None:
+        self.heard.append("ready")
+
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        self.heard.append("rejected")
+
     def go_on(self) -> None:
         self.heard.append("go on")
 

@@ -35,7 +35,7 @@ class Scene:
         admission = Admission(loop, self.register, peers, limit=ROOM, descriptors=ROOM * 10, overflow=0, per_peer=0)
         manager = Manager(self.register, admission, self.counters, peers, self.poller.wake)
         stage.context.manager = manager
-        arrivals = Arrivals(stage.context, manager, self.poller)
+        arrivals = Arrivals(stage.context, manager, self.poller, None)
         self.poller.serve(arrivals.accepted, arrivals.woken)
         ours, self.client = socket.socketpair()
         ours.setblocking(False)

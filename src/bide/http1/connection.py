@@ -18,7 +18,20 @@ from bide.errors import Misuse, Rejected
 from bide.http1.body import ChunkedDecoder
 from bide.http1.fields import members
 from bide.http1.head import read_head, rejected_early
-from bide.http1.lifetime import CLOSED, CLOSING, DISCARD, EXCHANGE, HEAD, IDLE, NEW, TUNNEL, step, steps
+from bide.http1.lifetime import (
+    CLOSED,
+    CLOSING,
+    DISCARD,
+    EXCHANGE,
+    HANDSHAKE,
+    HEAD,
+    IDLE,
+    LINGER,
+    NEW,
+    TUNNEL,
+    step,
+    steps,
+)
 from bide.http1.limits import Limits
 from bide.http1.response import (
     SAYS_CLOSE,
@@ -66,6 +79,8 @@ from bide.terms import (
 )
 
 # A name of the module is found faster than a member of an Enum through its class.
+_READY: Final = Input.READY
+_TLS_REJECTED: Final = Input.TLS_REJECTED
 _FIRST_OCTET: Final = Input.FIRST_OCTET
 _HEAD_REJECTED: Final = Input.HEAD_REJECTED
 _BODY_COMPLETE: Final = Input.BODY_COMPLETE
@@ -87,6 +102,7 @@ _SWITCHED: Final = Input.SWITCHED
 # Reason of the end when the client closes or resets the connection, by its state. In EXCHANGE a
 # response is owed.
 _LEFT: Final[dict[State, CloseReason]] = {
+    HANDSHAKE: CloseReason.CLIENT_EOF_UNUSED,
     NEW: CloseReason.CLIENT_EOF_UNUSED,
     HEAD: CloseReason.CLIENT_INCOMPLETE,
     DISCARD: CloseReason.CLIENT_INCOMPLETE,
@@ -191,6 +207,30 @@ class Connection(ResponseWriter):
 
     # -- What the wire reports ---------------------------------------------------------------------
 
+    def handshake_begins(self) -> None:
+        """Take the news that a handshake precedes HTTP. Legal only for a new connection."""
+        self.state = HANDSHAKE
+
+    def ready(self) -> None:
+        """Take the news that the handshake is complete."""
+        self.state = step(self.state, _READY)
+
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        """Take the news that what came is not valid TLS, in the handshake or later.
+
+        is_plain: whether it is HTTP without TLS, so that an answer without TLS is understood.
+        """
+        if self.state is CLOSING or self.state is LINGER or self.state is CLOSED:
+            return
+        self.detail = detail
+        if self.state is HANDSHAKE:
+            if is_plain:
+                self._refuse(400, "this port speaks HTTPS only: use https://")
+            self._end(_TLS_REJECTED, CloseReason.TLS_REJECTED)
+        else:  # what follows cannot be encrypted
+            self._drop_output()
+            self._end(_STOPPED, CloseReason.TLS_REJECTED)
+
     def receive(self, data: bytes) -> Request | None:
         """Take octets from the client.
 
@@ -287,10 +327,7 @@ class Connection(ResponseWriter):
     def fail_internal(self) -> None:
         """End the connection after an error in bide, since its state is then unknown."""
         if self.state is not CLOSED:
-            self.progress = CUT
-            self._looks_complete = True
-            self.output = b""
-            self.bulk = None
+            self._drop_output()
             self._end(_STOPPED, CloseReason.INTERNAL_ERROR)
 
     def half_closed(self) -> None:
@@ -817,6 +854,13 @@ class Connection(ResponseWriter):
             self.sent = 0
         self._looks_complete = self._framing == BY_CLOSE and self.progress == STARTED
         self.progress = CUT
+
+    def _drop_output(self) -> None:
+        """Send nothing more: what was sent may look complete."""
+        self.progress = CUT
+        self._looks_complete = True
+        self.output = b""
+        self.bulk = None
 
     def _give_up(self) -> None:
         """Give up the flush of the last octets, if any: the part sent may look complete."""

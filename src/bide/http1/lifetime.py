@@ -11,6 +11,7 @@ from typing import Final
 
 from bide.terms import Input, State
 
+HANDSHAKE: Final = State.HANDSHAKE
 NEW: Final = State.NEW
 HEAD: Final = State.HEAD
 EXCHANGE: Final = State.EXCHANGE
@@ -22,6 +23,14 @@ LINGER: Final = State.LINGER
 CLOSED: Final = State.CLOSED
 
 TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
+    HANDSHAKE: {  # not yet HTTP
+        Input.READY: NEW,
+        Input.TLS_REJECTED: CLOSING,
+        Input.PEER_EOF: CLOSING,
+        Input.DEADLINE: CLOSING,
+        Input.STOPPED: CLOSING,
+        Input.LOST: CLOSED,
+    },
     NEW: {
         Input.FIRST_OCTET: HEAD,
         Input.HEAD_COMPLETE: EXCHANGE,  # it came whole

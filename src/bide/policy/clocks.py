@@ -26,6 +26,7 @@ class Expiry(NamedTuple):
 
 
 EXPIRIES: Final[dict[Clock, Expiry]] = {
+    Clock.HANDSHAKE: Expiry(CloseReason.HANDSHAKE_TIMEOUT, None),
     Clock.FIRST_OCTET: Expiry(CloseReason.FIRST_OCTET_TIMEOUT, None),  # no request, so no answer
     Clock.HEAD: Expiry(CloseReason.HEAD_TIMEOUT, 408),
     Clock.BODY: Expiry(CloseReason.BODY_TIMEOUT, 408),
@@ -38,6 +39,7 @@ EXPIRIES: Final[dict[Clock, Expiry]] = {
 
 #: The clock that runs if the application awaits no body and the client takes the output.
 CLOCKS: Final[dict[State, Clock | None]] = {
+    State.HANDSHAKE: Clock.HANDSHAKE,
     State.NEW: Clock.FIRST_OCTET,
     State.HEAD: Clock.HEAD,
     State.EXCHANGE: None,  # the application works: bide sets it no deadline

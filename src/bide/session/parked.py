@@ -126,6 +126,12 @@ class ParkedSession(ManagedConnection):
 
     # -- Facts that a wire at rest does not report -------------------------------------------------
 
+    def ready(self) -> None:
+        pass
+
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        pass
+
     def octets_received(self, data: bytes) -> None:
         pass
 

@@ -33,6 +33,7 @@ _FAIR_REQUESTS: Final = 32
 
 # A name of the module is found faster than a member of an Enum through its class, or a function of
 # another module.
+_HANDSHAKE: Final = Clock.HANDSHAKE
 _FIRST_OCTET: Final = Clock.FIRST_OCTET
 _BODY: Final = Clock.BODY
 _IDLE: Final = Clock.IDLE
@@ -50,13 +51,15 @@ _READ_AFTER_IDLE_S: Final = 1.0
 _UNANNOUNCED: Final = frozenset({CloseReason.FIRST_OCTET_TIMEOUT, CloseReason.IDLE_TIMEOUT, CloseReason.DRAIN})
 
 # Reasons of ends whose response answers no complete request.
-_NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT})
+_NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT, CloseReason.TLS_REJECTED})
 
 # A place that is none.
 _NONE: Final = -1
 
 # States in which part of a request or of a response is outstanding.
-_UNFINISHED: Final = frozenset({State.HEAD, State.EXCHANGE, State.DISCARD, State.TUNNEL, State.CLOSING})
+_UNFINISHED: Final = frozenset(
+    {State.HANDSHAKE, State.HEAD, State.EXCHANGE, State.DISCARD, State.TUNNEL, State.CLOSING}
+)
 
 
 @final
@@ -100,7 +103,11 @@ class Session(ClockedCarrier):
             self.peer = wire.peer()
             self.local = wire.local()
             self.scheme = wire.scheme
-            self._start_clock(_FIRST_OCTET)
+            if wire.is_ready:
+                self._start_clock(_FIRST_OCTET)
+            else:
+                self.connection.handshake_begins()
+                self._start_clock(_HANDSHAKE)
             drawn = context.draw_limits()
             self._limits = None if drawn is None else (self._since + drawn[0], drawn[1])
         else:
@@ -115,6 +122,16 @@ class Session(ClockedCarrier):
             self._limits = parked.limits
 
     # -- Facts that the wire reports ---------------------------------------------------------------
+
+    def ready(self) -> None:
+        self.connection.ready()
+        self.settle()
+        if self._context.facts & DRAIN:
+            self.shorten_wait(self._context.idle.longest)
+
+    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+        self.connection.tls_rejected(detail, is_plain)
+        self.settle()
 
     def octets_received(self, data: bytes) -> None:
         if self._received is not None:

@@ -94,12 +94,14 @@ class Listener:
         poller: Poller,
         *,
         ours: bool,
+        scheme: str = "http",
     ) -> None:
         """Take over `sock`; it is closed at the end.
 
         backlog: connections that the kernel queues.
         poller: watches the socket and its connections.
         ours: whether no other process listens on this socket, now or later.
+        scheme: of the URLs that lead here.
         """
         self._loop = loop
         self._socket = sock
@@ -118,7 +120,7 @@ class Listener:
                 self._path = name
         else:
             host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
-            self.url = f"http://{host}:{name[1]}"
+            self.url = f"{scheme}://{host}:{name[1]}"
 
     def accept(self) -> None:
         """Accept connections until `pause` or `close`, and none once closed.

@@ -453,6 +453,10 @@ class SocketWire(PolledWire):
     # -- Questions ---------------------------------------------------------------------------------
 
     @property
+    def is_ready(self) -> bool:
+        return True
+
+    @property
     def scheme(self) -> str:
         return "http"
 

@@ -14,6 +14,7 @@ from bide.session.durations import Durations
 from bide.session.idle import IdleTimeout
 from bide.session.rules import CloseRules
 from bide.terms import KEEP_ALIVE_OFF, Clock
+from bide.worker.certificates import Certificates, TlsOptions
 from bide.worker.pressure import ResourceLimits
 
 # Ages and idle ends are spread, so that connections that began together do not end together (gRPC
@@ -75,10 +76,15 @@ class WorkerSettings:
     facts: fact bits that hold for every connection.
     overflow, per_peer: numbers of connections, as in `bide.worker.admission.Admission`.
     log_format: format of the access log, "text" or "json"; None for no access log.
+    certificates: for TLS; None without it.
     """
 
     def __init__(self, config: Config) -> None:
-        """Read the configuration. Raises ConfigError for an invalid rule in `close_for`."""
+        """Read the configuration.
+
+        Raises ConfigError for an invalid rule in `close_for`, and for a certificate that cannot be
+        loaded.
+        """
         self.listening = Listening(
             config.host,
             config.port,
@@ -104,6 +110,7 @@ class WorkerSettings:
         self.durations = durations(config)
         self.draw_limits = draw_limits(config)
         self.tick = tick(config)
+        self.certificates = certificates(config)
         self._idle = (config.timeout_idle, config.timeout_idle_least)
         self._resources = (config.limit_connections, config.limit_memory, config.lag_target)
 
@@ -114,6 +121,23 @@ class WorkerSettings:
     def resource_limits(self) -> ResourceLimits:
         """Return the limits, derived from the current descriptor limit."""
         return ResourceLimits(*self._resources)
+
+
+def certificates(config: Config) -> Certificates | None:
+    """Return the certificates of new connections; None if TLS is not spoken. Raises ConfigError."""
+    if config.ssl_certfile is None:
+        return None
+    return Certificates(
+        TlsOptions(
+            config.ssl_certfile,
+            config.ssl_keyfile,
+            config.ssl_keyfile_password,
+            config.ssl_ca_certs,
+            config.ssl_cert_reqs,
+            config.ssl_ciphers,
+            config.ssl_minimum_version,
+        )
+    )
 
 
 def limits(config: Config) -> Limits:
@@ -134,6 +158,7 @@ def durations(config: Config) -> Durations:
     """Return how long the clocks run."""
     return Durations(
         {
+            Clock.HANDSHAKE: config.timeout_handshake,
             Clock.FIRST_OCTET: config.timeout_first_octet,
             Clock.HEAD: config.timeout_head,
             Clock.BODY: config.timeout_body,

@@ -116,7 +116,9 @@ class Worker:
         ours = self._sockets is None and self._settings.listening.fd is None
         opened = self._open()
         poller = self._poller = Poller(loop)
-        self._listeners = [Listener(loop, sock, self._settings.listening.backlog, poller, ours=ours) for sock in opened]
+        backlog = self._settings.listening.backlog
+        scheme = "http" if self._settings.certificates is None else "https"
+        self._listeners = [Listener(loop, sock, backlog, poller, ours=ours, scheme=scheme) for sock in opened]
         try:
             await self._lifespan.startup()
             self._furnish(loop, poller)
@@ -241,7 +243,7 @@ class Worker:
             access_log=self._open_access_log(loop),
             facts=settings.facts,
         )
-        arrivals = Arrivals(self._context, manager, poller)
+        arrivals = Arrivals(self._context, manager, poller, settings.certificates)
         poller.serve(arrivals.accepted, arrivals.woken)
 
     def _open_access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:

@@ -1,0 +1,378 @@
+"""TLS (RFC 8446, 5246): the same care for the connection, from the first octet of the handshake to close_notify.
+
+1. The handshake has a clock and reasons of its own.
+2. Answers, bodies and streams are those of plain HTTP.
+3. close_notify is the client's EOF: an answer that is owed is sent. Every end but a cut carries one.
+4. A certificate is replaced without touching connections that are open.
+"""
+
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.apps import Message, Receive, Send, answer, hello, read_body, slow
+from tests.support.client import Client, request
+from tests.support.server import Log, Serve
+from tests.support.tls import Authority
+from tests.support.waiting import PATIENCE, pause
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.made(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def files(authority: Authority) -> dict[str, str]:
+    return authority.issue("server")
+
+
+def ending_of(client: Client) -> str:
+    """Read to the end; return "close_notify", "fin" or "reset"."""
+    client.sock.settimeout(PATIENCE)
+    try:
+        while client.sock.recv(65536):
+            pass
+    except ssl.SSLEOFError:
+        return "fin"
+    except ConnectionError:
+        return "reset"
+    return "close_notify"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_connection_persists(
+    serve: Serve, authority: Authority, files: dict[str, str], version: ssl.TLSVersion
+) -> None:
+    server = serve(hello, **files)
+    assert server.url.startswith("https://")
+    context = authority.context()
+    context.maximum_version = version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with authority.client(server.where, context) as client:
+        for _ in range(3):
+            assert client.get().content == b"hello\n"
+        assert client.sock.selected_alpn_protocol() == "http/1.1"  # type: ignore[attr-defined]
+        assert client.sock.version() == version.name.replace("_", ".", 1).replace("_", ".")  # type: ignore[attr-defined]
+    assert server.ends() == {"client_eof_idle": 1}
+
+
+def test_large_bodies_both_ways_arrive_whole(serve: Serve, authority: Authority, files: dict[str, str]) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, await read_body(receive))
+
+    server = serve(app, **files)
+    body = bytes(range(256)) * 12_000
+    with authority.client(server.where) as client:
+        for _ in range(2):
+            sender = threading.Thread(
+                target=client.send, args=(request("/", f"Content-Length: {len(body)}", method="POST") + body,)
+            )
+            sender.start()
+            assert client.response().content == body
+            sender.join()
+
+
+def test_scheme_is_https(serve: Serve, authority: Authority, files: dict[str, str]) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, scope["scheme"].encode())
+
+    server = serve(app, **files)
+    with authority.client(server.where) as client:
+        assert client.get().content == b"https"
+
+
+def test_pipelined_requests_in_one_record_are_answered_in_order(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, scope["path"].encode())
+
+    server = serve(app, **files)
+    with authority.client(server.where) as client:
+        client.send(b"".join(request(f"/{number}") for number in range(100)))
+        assert [client.response().content for _ in range(100)] == [b"/%d" % number for number in range(100)]
+
+
+# -- The handshake ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"])
+def test_handshake_that_takes_too_long_is_ended(serve: Serve, files: dict[str, str], sent: bytes) -> None:
+    server = serve(hello, timeout_handshake=0.3, **files)
+    with server.client() as client:
+        client.send(sent)
+        server.until(lambda: server.states()["handshake"] == 1)
+        assert client.ending().how == "fin"
+    assert server.ends() == {"handshake_timeout": 1}
+
+
+def test_handshake_under_way_is_not_seen_by_the_first_octet_clock(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    server = serve(hello, timeout_first_octet=0.3, **files)
+    with authority.client(server.where) as client:
+        assert ending_of(client) == "close_notify"
+    assert server.ends() == {"first_octet_timeout": 1}
+
+
+def test_client_that_leaves_within_the_handshake_is_counted(serve: Serve, files: dict[str, str]) -> None:
+    server = serve(hello, **files)
+    for sent in (b"", b"\x16\x03\x01"):
+        with server.client() as client:
+            client.send(sent)
+            server.until(lambda: server.open == 1)
+    assert server.ends() == {"client_eof_unused": 2}
+
+
+@pytest.mark.parametrize("sent", [b"\x00" * 100, b"SSH-2.0-OpenSSH_9.6\r\n", b"\x16\x03\x01\x00\x05hello"])
+def test_rubbish_in_place_of_a_handshake_gets_an_alert(serve: Serve, files: dict[str, str], sent: bytes) -> None:
+    server = serve(hello, **files)
+    with server.client() as client:
+        client.send(sent)
+        ending = client.ending()
+        assert ending.how == "fin"
+        assert not ending.rest or ending.rest[0] == 0x15
+    assert server.ends() == {"tls_rejected": 1}
+
+
+def test_plain_http_is_told_that_this_port_speaks_https(serve: Serve, files: dict[str, str]) -> None:
+    server = serve(hello, **files)
+    with server.client() as client:
+        response = client.get()
+        assert response.status == 400
+        assert b"https" in response.content
+        assert response.says_close
+        assert client.ending().how == "fin"
+    assert server.ends() == {"tls_rejected": 1}
+
+
+def test_client_without_the_certificate_that_is_required_is_rejected(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    server = serve(hello, ssl_ca_certs=str(authority.ca_file), ssl_cert_reqs=2, **files)
+    with contextlib.suppress(ssl.SSLError, ConnectionError), authority.client(server.where) as client:
+        client.get()
+        pytest.fail("it was served")
+    own = authority.issue("client", "client.example")
+    context = authority.context()
+    context.load_cert_chain(own["ssl_certfile"], own["ssl_keyfile"])
+    with authority.client(server.where, context) as client:
+        assert client.get().status == 200
+    assert server.ends() == {"tls_rejected": 1, "client_eof_idle": 1}
+
+
+def test_record_that_is_not_valid_ends_its_connection(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    server = serve(hello, **files)
+    with authority.client(server.where) as client:
+        assert client.get().status == 200
+        raw = socket.socket(fileno=client.sock.detach())
+        with raw:
+            raw.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+            raw.settimeout(PATIENCE)
+            with contextlib.suppress(ConnectionResetError):
+                while raw.recv(65536):
+                    pass
+    assert server.ends() == {"tls_rejected": 1}
+
+
+# -- Ends -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["close_notify", "fin"])
+def test_client_that_ends_its_side_behind_a_request_gets_its_answer(
+    serve: Serve, authority: Authority, files: dict[str, str], how: str
+) -> None:
+    server = serve(slow, **files)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = authority.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    assert isinstance(server.where, tuple)
+    with socket.create_connection(server.where, timeout=PATIENCE) as sock:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65536))
+        tls.write(request("/0.3"))
+        if how == "close_notify":
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.unwrap()
+        sock.sendall(outgoing.read())
+        if how == "fin":
+            sock.shutdown(socket.SHUT_WR)
+        content = b""
+        while data := sock.recv(65536):
+            incoming.write(data)
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+                while octets := tls.read(65536):
+                    content += octets
+    assert content.startswith(b"HTTP/1.1 200 ")
+    assert content.endswith(b"late\n")
+    assert server.ends() == {"client_half_closed": 1}
+
+
+def test_idle_end_and_announced_end_carry_close_notify(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    server = serve(hello, timeout_idle=0.3, **files)
+    with authority.client(server.where) as idle, authority.client(server.where) as asked:
+        assert idle.get().status == 200
+        asked.ask("/", "Connection: close")
+        assert asked.response().says_close
+        assert ending_of(asked) == "close_notify"
+        assert ending_of(idle) == "close_notify"
+    assert server.ends() == {"client_close_option": 1, "idle_timeout": 1}
+
+
+def test_cut_response_carries_no_close_notify(
+    serve: Serve, authority: Authority, files: dict[str, str], log: Log
+) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RuntimeError("no luck today")
+
+    server = serve(app, **files)
+    log.expect("the application failed")
+    with authority.client(server.where) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert ending_of(client) in {"fin", "reset"}
+    assert server.ends() == {"response_incomplete": 1}
+
+
+def test_request_that_comes_behind_an_unannounced_end_is_counted(
+    serve: Serve, authority: Authority, files: dict[str, str], log: Log
+) -> None:
+    log.expect("a request arrived just as its idle connection was closed")
+    server = serve(hello, timeout_idle=0.3, **files)
+    with authority.client(server.where) as client:
+        assert client.get().status == 200
+        server.until(lambda: server.states()["linger"] == 1)
+        client.send(request("/late"))
+        server.until(lambda: server.counters.race_lost == 1)
+    assert server.ends() == {"idle_timeout": 1}
+
+
+def test_drain_answers_what_is_under_way(serve: Serve, authority: Authority, files: dict[str, str]) -> None:
+    server = serve(slow, **files)
+    with authority.client(server.where) as busy, authority.client(server.where) as idle, server.client() as silent:
+        assert idle.get().status == 200
+        busy.ask("/0.5")
+        server.until(
+            lambda: server.states()["exchange"] == server.states()["idle"] == server.states()["handshake"] == 1
+        )
+        server.drain()
+        assert ending_of(idle) == "close_notify"
+        response = busy.response()
+        assert response.content == b"late\n"
+        assert response.says_close
+        assert ending_of(busy) == "close_notify"
+        silent.close()
+    assert server.ends() == {"drain": 2, "client_eof_unused": 1}
+
+
+# -- Reading and writing --------------------------------------------------------------------------------------------------------
+
+
+def test_upload_that_the_application_does_not_read_is_held_back(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    """Reading pauses in the middle of records; all that came meanwhile is read later."""
+    go = threading.Event()
+    sizes: list[int] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        import asyncio
+
+        while not go.is_set():
+            await asyncio.sleep(0.01)
+        sizes.append(len(await read_body(receive)))
+        await answer(send, b"read")
+
+    server = serve(app, **files)
+    body = bytes(10_000_000)
+    with authority.client(server.where) as client:
+        sender = threading.Thread(
+            target=client.send, args=(request("/", f"Content-Length: {len(body)}", method="POST") + body,)
+        )
+        sender.start()
+        server.until(lambda: any(not session.is_reading for session in server.sessions()))
+        pause(0.1)  # so that more comes while nothing is read
+        go.set()
+        assert client.response().content == b"read"
+        sender.join()
+    assert sizes == [len(body)]
+
+
+# -- Certificates ---------------------------------------------------------------------------------------------------------------
+
+
+def test_new_certificate_reaches_new_connections_and_no_old_one_is_lost(serve: Serve, authority: Authority) -> None:
+    own = authority.issue("swapped")
+    server = serve(hello, **own)
+
+    def serial(client: Client) -> object:
+        return client.sock.getpeercert()["serialNumber"]  # type: ignore[attr-defined]
+
+    with authority.client(server.where) as old:
+        first = serial(old)
+        authority.issue("swapped")
+        limit = time.monotonic() + PATIENCE
+        while True:
+            assert old.get().status == 200
+            with authority.client(server.where) as new:
+                assert new.get().status == 200
+                if serial(new) != first:
+                    break
+            assert time.monotonic() < limit
+        assert old.get().status == 200
+    assert set(server.ends()) == {"client_eof_idle"}
+
+
+# -- Other clients ----------------------------------------------------------------------------------------------------------------
+
+
+def test_openssl_resumes_its_session_and_may_not_renegotiate(
+    serve: Serve, authority: Authority, files: dict[str, str], system_tool: object
+) -> None:
+    server = serve(hello, **files)
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not here")
+    host, port = server.where[0], server.where[1]
+    done = subprocess.run(
+        [openssl, "s_client", "-connect", f"{host}:{port}", "-CAfile", str(authority.ca_file), "-tls1_2", "-reconnect"],
+        input=b"",
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stdout.count(b"Reused, TLSv1.2") == 5
+    renegotiated = subprocess.run(
+        [openssl, "s_client", "-connect", f"{host}:{port}", "-CAfile", str(authority.ca_file), "-tls1_2"],
+        input=b"R\n",
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert b"no renegotiation" in renegotiated.stderr
+
+
+def test_wrong_file_ends_the_start_before_anything_is_bound(authority: Authority, tmp_path: Path) -> None:
+    from bide import Server
+    from bide.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="ssl_certfile must be a file that can be read"):
+        Server(hello, ssl_certfile=str(tmp_path / "none"))
+    assert authority.ca_file.exists()

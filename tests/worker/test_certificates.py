@@ -1,0 +1,159 @@
+"""The context of new connections: what is loaded, when it is loaded again, and what cannot be."""
+
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from bide.errors import ConfigError
+from bide.worker.certificates import Certificates, TlsOptions, new_context
+from tests.support.tls import Authority
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.made(tmp_path_factory.mktemp("tls"))
+
+
+def options(files: dict[str, str], **others: object) -> TlsOptions:
+    values: dict[str, object] = {
+        "certfile": files["ssl_certfile"],
+        "keyfile": files.get("ssl_keyfile"),
+        "password": None,
+        "ca_certs": None,
+        "cert_reqs": 0,
+        "ciphers": None,
+        "minimum_version": "tlsv1.2",
+    }
+    return TlsOptions(**(values | others))  # type: ignore[arg-type]
+
+
+def test_context_speaks_as_the_options_say(authority: Authority) -> None:
+    files = authority.issue("context")
+    context = new_context(options(files))
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert context.options & ssl.OP_NO_COMPRESSION
+    assert context.verify_mode is ssl.CERT_NONE
+    strict = new_context(options(files, ca_certs=str(authority.ca_file), cert_reqs=2, minimum_version="tlsv1.3"))
+    assert strict.verify_mode is ssl.CERT_REQUIRED
+    assert strict.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert [
+        c["name"] for c in new_context(options(files, ciphers="AES128-SHA256")).get_ciphers() if "TLS_" not in c["name"]
+    ] == ["AES128-SHA256"]
+
+
+def test_encrypted_key_opens_with_its_password_only(authority: Authority, tmp_path: Path) -> None:
+    files = authority.issue("encrypted")
+    key = serialization.load_pem_private_key(Path(files["ssl_keyfile"]).read_bytes(), None)
+    locked = tmp_path / "locked.key"
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"sesame"),
+        )
+    )
+    files |= {"ssl_keyfile": str(locked)}
+    new_context(options(files, password="sesame"))
+    with pytest.raises(ConfigError, match="ssl_keyfile_password must be given: it is needed for"):
+        new_context(options(files))
+    with pytest.raises(ConfigError, match="ssl_keyfile_password does not open"):
+        new_context(options(files, password="wrong"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda files, _: files.update(ssl_certfile="/nowhere/cert"),
+            r"^ssl_certfile must be a file that can be read, got ",
+        ),
+        (
+            lambda files, _: files.update(ssl_keyfile="/nowhere/key"),
+            r"^ssl_keyfile must be a file that can be read, got ",
+        ),
+        (
+            lambda files, other: files.update(ssl_keyfile=other["ssl_keyfile"]),
+            r"^ssl_keyfile must be the key of ssl_certfile",
+        ),
+        (lambda files, _: files.pop("ssl_keyfile"), r"^ssl_certfile and ssl_keyfile must be a certificate and its key"),
+        (lambda files, _: Path(files["ssl_certfile"]).write_text("no"), r"^ssl_certfile and ssl_keyfile must be"),
+    ],
+)
+def test_files_that_cannot_be_used_are_named(
+    authority: Authority, change: Callable[[dict[str, str], dict[str, str]], object], message: str
+) -> None:
+    files = authority.issue("bad")
+    change(files, authority.issue("other"))
+    with pytest.raises(ConfigError, match=message) as raised:
+        new_context(options(files))
+    assert "\n" not in str(raised.value)
+
+
+def test_other_options_that_cannot_be_used_are_named(authority: Authority, tmp_path: Path) -> None:
+    files = authority.issue("others")
+    with pytest.raises(ConfigError, match=r"^ssl_ciphers must be a list in OpenSSL's form, got 'nonsense'"):
+        new_context(options(files, ciphers="nonsense"))
+    with pytest.raises(ConfigError, match=r"^ssl_ca_certs must be a file that can be read"):
+        new_context(options(files, ca_certs="/nowhere/ca"))
+    (tmp_path / "ca").write_text("no")
+    with pytest.raises(ConfigError, match=r"^ssl_ca_certs must be a file of certificates in PEM form"):
+        new_context(options(files, ca_certs=str(tmp_path / "ca")))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_certificate_is_loaded_again_once_its_files_have_changed(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bide")
+    files, clock = authority.issue("renewed"), Clock()
+    certificates = Certificates(options(files), clock)
+    first = certificates.context()
+    clock.now += 5.0
+    assert certificates.context() is first
+    authority.issue("renewed")
+    assert certificates.context() is first, "the files are looked at once a second"
+    clock.now += 1.0
+    second = certificates.context()
+    assert second is not first
+    assert certificates.context() is second
+    assert "loaded the certificate again" in caplog.text
+
+
+def test_certificate_whose_key_is_yet_to_come_is_loaded_with_it(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A renewal that is caught between its two files does not change what is served, and is said once."""
+    files, clock = authority.issue("half"), Clock()
+    certificates = Certificates(options(files), clock)
+    first = certificates.context()
+    renewed = authority.issue("half-renewed")
+    Path(renewed["ssl_certfile"]).replace(files["ssl_certfile"])
+    for _ in range(3):
+        clock.now += 1.0
+        assert certificates.context() is first
+    assert caplog.text.count("ssl_keyfile must be the key of ssl_certfile") == 1
+    assert "new connections get the certificate that was loaded before" in caplog.text
+    Path(renewed["ssl_keyfile"]).replace(files["ssl_keyfile"])
+    clock.now += 1.0
+    assert certificates.context() is not first
+
+
+def test_certificate_that_vanishes_stays_loaded(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    files, clock = authority.issue("gone"), Clock()
+    certificates = Certificates(options(files), clock)
+    first = certificates.context()
+    Path(files["ssl_certfile"]).unlink()
+    clock.now += 1.0
+    assert certificates.context() is first
+    assert "ssl_certfile must be a file that can be read" in caplog.text
