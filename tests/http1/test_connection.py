@@ -1857,6 +1857,38 @@ def test_tunnel_pauses_reading_as_it_is_told() -> None:
     assert paused == [True, False, False], "what comes after the end is dropped"
 
 
+def shaking_hands() -> Connection:
+    return after(connect(), lambda c: c.handshake_begins())
+
+
+def test_connection_is_new_once_its_handshake_is_complete() -> None:
+    connection = shaking_hands()
+    assert connection.state is State.HANDSHAKE
+    connection.ready()
+    assert (connection.state, connection.served) == (State.NEW, 0)
+    assert connection.receive(GET) is not None
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_handshake_that_fails_is_answered_only_if_it_was_plain_http(is_plain: bool) -> None:
+    connection = shaking_hands()
+    connection.tls_rejected("http request", is_plain)
+    assert connection.output.startswith(b"HTTP/1.1 400 ") == is_plain
+    assert (b"https://" in connection.output) == is_plain
+    assert ended(connection) == (CloseReason.TLS_REJECTED, CloseMode.LINGER)
+
+
+def test_record_that_is_not_valid_cuts_the_response() -> None:
+    connection = begun(GET)
+    connection.respond(200, [])
+    connection.send(b"half", True)
+    connection.tls_rejected("bad record mac", False)
+    assert connection.output == b""
+    assert ended(connection) == (CloseReason.TLS_REJECTED, CloseMode.ABORT)
+    connection.tls_rejected("another", False)
+    assert connection.detail == "bad record mac"
+
+
 SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.CLIENT_CLOSE_OPTION: lambda: reason_of(get(b"Connection: close")),
     CloseReason.CLIENT_HTTP10: lambda: after(begun(GET_10), lambda c: answer(c, 200, *LENGTH_2)),
