@@ -6,17 +6,20 @@
 4. A certificate is replaced without touching connections that are open.
 """
 
+import asyncio
 import contextlib
-import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bide import Server
+from bide.errors import ConfigError
 from tests.support.apps import Message, Receive, Send, answer, hello, read_body, slow
 from tests.support.client import Client, request
 from tests.support.server import Log, Serve
@@ -293,7 +296,6 @@ def test_upload_that_the_application_does_not_read_is_held_back(
     sizes: list[int] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        import asyncio
 
         while not go.is_set():
             await asyncio.sleep(0.01)
@@ -344,12 +346,10 @@ def test_new_certificate_reaches_new_connections_and_no_old_one_is_lost(serve: S
 
 
 def test_openssl_resumes_its_session_and_may_not_renegotiate(
-    serve: Serve, authority: Authority, files: dict[str, str], system_tool: object
+    serve: Serve, authority: Authority, files: dict[str, str], system_tool: Callable[..., str]
 ) -> None:
     server = serve(hello, **files)
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not here")
+    openssl = system_tool("openssl")
     host, port = server.where[0], server.where[1]
     done = subprocess.run(
         [openssl, "s_client", "-connect", f"{host}:{port}", "-CAfile", str(authority.ca_file), "-tls1_2", "-reconnect"],
@@ -369,10 +369,6 @@ def test_openssl_resumes_its_session_and_may_not_renegotiate(
     assert b"no renegotiation" in renegotiated.stderr
 
 
-def test_wrong_file_ends_the_start_before_anything_is_bound(authority: Authority, tmp_path: Path) -> None:
-    from bide import Server
-    from bide.errors import ConfigError
-
+def test_wrong_file_ends_the_start_before_anything_is_bound(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ssl_certfile must be a file that can be read"):
         Server(hello, ssl_certfile=str(tmp_path / "none"))
-    assert authority.ca_file.exists()

@@ -3,7 +3,8 @@
 A repeated line costs one comparison: after each line, the line that followed it last time is
 expected. What a client sends keeps its order, so the expectation is nearly always right.
 
-Lines that may hold secrets are never remembered, nor lines that decide on framing or persistence.
+Lines that may hold secrets are never remembered, nor lines on which the framing of the request or
+the client's close depends.
 """
 
 from __future__ import annotations
