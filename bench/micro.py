@@ -99,6 +99,7 @@ def _parts(loop: asyncio.AbstractEventLoop) -> dict[str, Callable[[int], object]
         clients=clients,
         counters=counters,
         access_log=None,
+        websocket_limits=settings.websocket_limits,
     )
     # The closed wire takes all orders, and does nothing.
     sessions: list[Receiver] = [Session(context, CLOSED_WIRE) for _ in range(64)]

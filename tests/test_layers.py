@@ -20,7 +20,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "bide.terms": (),
     "bide.message": ("bide.terms",),
     "bide.errors": (),
-    "bide.exchange": ("bide.terms", "bide.message"),
+    "bide.exchange": ("bide.terms", "bide.message", "bide.websocket.handshake"),
     "bide.wire": ("bide.terms",),
     "bide.managed": ("bide.terms", "bide.wire"),
     "bide.config": ("bide.terms", "bide.errors"),
@@ -28,8 +28,17 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "bide.policy": ("bide.terms",),
     # speaks HTTP, never I/O
     "bide.http1": ("bide.terms", "bide.errors", "bide.message", "bide.policy", "bide.http1"),
+    # speaks WebSocket, never I/O
+    "bide.websocket": ("bide.errors", "bide.message", "bide.websocket"),
     # sees the application, never a socket
-    "bide.gateway": ("bide.terms", "bide.errors", "bide.message", "bide.exchange", "bide.gateway"),
+    "bide.gateway": (
+        "bide.terms",
+        "bide.errors",
+        "bide.message",
+        "bide.exchange",
+        "bide.websocket.handshake",
+        "bide.gateway",
+    ),
     # sees the socket, never HTTP
     "bide.transport": ("bide.terms", "bide.errors", "bide.wire", "bide.transport"),
     # look on
@@ -45,6 +54,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.policy",
         "bide.http1",
         "bide.observe",
+        "bide.websocket",
         "bide.session",
     ),
     # one process's connections
@@ -85,7 +95,9 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
 # Two files that are one module: the compiled part, and its coroutines, which stay interpreted. They may import each other.
 HALVES: Final = (
     ("bide.gateway.asgi", "bide.gateway.asgi_coroutines"),
+    ("bide.gateway.asgi_websocket", "bide.gateway.asgi_websocket_coroutines"),
     ("bide.session.exchange", "bide.session.exchange_coroutines"),
+    ("bide.session.websocket", "bide.session.websocket_coroutines"),
 )
 
 # The heart computes: of the world outside it knows these, and nothing else.

@@ -78,6 +78,7 @@ ORDERS: Final[dict[str, Callable[[ManagedConnection], object]]] = {
     ),
     "refuse": lambda connection: connection.refuse(),
     "announce_drain": lambda connection: connection.announce_drain(),
+    "drain_tunnel": lambda connection: connection.drain_tunnel(),
     "end_stream": lambda connection: connection.end_stream(),
     "shorten_wait": lambda connection: connection.shorten_wait(1.0),
     "stop": lambda connection: connection.stop(),

@@ -68,9 +68,19 @@ def stuck_states() -> list[State]:
     return [state for state in State if running(state, body_awaited=False, write_paused=True) is Clock.SEND]
 
 
+# The clocks of a WebSocket run in place of the tunnel's. When each does, and what it ends with.
+_WEBSOCKET: Final = {
+    Clock.WS_PING: ("while the WebSocket is silent", "a ping"),
+    Clock.WS_PONG: ("while a ping is unanswered", ""),
+    Clock.WS_CLOSE: ("while a Close frame is unanswered", "keeps its reason"),
+}
+# Options that have the names of uvicorn's.
+_NAMED_OTHERWISE: Final = {Clock.WS_PING: "ws_ping_interval", Clock.WS_PONG: "ws_ping_timeout"}
+
+
 def option_of(clock: Clock) -> str:
     """Return the option that sets the duration of a clock."""
-    name = f"timeout_{clock.value}"
+    name = _NAMED_OTHERWISE.get(clock, f"timeout_{clock.value}")
     if name not in {option.name for option in options()}:
         raise NoPlaceError(f"no option {name} for the clock {clock.name}")
     return name
@@ -512,7 +522,9 @@ def clocks_table() -> str:
             if clock is Clock.SEND and condition:
                 continue  # has a row for all states
             reason, status = EXPIRIES[clock]
-            given = f"`{reason.value}`" if state not in (State.CLOSING, State.LINGER) else "keeps its reason"
+            given = "keeps its reason"
+            if reason is not None and state not in (State.CLOSING, State.LINGER):
+                given = f"`{reason.value}`"
             answer = "" if status is None else f"{status}, if no response has begun" if condition else str(status)
             when = "while the application waits for the body" if condition else ""
             rows.append(
@@ -526,7 +538,13 @@ def clocks_table() -> str:
                     answer,
                 )
             )
-    reason, _ = EXPIRIES[Clock.SEND]
+    for clock, (when, given) in _WEBSOCKET.items():
+        reason = EXPIRIES[clock].reason
+        ends = given if reason is None else f"`{reason.value}`"
+        flag = f"`--{option_of(clock).replace('_', '-')}`"
+        rows.append((f"`{State.TUNNEL.value}`", clock.value, when, flag, seconds_of(clock), ends, ""))
+    reason = EXPIRIES[Clock.SEND].reason
+    assert reason is not None
     rows.append(
         (
             ", ".join(f"`{state.value}`" for state in stuck_states() if state is not State.CLOSING),

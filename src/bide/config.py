@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 SERVING: Final = "Serving"
 TLS: Final = "TLS"
+WEBSOCKETS: Final = "WebSockets"
 CLOCKS: Final = "Clocks (seconds; rates in octets per second)"
 PERSISTENCE: Final = "Persistence"
 CONNECTIONS: Final = "Connections (counts, unless said otherwise)"
@@ -149,6 +150,38 @@ class Config:
     )
     ssl_minimum_version: Literal["tlsv1.2", "tlsv1.3"] = _option(
         "tlsv1.2", TLS, "Oldest version of TLS that is spoken.", "as Go and nginx"
+    )
+
+    ws: Literal["auto", "none", "websockets", "websockets-sansio", "wsproto"] = _option(
+        "auto",
+        WEBSOCKETS,
+        "Whether WebSockets are served; with none, a request for one is served as plain HTTP. Further names of uvicorn "
+        "mean auto.",
+        "as uvicorn",
+    )
+    ws_max_size: int = _option(
+        16777216, WEBSOCKETS, "A message, octets; inflated, if it is compressed.", "as uvicorn", least=1, octets=True
+    )
+    ws_max_queue: int = _option(32, WEBSOCKETS, "Messages held before reading pauses (count).", "as uvicorn", least=1)
+    ws_ping_interval: float = _option(
+        20.0, WEBSOCKETS, "Seconds without an octet until a ping is sent; 0 for no pings.", "as uvicorn", least=0
+    )
+    ws_ping_timeout: float = _option(
+        20.0,
+        WEBSOCKETS,
+        "Seconds from a ping to the client's next octet; 0 for no limit.",
+        "as uvicorn",
+        least=0,
+    )
+    ws_per_message_deflate: bool = _option(
+        True, WEBSOCKETS, "Whether messages are compressed if the client offers it.", "as uvicorn"
+    )
+    timeout_ws_close: float = _option(
+        10.0,
+        WEBSOCKETS,
+        "Seconds from a Close frame that is sent to the client's.",
+        "as the websockets library's close_timeout",
+        least=0.001,
     )
 
     timeout_handshake: float = _option(
@@ -324,6 +357,12 @@ class Config:
         STOPPING,
         "For event streams (text/event-stream) to go on; then their applications are told http.disconnect.",
         "as drain_idle",
+        least=0,
+    )
+    drain_ws: float = _option(
+        5.0,
+        STOPPING,
+        "For WebSockets and other tunnels to go on; they are closed one by one in its last half (WebSockets: 1012).",
         least=0,
     )
     drain_timeout: float = _option(

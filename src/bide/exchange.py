@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Generator, Iterable
 from typing import Final, final
 
 from bide.message import Request
-from bide.terms import Address
+from bide.terms import Address, Clock, CloseReason
+from bide.websocket.handshake import Handshake
 
 # `await` ends as soon as its iterator is exhausted. This one always is, so all awaits can share it.
 _EXHAUSTED: Final[Generator[None, None, None]] = iter(())  # type: ignore[assignment]
@@ -63,6 +64,10 @@ class TunnelEnd(ABC):
     def close(self) -> None:
         """Flush, then end the connection."""
 
+    @abstractmethod
+    def end(self, reason: CloseReason) -> None:
+        """Flush, then end the connection, for a reason of the tunnel's protocol."""
+
 
 class Tunnel(ABC):
     """Takes the octets of a connection that has left HTTP. None of its methods may raise."""
@@ -96,6 +101,73 @@ class Tunnel(ABC):
     @abstractmethod
     def closed(self) -> None:
         """Take the end of the connection. Comes last, and exactly once."""
+
+    # A protocol that the session itself knows has clocks and reasons of its own.
+
+    @property
+    def clock(self) -> Clock | None:
+        """The clock that runs while the client takes the output; None for no deadline."""
+        return Clock.TUNNEL
+
+    def expired(self) -> None:  # noqa: B027  # the TUNNEL clock ends the connection without it
+        """Act on the expiry of `clock`, unless that is TUNNEL."""
+
+    @property
+    def loss(self) -> CloseReason:
+        """Why the connection ends if it is reset now."""
+        return CloseReason.CLIENT_EOF_TUNNEL
+
+
+class WebSocket(Tunnel):
+    """Carries messages in both directions (RFC 6455). It is made by `Exchange.accept`.
+
+    Calls that RFC 6455 does not allow raise `bide.errors.Misuse`.
+
+    Attributes to read:
+
+    over: whether no more messages can be sent. Messages received before may still wait.
+    code, reason: of the end, once `over`: those of the Close frame that the client sent, or those
+        sent to it. 1005 if the frame had no code; 1006 if the connection ended without one.
+    messages_received, messages_sent: numbers of messages.
+    """
+
+    __slots__ = ("code", "messages_received", "messages_sent", "over", "reason")
+
+    messages_received: int
+    messages_sent: int
+    over: bool
+    code: int
+    reason: str
+
+    @abstractmethod
+    def take(self) -> str | bytes | None:
+        """Return the next message; None if none waits."""
+
+    @abstractmethod
+    def changed(self) -> Awaitable[None]:
+        """Wait until a message arrives, or the WebSocket is over."""
+
+    @abstractmethod
+    def send(self, message: str | bytes) -> Awaitable[None]:
+        """Send a message. The result is done once the output buffer has space for more.
+
+        Raises DisconnectedError, at once or when awaited, if the WebSocket is over.
+        """
+
+    @abstractmethod
+    def close(self, code: int, reason: str) -> None:
+        """Send a Close frame, after all messages sent before, and end.
+
+        code: one that may be sent (7.4).
+        reason: at most 123 octets in UTF-8.
+        """
+
+    @abstractmethod
+    def finished(self, failed: bool) -> None:
+        """Take the fact that the application has returned, or failed.
+
+        A WebSocket that is not over is then closed, with 1000 or 1011.
+        """
 
 
 class Exchange(ABC):
@@ -176,6 +248,15 @@ class Exchange(ABC):
 
         101 is sent with `fields`, and the exchange is complete. From then on `tunnel` takes the
         octets.
+        """
+
+    @abstractmethod
+    def accept(self, handshake: Handshake, subprotocol: str | None, fields: Iterable[Iterable[bytes]]) -> WebSocket:
+        """Switch to the WebSocket protocol: 101 is sent, and the exchange is complete.
+
+        handshake: as the request asked for it.
+        subprotocol: one that the client offered; None for none.
+        fields: more fields of the response.
         """
 
     @abstractmethod

@@ -92,6 +92,10 @@ class ManagedConnection(Receiver):
         """Announce close on every response from now on."""
 
     @abstractmethod
+    def drain_tunnel(self) -> None:
+        """Have a tunnel close by the rules of its protocol: its client connects anew, elsewhere."""
+
+    @abstractmethod
     def end_stream(self) -> None:
         """Have the application end an event stream: its client reconnects by itself, elsewhere."""
 

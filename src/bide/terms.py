@@ -88,6 +88,12 @@ class CloseReason(_Word):
     RESPONSE_CLOSE_OPTION = "response_close_option"
     RESPONSE_INCOMPLETE = "response_incomplete"
     TUNNEL_CLOSED = "tunnel_closed"
+    WEBSOCKET_CLIENT_CLOSE = "websocket_client_close"
+    WEBSOCKET_EOF = "websocket_eof"
+    WEBSOCKET_REJECTED = "websocket_rejected"
+    WEBSOCKET_APPLICATION_CLOSE = "websocket_application_close"
+    WEBSOCKET_APPLICATION_FAILED = "websocket_application_failed"
+    WEBSOCKET_PING_TIMEOUT = "websocket_ping_timeout"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     FIRST_OCTET_TIMEOUT = "first_octet_timeout"
     HEAD_TIMEOUT = "head_timeout"
@@ -155,6 +161,22 @@ REASONS: Final[dict[CloseReason, Reason]] = {
         _APPLICATION, "8", "The application failed or stopped before its response was complete."
     ),
     CloseReason.TUNNEL_CLOSED: Reason(_APPLICATION, "RFC 9110 7.8", "The application closed the tunnel."),
+    CloseReason.WEBSOCKET_CLIENT_CLOSE: Reason(_CLIENT, "RFC 6455 7.1.2", "The client closed the WebSocket."),
+    CloseReason.WEBSOCKET_EOF: Reason(
+        _CLIENT, "RFC 6455 7.1.5", "The client's connection ended without a closing handshake (1006)."
+    ),
+    CloseReason.WEBSOCKET_REJECTED: Reason(
+        _CLIENT, "RFC 6455 7.1.7", "A frame or message was malformed or too large (1002, 1007, 1009)."
+    ),
+    CloseReason.WEBSOCKET_APPLICATION_CLOSE: Reason(
+        _APPLICATION, "RFC 6455 7.1.2", "The application closed the WebSocket, or returned."
+    ),
+    CloseReason.WEBSOCKET_APPLICATION_FAILED: Reason(
+        _APPLICATION, "RFC 6455 7.4.1", "The application failed while the WebSocket was open (1011)."
+    ),
+    CloseReason.WEBSOCKET_PING_TIMEOUT: Reason(
+        _SERVER, "RFC 6455 5.5.2", "The client sent nothing, and did not answer a ping."
+    ),
     CloseReason.HANDSHAKE_TIMEOUT: Reason(_SERVER, "9.5", "The TLS handshake took too long."),
     CloseReason.FIRST_OCTET_TIMEOUT: Reason(_SERVER, "9.5", "The client connected and sent nothing."),
     CloseReason.HEAD_TIMEOUT: Reason(_SERVER, "9.5", "A request head took too long to arrive."),
@@ -194,6 +216,9 @@ class Clock(_Word):
     IDLE = "idle"
     DISCARD = "discard"
     TUNNEL = "tunnel"
+    WS_PING = "ws_ping"
+    WS_PONG = "ws_pong"
+    WS_CLOSE = "ws_close"
     LINGER = "linger"
 
 

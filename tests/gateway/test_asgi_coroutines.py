@@ -11,6 +11,7 @@ import pytest
 from bide.errors import DisconnectedError, Stopped
 from bide.gateway import asgi_coroutines
 from bide.gateway.asgi import AsgiExchange
+from bide.gateway.tasks import Call as ApplicationCall
 from tests.support.apps import App, Message, Receive, Send, answer
 from tests.support.exchanges import StubExchange, request_of
 from tests.support.loops import JumpingLoop
@@ -78,7 +79,7 @@ class Call:
 
 def ran(loop: JumpingLoop, app: App, cycle: AsgiExchange) -> None:
     """Run an application to its end."""
-    running = {cycle}
+    running: set[ApplicationCall] = {cycle}
     Call(loop, asgi_coroutines.run(app, cycle, SCOPE, running)).result()
     assert running == set()
 

@@ -1810,7 +1810,8 @@ def test_switch_writes_101_and_hands_on_what_came_after_the_request() -> None:
     connection.receive(b" bird")
     assert connection.switch(b"Echo", [(b"x-test", b"1")]) == b"early bird"
     assert connection.take_output() == (
-        b"HTTP/1.1 101 Switching Protocols\r\nx-test: 1\r\nUpgrade: Echo\r\nConnection: upgrade\r\n\r\n"
+        b"HTTP/1.1 101 Switching Protocols\r\nx-test: 1\r\n%bUpgrade: Echo\r\nConnection: upgrade\r\n\r\n"
+        % connection._common_fields.date
     )
     assert (connection.state, connection.status, connection.progress) == (State.TUNNEL, 101, COMPLETE)
     connection.receive(GET)
@@ -1851,7 +1852,7 @@ def test_tunnel_pauses_reading_as_it_is_told() -> None:
     for is_wanted in (False, True):
         connection.tunnel_reading(is_wanted)
         paused.append(connection.wants_pause)
-    connection.close_tunnel()
+    connection.close_tunnel(CloseReason.TUNNEL_CLOSED)
     connection.tunnel_reading(False)
     paused.append(connection.wants_pause)
     assert paused == [True, False, False], "what comes after the end is dropped"
@@ -1895,7 +1896,12 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.CLIENT_EOF_UNUSED: lambda: after(connect(), Connection.receive_eof),
     CloseReason.CLIENT_EOF_IDLE: lambda: after(idle(), Connection.receive_eof),
     CloseReason.CLIENT_EOF_TUNNEL: lambda: after(switched(), Connection.receive_eof),
-    CloseReason.TUNNEL_CLOSED: lambda: after(switched(), Connection.close_tunnel),
+    CloseReason.TUNNEL_CLOSED: lambda: after(switched(), lambda c: c.close_tunnel(CloseReason.TUNNEL_CLOSED)),
+    **{
+        reason: lambda reason=reason: after(switched(), lambda c: c.close_tunnel(reason))  # type: ignore[misc]
+        for reason in CloseReason
+        if reason.value.startswith("websocket_")
+    },
     CloseReason.TUNNEL_TIMEOUT: lambda: after(switched(), lambda c: c.expire(Clock.TUNNEL)),
     CloseReason.CLIENT_HALF_CLOSED: lambda: reason_of(GET, eof=True),
     CloseReason.CLIENT_INCOMPLETE: lambda: after(connect(), lambda c: c.receive(GET[:5]), Connection.receive_eof),

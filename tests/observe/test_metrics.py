@@ -36,6 +36,7 @@ def test_events_raise_counters_and_histograms_but_no_gauge() -> None:
     counters.opened = 1
     counters.gap(1.0)
     counters.lost_race()
+    counters.websocket_ended(1000, 2, 3)
     counters.ended(CloseReason.IDLE_TIMEOUT, 1)
     after = shown(counters)
     assert [name for name in before if before[name] != after[name]] == of_kind("counter", "histogram")

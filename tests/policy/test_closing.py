@@ -32,6 +32,13 @@ QUIET = {
     CloseReason.RESPONSE_INCOMPLETE: LINGER,
     CloseReason.TUNNEL_CLOSED: LINGER,
     CloseReason.TUNNEL_TIMEOUT: LINGER,
+    # RFC 6455, 7.1.1: what the client still sends is read, so that it gets the Close frame.
+    CloseReason.WEBSOCKET_CLIENT_CLOSE: LINGER,
+    CloseReason.WEBSOCKET_EOF: LINGER,
+    CloseReason.WEBSOCKET_REJECTED: LINGER,
+    CloseReason.WEBSOCKET_APPLICATION_CLOSE: LINGER,
+    CloseReason.WEBSOCKET_APPLICATION_FAILED: LINGER,
+    CloseReason.WEBSOCKET_PING_TIMEOUT: LINGER,
     CloseReason.FIRST_OCTET_TIMEOUT: LINGER,
     CloseReason.HEAD_TIMEOUT: LINGER,
     CloseReason.BODY_TIMEOUT: LINGER,

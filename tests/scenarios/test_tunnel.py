@@ -103,7 +103,9 @@ class Serving:
 
     def __init__(self, kind: str, **options: Any) -> None:
         self.gateway = EchoGateway()
-        self._options = configured({"port": 0, "lifespan": "off", "access_log": False, "drain_timeout": 5.0, **options})
+        self._options = configured(
+            {"port": 0, "lifespan": "off", "access_log": False, "drain_timeout": 5.0, "drain_ws": 0.0, **options}
+        )
         self._kind = kind
         self._ready = threading.Event()
         self._stop: asyncio.Event
@@ -157,9 +159,8 @@ class Serving:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += client.recv(1)
-        assert head.startswith(
-            b"HTTP/1.1 101 Switching Protocols\r\nx-test: 1\r\nUpgrade: echo\r\nConnection: upgrade\r\n"
-        )
+        assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\nx-test: 1\r\nDate: ")
+        assert head.endswith(b" GMT\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n")
         return client
 
 

@@ -11,6 +11,7 @@ from bide.policy.clocks import FOREVER
 from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
 from bide.session.rules import CloseRules
+from bide.session.websocket_limits import WebSocketLimits
 from bide.terms import DRAIN, KEEP_ALIVE_OFF
 from bide.worker.settings import WorkerSettings, draw_limits, durations, limits
 from tests.support.exchanges import request_of
@@ -75,12 +76,14 @@ def test_context_keeps_what_it_is_given(loop: JumpingLoop) -> None:
         clients=clients,
         counters=counters,
         access_log=None,
+        websocket_limits=WebSocketLimits(1 << 20, 32, 1 << 16),
         facts=KEEP_ALIVE_OFF,
     )
     assert (context.loop, context.gateway, context.manager) == (loop, gateway, manager)
     assert (context.durations, context.idle) == (clocks, idle)
     assert (context.draw_limits, context.clients, context.counters) == (draw, clients, counters)
     assert context.access_log is None
+    assert context.websocket_limits.max_size == 1 << 20
     assert context.heads.given == []
     assert context.facts == KEEP_ALIVE_OFF
     assert before <= context.clock() <= time.monotonic(), "event loops use the monotonic clock"

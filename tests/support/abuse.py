@@ -29,7 +29,7 @@ from bide.server.server import loop_factory
 from tests.support.apps import Message, Receive, Send, answer, slow
 from tests.support.client import Client, Where
 from tests.support.server import Served
-from tests.support.waiting import PATIENCE, pause, until
+from tests.support.waiting import LOOK, PATIENCE, pause, until
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 PIECE: Final = 65536
@@ -246,15 +246,22 @@ class Child:
         return found
 
     def until(self, condition: Callable[[Report], object], timeout: float = PATIENCE) -> Report:
-        """Wait until a report meets the condition; return that report."""
+        """Wait until a report meets the condition; return that report.
 
-        def look() -> Report | None:
+        The wait begins anew whenever connections have opened or ended: thousands of them take their time on a busy machine.
+        """
+        progress: tuple[int, int] | None = None
+        deadline = 0.0
+        while True:
             found = self.ask()
-            return found if condition(found) else None
-
-        met = until(look, timeout, self.ask)
-        assert met is not None
-        return met
+            if condition(found):
+                return found
+            now = (found["opened"], sum(found["closed"].values()))
+            if now != progress:
+                progress = now
+                deadline = time.monotonic() + timeout
+            assert time.monotonic() < deadline, f"the condition did not come true within {timeout:g} s. {found}"
+            pause(LOOK)
 
     def empty(self) -> Report:
         """Wait until no connection is left, neither for the server nor for the kernel."""

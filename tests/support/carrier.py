@@ -2,6 +2,7 @@
 
 from bide.exchange import Tunnel, TunnelEnd
 from bide.session.carrier import Carrier
+from bide.terms import CloseReason
 from tests.support.builds import require_interpreted
 from tests.support.managed import NOBODY, StubConnection
 
@@ -52,8 +53,8 @@ class StubCarrier(Carrier, StubConnection):
     def tunnel_reading(self, is_wanted: bool) -> None:
         self.told.append(f"tunnel_reading {is_wanted}")
 
-    def tunnel_closed(self) -> None:
-        self.told.append("tunnel_closed")
+    def tunnel_closed(self, reason: CloseReason) -> None:
+        self.told.append(f"tunnel_closed {reason.value}")
 
     def content_left(self) -> None:
         self.told.append("content_left")

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from bide.errors import DisconnectedError
-from bide.exchange import DONE, Exchange, Tunnel
+from bide.errors import DisconnectedError, Misuse
+from bide.exchange import DONE, Exchange, Tunnel, TunnelEnd, WebSocket
 from bide.message import Request
+from bide.websocket.handshake import Handshake
 from tests.support.builds import require_interpreted
 
 require_interpreted()
@@ -98,6 +99,16 @@ class StubExchange(Exchange):
         self.tunnel = tunnel
         self.complete = self.over = True
 
+    def accept(self, handshake: Handshake, subprotocol: str | None, fields: Iterable[Iterable[bytes]]) -> WebSocket:
+        self._require_open()
+        self.status = 101
+        self.fields = [tuple(field) for field in fields]
+        self.subprotocol = subprotocol
+        self.websocket = StubWebSocket()
+        self.complete = self.over = True
+        self._news.set()
+        return self.websocket
+
     def finished(self) -> None:
         self.has_finished = True
         self.over = True
@@ -123,3 +134,87 @@ class StubExchange(Exchange):
     def _require_open(self) -> None:
         if self.over:
             raise DisconnectedError("the client is gone")
+
+
+class StubWebSocket(WebSocket):
+    """Keeps what an application sends, and gives it what a test lets arrive.
+
+    sent: messages, in order.
+    closed_with: code and reason; None before.
+    finishes: what `finished` was called with.
+    """
+
+    def __init__(self) -> None:
+        self.over = False
+        self.code = 1006
+        self.reason = ""
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.incoming: list[str | bytes] = []
+        self.sent: list[str | bytes] = []
+        self.closed_with: tuple[int, str] | None = None
+        self.finishes: list[bool] = []
+        self.is_stuck = False
+        self._news = asyncio.Event()
+
+    def take(self) -> str | bytes | None:
+        return self.incoming.pop(0) if self.incoming else None
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+        if self.over and self.is_stuck:
+            raise DisconnectedError("the client is gone")
+
+    def changed(self) -> Awaitable[None]:
+        return self._wait()
+
+    def send(self, message: str | bytes) -> Awaitable[None]:
+        if self.over:
+            raise DisconnectedError("the client is gone")
+        self.sent.append(message)
+        return self._wait() if self.is_stuck else DONE
+
+    def close(self, code: int, reason: str) -> None:
+        if self.closed_with is not None:
+            raise Misuse("the WebSocket is closed already")
+        self.closed_with = (code, reason)
+        self.end(code, reason)
+
+    def finished(self, failed: bool) -> None:
+        self.finishes.append(failed)
+
+    def opened(self, end: TunnelEnd) -> None:
+        raise NotImplementedError
+
+    def octets_received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def eof_received(self) -> None:
+        raise NotImplementedError
+
+    def write_paused(self) -> None:
+        raise NotImplementedError
+
+    def write_resumed(self) -> None:
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        raise NotImplementedError
+
+    def closed(self) -> None:
+        raise NotImplementedError
+
+    # -- What a test does -----------------------------------------------------------------------------------------------
+
+    def arrive(self, *messages: str | bytes) -> None:
+        """Let messages arrive."""
+        self.incoming += messages
+        self._news.set()
+
+    def end(self, code: int, reason: str = "") -> None:
+        """Let it be over."""
+        self.over = True
+        self.code = code
+        self.reason = reason
+        self._news.set()

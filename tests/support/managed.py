@@ -122,6 +122,9 @@ class StubConnection(ManagedConnection):
     def announce_drain(self) -> None:
         self._called("announce_drain")
 
+    def drain_tunnel(self) -> None:
+        self._called("drain_tunnel")
+
     def end_stream(self) -> None:
         self._called("end_stream")
 

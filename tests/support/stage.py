@@ -35,7 +35,11 @@ SECONDS: Final = {
     Clock.DISCARD: 6000.0,
     Clock.LINGER: 7000.0,
     Clock.TUNNEL: 8000.0,
+    Clock.WS_PING: 9000.0,
+    Clock.WS_PONG: 10000.0,
+    Clock.WS_CLOSE: 11000.0,
 }
+NAMED_OTHERWISE: Final = {Clock.WS_PING: "ws_ping_interval", Clock.WS_PONG: "ws_ping_timeout"}
 LINGER_TOTAL: Final = 70000.0
 
 
@@ -233,7 +237,7 @@ class Stage:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        clocks = {f"timeout_{clock.value}": seconds for clock, seconds in SECONDS.items()}
+        clocks = {NAMED_OTHERWISE.get(clock, f"timeout_{clock.value}"): seconds for clock, seconds in SECONDS.items()}
         settings = WorkerSettings(Config(**(clocks | {"timeout_linger_total": LINGER_TOTAL} | options)))
         self.now = 1_000_000.0
         self.gateway = StubGateway()
@@ -249,6 +253,7 @@ class Stage:
             clients=ClientFacts(CloseRules(())),
             counters=Counters(),
             access_log=None,
+            websocket_limits=settings.websocket_limits,
             clock=lambda: self.now,
         )
         self.context.common_fields.set(b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")

@@ -12,9 +12,9 @@ T = TypeVar("T")
 #: too, and says nothing about how fast anything is.
 PATIENCE = 30.0
 
-# Between two looks at a condition, seconds. What is waited for happens in another thread, in another process or in the kernel, and
-# none of them could wake the test.
-_LOOK = 0.005
+#: Between two looks at a condition, seconds. What is waited for happens in another thread, in another process or in the kernel, and
+#: none of them could wake the test.
+LOOK = 0.005
 
 
 def until(condition: Callable[[], T], timeout: float = PATIENCE, message: Callable[[], object] | str = "") -> T:
@@ -24,7 +24,7 @@ def until(condition: Callable[[], T], timeout: float = PATIENCE, message: Callab
         if time.monotonic() >= deadline:
             said = message() if callable(message) else message
             raise AssertionError(f"the condition did not come true within {timeout:g} s. {said}")
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
     return value
 
 

@@ -115,6 +115,7 @@ class Scene:
         delay: float = 0.0,
         idle: float = IDLE,
         streams: float = 10 * TIMEOUT,
+        tunnels: float = 10 * TIMEOUT,
         timeout: float = TIMEOUT,
         backlog_seconds: float = 0.0,
         timeout_idle: float = 75.0,
@@ -128,7 +129,7 @@ class Scene:
         self.lifespan = StubLifespan(loop)
         self.forced = asyncio.Event()
         self.drain = Drain(
-            Draining(delay, idle, streams, timeout),
+            Draining(delay, idle, streams, tunnels, timeout),
             self.context,
             self.register,
             cast(Admission, StubAdmission(self)),

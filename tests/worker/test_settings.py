@@ -37,13 +37,15 @@ def test_underscores_are_dropped_by_default() -> None:
 
 
 def test_every_clock_has_its_own_option() -> None:
+    otherwise = {Clock.WS_PING: "ws_ping_interval", Clock.WS_PONG: "ws_ping_timeout"}  # as uvicorn
     names = [option.name for option in dataclasses.fields(Config) if option.name.startswith("timeout_")]
+    names += otherwise.values()
     values = {name: float(index + 10) for index, name in enumerate(names)}
     options: dict[str, Any] = {**values}
     found = durations(Config(**options))
     assert set(found.by_clock) == set(Clock) - {Clock.IDLE}
     for clock, seconds in found.by_clock.items():
-        assert seconds == values[f"timeout_{clock.value}"]
+        assert seconds == values[otherwise.get(clock, f"timeout_{clock.value}")]
     assert found.linger_total == values["timeout_linger_total"]
     assert WorkerSettings(Config(**options)).idle_timeout().longest == values["timeout_idle"]
 

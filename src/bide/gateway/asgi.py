@@ -1,4 +1,4 @@
-"""Serves ASGI 3 applications over HTTP, by version 2.3 of the specification.
+"""Serves ASGI 3 applications, by version 2.3 of the specification.
 
 https://asgi.readthedocs.io/en/latest/specs/www.html
 """
@@ -6,25 +6,20 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import functools
-import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable
 from threading import get_ident
 from typing import Any, Final, final
 from urllib.parse import quote, unquote
 
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange, Gateway
+from bide.gateway.application import Application, Message
 from bide.gateway.asgi_coroutines import flowing, may_send_in_vain, receive, run, send, turn
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-# The arguments are Scope, Receive and Send. asgiref, Starlette and Litestar type them in ways that
-# exclude each other.
-Application = Callable[..., Awaitable[None]]
+from bide.gateway.asgi_websocket import AsgiWebSocket, answer_refused
+from bide.gateway.asgi_websocket_coroutines import run as run_websocket
+from bide.gateway.tasks import ApplicationTasks, Call
+from bide.message import Request
+from bide.websocket.handshake import Refusal, examine, is_asked_for
 
 # Not 2.4: there a failing `send` tells that the client is gone, and frameworks do not listen for
 # `http.disconnect`. A stream that waits for something to send would never be told.
@@ -35,10 +30,7 @@ _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.early_hint": {}}
 # listener from running.
 _SENDS_PER_TURN: Final = 32
 
-# Whether tasks start eagerly, which spares a request that never waits a pass of the event loop.
-_EAGER: Final = sys.version_info >= (3, 12)
 # A name of this module is found faster than an attribute of another module.
-_Task: Final[Any] = asyncio.Task
 _thread_here: Final = get_ident
 
 
@@ -52,14 +44,20 @@ class AsgiGateway(Gateway):
         loop: asyncio.AbstractEventLoop,
         root_path: str = "",
         state: dict[str, Any] | None = None,
+        *,
+        websockets: bool = True,
+        deflates: bool = True,
     ) -> None:
         """Keep the values that every scope is made from.
 
         root_path: path below which the application is mounted.
         state: state of the application's lifespan; each request gets a shallow copy.
+        websockets: whether requests for a WebSocket are served as such.
+        deflates: whether messages may be compressed (RFC 7692).
         """
         self._app = app
-        self._loop = loop
+        self._websockets = websockets
+        self._deflates = deflates
         self._root_path = root_path
         self._raw_root_path = quote(root_path).encode()
         self._state = state
@@ -79,15 +77,51 @@ class AsgiGateway(Gateway):
             "server": None,
             "extensions": _EXTENSIONS,
         }
-        # A request may be started within the task of another request. It must not see context
-        # variables that are set there.
-        self._context = contextvars.copy_context()
         self._loop_thread = _thread_here()
-        self._running: set[AsgiExchange] = set()
+        self._tasks = ApplicationTasks(loop)
 
     def start(self, exchange: Exchange) -> None:
         """Begin to serve `exchange`."""
         request = exchange.request
+        if request.upgrade and self._websockets and is_asked_for(request):
+            self._start_websocket(exchange, request)
+            return
+        scope = self._scope_of(exchange, request)
+        scope["method"] = request.method.upper()  # as the ASGI specification demands
+        if request.minor:
+            extensions = _EXTENSIONS.copy()
+        else:
+            scope["http_version"] = "1.0"
+            extensions = {}
+        if request.accepts_trailers:
+            extensions["http.response.trailers"] = {}
+        scope["extensions"] = extensions
+        call = AsgiExchange(exchange, self._loop_thread)
+        tasks = self._tasks
+        tasks.running.add(call)
+        tasks.start(call, run(self._app, call, scope, tasks.running))
+
+    def _start_websocket(self, exchange: Exchange, request: Request) -> None:
+        """Serve a request that asks for a WebSocket."""
+        handshake = examine(request, self._deflates)
+        if isinstance(handshake, Refusal):
+            answer_refused(exchange, handshake)
+            return
+        scope = self._scope_of(exchange, request)
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["scheme"] = "wss" if exchange.scheme == "https" else "ws"
+        # What other servers pass, and what Socket.IO looks for.
+        scope["headers"] = [*request.fields, (b"connection", b"upgrade"), (b"upgrade", request.upgrade)]
+        scope["subprotocols"] = handshake.subprotocols
+        scope["extensions"] = {"websocket.http.response": {}}
+        call = AsgiWebSocket(exchange, handshake, self._loop_thread)
+        tasks = self._tasks
+        tasks.running.add(call)
+        tasks.start(call, run_websocket(self._app, call, scope, tasks.running))
+
+    def _scope_of(self, exchange: Exchange, request: Request) -> dict[str, Any]:
+        """Return the part of a scope that HTTP and WebSocket share."""
         path = request.path
         text = path.decode("ascii")
         if "%" in text:
@@ -97,7 +131,6 @@ class AsgiGateway(Gateway):
             path = self._raw_root_path + path
         scope = self._scope.copy()
         scope["asgi"] = _VERSION.copy()
-        scope["method"] = request.method.upper()  # as the ASGI specification demands
         scope["scheme"] = exchange.scheme
         scope["path"] = text
         scope["raw_path"] = path
@@ -105,58 +138,25 @@ class AsgiGateway(Gateway):
         scope["headers"] = request.fields
         scope["client"] = exchange.peer
         scope["server"] = exchange.local
-        if request.minor:
-            extensions = _EXTENSIONS.copy()
-        else:
-            scope["http_version"] = "1.0"
-            extensions = {}
-        if request.accepts_trailers:
-            extensions["http.response.trailers"] = {}
-        scope["extensions"] = extensions
         if self._state is not None:
             scope["state"] = self._state.copy()
-        asgi = AsgiExchange(exchange, self._loop_thread)
-        self._running.add(asgi)
-        # Without a name given, asyncio would count and format one for each task.
-        if _EAGER:
-            asgi.task = _Task(
-                run(self._app, asgi, scope, self._running),
-                loop=self._loop,
-                name="bide-request",
-                context=self._context.copy(),
-                eager_start=True,
-            )
-        else:
-            asgi.task = _Task(
-                run(self._app, asgi, scope, self._running),
-                loop=self._loop,
-                name="bide-request",
-                context=self._context.copy(),
-            )
+        return scope
 
     @property
     def running(self) -> int:
         """Tasks of the application that have not ended."""
-        return len(self._running)
+        return len(self._tasks.running)
 
     def cancel(self) -> None:
         """Cancel the tasks of the application that have not ended."""
-        for asgi in list(self._running):
-            task = asgi.task
-            if task is not None:
-                # A task that has not begun to run never reaches its own `finally`.
-                task.add_done_callback(functools.partial(self._ended, asgi))
-                task.cancel()
-
-    def _ended(self, asgi: AsgiExchange, _task: object) -> None:
-        self._running.discard(asgi)
+        self._tasks.cancel()
 
     def drain(self) -> None:
         """Do nothing: ASGI has no event for a drain."""
 
 
 @final
-class AsgiExchange:
+class AsgiExchange(Call):
     """Gives the application `receive` and `send` of one exchange.
 
     body_delivered: whether the application has received the whole request body.
@@ -164,7 +164,6 @@ class AsgiExchange:
     grace_until: loop time in seconds until which sends to a client that is gone are ignored; 0.0
         before the first such send.
     receivers_waiting: number of calls of `receive` that wait.
-    task: the application's task.
     """
 
     __slots__ = (
@@ -175,14 +174,13 @@ class AsgiExchange:
         "exchange",
         "grace_until",
         "receivers_waiting",
-        "task",
     )
 
     def __init__(self, exchange: Exchange, thread: int) -> None:
         """`thread`: identifier of the event loop's thread."""
         self._loop_thread = thread
         self.exchange = exchange
-        self.task: asyncio.Task[None] | None = None
+        self.task = None
         self.body_delivered = False
         self.receivers_waiting = 0
         self.disconnect_delivered = False

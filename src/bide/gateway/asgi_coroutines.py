@@ -11,41 +11,38 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bide.errors import DisconnectedError, Stopped
 from bide.exchange import Exchange
+from bide.gateway.application import SEND_GRACE, Application, Message, Scope, target
 
 if TYPE_CHECKING:
-    from bide.gateway.asgi import Application, AsgiExchange, Message, Scope
+    from bide.gateway.asgi import AsgiExchange
+    from bide.gateway.tasks import Call
 
 _log = logging.getLogger("bide.error")
 
 
-# Seconds for which sends to a client that is gone are ignored, if the application listens for
-# `http.disconnect`. The default of nginx's lingering_timeout.
-_SEND_GRACE: Final = 5.0
-
-
-async def run(app: Application, asgi: AsgiExchange, scope: Scope, running: set[AsgiExchange]) -> None:
+async def run(app: Application, asgi: AsgiExchange, scope: Scope, running: set[Call]) -> None:
     """Run the application. Each run is a task of its own, so that its context variables are too."""
     exchange = asgi.exchange
     try:
         await app(scope, asgi.receive, asgi.send)
     except (asyncio.CancelledError, Stopped):
         if not _given_up(exchange):
-            _log.warning("%s %s: cancelled before its response was complete", scope["method"], _target(scope))
+            _log.warning("%s %s: cancelled before its response was complete", scope["method"], target(scope))
     except BaseException as error:
         if _given_up(exchange) and (not exchange.complete or isinstance(error, DisconnectedError)):
             # An application may end by any exception once its client has left or has the whole
             # response. The access log has the reason.
-            _log.debug("%s %s: ended by %r after its client had left", scope["method"], _target(scope), error)
+            _log.debug("%s %s: ended by %r after its client had left", scope["method"], target(scope), error)
         else:
-            _log.exception("%s %s: the application failed", scope["method"], _target(scope))
+            _log.exception("%s %s: the application failed", scope["method"], target(scope))
     else:
         if not (exchange.complete or _given_up(exchange)):
             _log.error(
-                "%s %s: the application returned before its response was complete", scope["method"], _target(scope)
+                "%s %s: the application returned before its response was complete", scope["method"], target(scope)
             )
     finally:
         if not exchange.over:
@@ -88,11 +85,11 @@ def may_send_in_vain(asgi: AsgiExchange) -> bool:
     response is still done. To any other application the exception is the only sign. A response that
     is complete with its head (to HEAD, for example) is not an early end.
 
-    After `_SEND_GRACE` every such send raises, so that an endless loop of sends ends.
+    After `SEND_GRACE` every such send raises, so that an endless loop of sends ends.
     """
     now = monotonic()
     if not asgi.grace_until:
-        asgi.grace_until = now + _SEND_GRACE
+        asgi.grace_until = now + SEND_GRACE
     is_listening = asgi.disconnect_delivered or asgi.receivers_waiting > 0
     return (is_listening or asgi.exchange.complete) and now < asgi.grace_until
 
@@ -100,12 +97,6 @@ def may_send_in_vain(asgi: AsgiExchange) -> bool:
 async def turn() -> None:
     """Let other tasks run."""
     await asyncio.sleep(0)
-
-
-def _target(scope: Scope) -> str:
-    """Return the path for the log, as sent: decoded, it may hold line breaks."""
-    path: bytes = scope["raw_path"]
-    return path.decode("ascii")
 
 
 def _given_up(exchange: Exchange) -> bool:

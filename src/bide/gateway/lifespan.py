@@ -11,7 +11,7 @@ import sys
 from typing import Any, Final, Literal, final
 
 from bide.errors import LifespanError, Stopped
-from bide.gateway.asgi import Application, Message, Scope
+from bide.gateway.application import Application, Message, Scope
 
 _log = logging.getLogger("bide.error")
 

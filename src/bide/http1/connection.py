@@ -35,6 +35,7 @@ from bide.http1.lifetime import (
 from bide.http1.limits import Limits
 from bide.http1.response import (
     SAYS_CLOSE,
+    SAYS_DATE,
     SAYS_EVENT_STREAM,
     STATUS_LINES,
     UNDECLARED,
@@ -301,6 +302,7 @@ class Connection(ResponseWriter):
     def expire(self, clock: Clock) -> None:
         """Take the news that `clock` has expired. Writes 408 if possible (RFC 9110, 15.5.9)."""
         reason, status = EXPIRIES[clock]
+        assert reason is not None
         if self.state is HEAD and status is not None:
             self._refuse(status, "the request head took too long", self._held or b"")
         if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # a fact may have made it end sooner
@@ -405,7 +407,8 @@ class Connection(ResponseWriter):
             raise Misuse(f"the fields are not pairs of bytes: {error}") from error
         if length != UNDECLARED or said & SAYS_CLOSE:
             raise Misuse("a response that switches protocols has no Content-Length, and does not close")
-        self.output += b"%bUpgrade: %b\r\nConnection: upgrade\r\n\r\n" % (lines, protocol)
+        date = b"" if said & SAYS_DATE else self._common_fields.date
+        self.output += b"%b%bUpgrade: %b\r\nConnection: upgrade\r\n\r\n" % (lines, date, protocol)
         self.status = 101
         self.sent = 0
         self.progress = COMPLETE
@@ -423,9 +426,11 @@ class Connection(ResponseWriter):
         if self.state is TUNNEL:
             self.wants_pause = not is_wanted
 
-    def close_tunnel(self) -> None:
-        """Take the news that the application closed the tunnel."""
-        self._end(_CLOSES, persist(self._connection_facts & DRAIN) or CloseReason.TUNNEL_CLOSED)
+    def close_tunnel(self, reason: CloseReason) -> None:
+        """Take the news that the tunnel is closed, for `reason`."""
+        if reason is CloseReason.TUNNEL_CLOSED:  # such a tunnel does not say whether the drain made it close
+            reason = persist(self._connection_facts & DRAIN) or reason
+        self._end(_CLOSES, reason)
 
     def release_head(self) -> None:
         """Write a held head without its content."""

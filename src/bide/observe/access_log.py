@@ -10,9 +10,21 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, TextIO, final
+from typing import Final, NamedTuple, TextIO, final
 
 from bide.terms import Address, CloseReason
+
+
+class TunnelSummary(NamedTuple):
+    """Says how a WebSocket ended.
+
+    code: its close code (RFC 6455, 7.1.5).
+    received, sent: numbers of messages.
+    """
+
+    code: int
+    received: int
+    sent: int
 
 
 def peer_name(peer: Address | None) -> str:
@@ -72,6 +84,7 @@ class AccessLog(ABC):
         seconds: float,
         number: int,
         reason: CloseReason | None,
+        tunnel: TunnelSummary | None = None,
     ) -> None:
         """Record a request.
 
@@ -82,6 +95,7 @@ class AccessLog(ABC):
         seconds: from the request's head to the end of its response.
         number: 1 for the connection's first request.
         reason: why the connection ends after it; None if it persists.
+        tunnel: of a WebSocket, how it ended.
         """
 
     def flush(self) -> None:
@@ -122,6 +136,7 @@ class TextAccessLog(AccessLog):
         seconds: float,
         number: int,
         reason: CloseReason | None,
+        tunnel: TunnelSummary | None = None,
     ) -> None:
         """Record a request as a line."""
         if not self._lines:
@@ -130,6 +145,8 @@ class TextAccessLog(AccessLog):
         if '"' in text or "\\" in text:
             text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
         end = "\n" if reason is None else f" close={reason.value}\n"
+        if tunnel is not None:
+            end = f" code={tunnel.code} messages={tunnel.received}/{tunnel.sent}{end}"
         tenths = int(seconds * 10_000.0 + 0.5)
         took = _DURATIONS[tenths] if tenths < _CACHED_NUMBERS else f" {tenths // 10}.{tenths % 10}ms #"
         self._lines.append(
@@ -155,11 +172,12 @@ class JsonAccessLog(AccessLog):
         seconds: float,
         number: int,
         reason: CloseReason | None,
+        tunnel: TunnelSummary | None = None,
     ) -> None:
         """Record a request as an object."""
         if not self._lines:
             self.begin()
-        row = {
+        row: dict[str, object] = {
             "time": self._now,
             "level": "info",
             "event": "request",
@@ -173,4 +191,6 @@ class JsonAccessLog(AccessLog):
             "request": number,
             "close": None if reason is None else reason.value,
         }
+        if tunnel is not None:
+            row["websocket_code"], row["messages_received"], row["messages_sent"] = tunnel
         self._lines.append(json.dumps(row) + "\n")

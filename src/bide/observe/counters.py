@@ -30,16 +30,32 @@ class Counters:
     requests: requests on ended connections.
     served: histogram of the requests on each ended connection.
     gaps: histogram of the milliseconds that a connection was idle before each request.
+    websockets: ended WebSockets, by close code.
+    messages_received, messages_sent: messages on ended WebSockets.
     race_lost: requests that arrived just as their idle connection was closed. A load balancer
         reports each as a 502.
     """
 
-    __slots__ = ("_warned_at", "closed", "gaps", "opened", "race_lost", "requests", "served")
+    __slots__ = (
+        "_warned_at",
+        "closed",
+        "gaps",
+        "messages_received",
+        "messages_sent",
+        "opened",
+        "race_lost",
+        "requests",
+        "served",
+        "websockets",
+    )
 
     def __init__(self) -> None:
         self.opened = 0
         self.requests = 0
         self.race_lost = 0
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.websockets: dict[int, int] = {}
         self.closed: dict[CloseReason, int] = dict.fromkeys(CloseReason, 0)
         self.served = [0] * _BUCKETS
         self.gaps = [0] * _BUCKETS
@@ -57,6 +73,12 @@ class Counters:
             self.gaps[0] += 1
         else:
             self.gaps[min(int(seconds * 1000.0).bit_length(), _BUCKETS - 1)] += 1
+
+    def websocket_ended(self, code: int, received: int, sent: int) -> None:
+        """Count the end of a WebSocket with its close code and its numbers of messages."""
+        self.websockets[code] = self.websockets.get(code, 0) + 1
+        self.messages_received += received
+        self.messages_sent += sent
 
     def lost_race(self) -> None:
         """Count a request that crossed the close of its idle connection.

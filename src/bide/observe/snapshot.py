@@ -14,6 +14,7 @@ class Snapshot(TypedDict):
 
     closed: close reason -> connections.
     states: state -> connections.
+    websockets: close code -> WebSockets.
     requests_per_connection, idle_gaps_ms: upper bound (exclusive) -> count.
     """
 
@@ -22,6 +23,9 @@ class Snapshot(TypedDict):
     race_lost: int
     closed: dict[str, int]
     states: dict[str, int]
+    websockets: dict[int, int]
+    messages_received: int
+    messages_sent: int
     requests_per_connection: dict[int, int]
     idle_gaps_ms: dict[int, int]
     pressure: float
@@ -47,6 +51,9 @@ def snapshot(
         "race_lost": counters.race_lost,
         "closed": {reason.value: counters.closed[reason] for reason in CloseReason},
         "states": {state.value: states.get(state, 0) for state in State},
+        "websockets": dict(counters.websockets),
+        "messages_received": counters.messages_received,
+        "messages_sent": counters.messages_sent,
         "requests_per_connection": _histogram(counters.served),
         "idle_gaps_ms": _histogram(counters.gaps),
         "pressure": pressure,

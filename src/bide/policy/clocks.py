@@ -17,11 +17,11 @@ FOREVER: Final = float("inf")
 class Expiry(NamedTuple):
     """Says how the expiry of a clock ends a connection.
 
-    reason: why the connection ends.
+    reason: why the connection ends; None if the tunnel itself acts on the expiry.
     status: of the answer, if one is still possible; None if no answer is owed.
     """
 
-    reason: CloseReason
+    reason: CloseReason | None
     status: int | None
 
 
@@ -34,6 +34,9 @@ EXPIRIES: Final[dict[Clock, Expiry]] = {
     Clock.IDLE: Expiry(CloseReason.IDLE_TIMEOUT, None),
     Clock.DISCARD: Expiry(CloseReason.REQUEST_UNREAD, None),
     Clock.TUNNEL: Expiry(CloseReason.TUNNEL_TIMEOUT, None),  # the connection no longer speaks HTTP
+    Clock.WS_PING: Expiry(None, None),  # a ping is sent
+    Clock.WS_PONG: Expiry(CloseReason.WEBSOCKET_PING_TIMEOUT, None),
+    Clock.WS_CLOSE: Expiry(None, None),  # the reason was given with the Close frame
     Clock.LINGER: Expiry(CloseReason.IDLE_TIMEOUT, None),  # unused: the reason is set before
 }
 
@@ -45,7 +48,7 @@ CLOCKS: Final[dict[State, Clock | None]] = {
     State.EXCHANGE: None,  # the application works: bide sets it no deadline
     State.DISCARD: Clock.DISCARD,
     State.IDLE: Clock.IDLE,
-    State.TUNNEL: Clock.TUNNEL,
+    State.TUNNEL: Clock.TUNNEL,  # unless the tunnel has clocks of its own
     State.CLOSING: Clock.SEND,
     State.LINGER: Clock.LINGER,
     State.CLOSED: None,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from bide.errors import ApplicationError
-from bide.gateway.asgi import Application
+from bide.gateway.application import Application
 
 # Code below a folder of this name is installed, not the user's own.
 _PACKAGES_FOLDER: Final = f"{os.sep}site-packages{os.sep}"

@@ -15,7 +15,7 @@ from typing import Any, Self, final
 
 from bide.config import configured
 from bide.errors import ApplicationError, Stopped
-from bide.gateway.asgi import Application
+from bide.gateway.application import Application
 from bide.observe import log_setup
 from bide.server.loading import load, require_asgi
 from bide.server.signals import LEAVE, Signals, leave_within

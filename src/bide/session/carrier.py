@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from bide.exchange import Tunnel
 from bide.managed import ManagedConnection
-from bide.terms import Address
+from bide.terms import Address, CloseReason
 
 
 class Carrier(ManagedConnection):
@@ -59,8 +59,8 @@ class Carrier(ManagedConnection):
         """Take the news whether octets from the tunnel are wanted at present."""
 
     @abstractmethod
-    def tunnel_closed(self) -> None:
-        """Close the tunnel."""
+    def tunnel_closed(self, reason: CloseReason) -> None:
+        """Close the tunnel, for `reason`."""
 
     @abstractmethod
     def park(self) -> None:

@@ -21,6 +21,7 @@ from bide.session.durations import Durations
 from bide.session.heads import HeldHeads
 from bide.session.idle import IdleTimeout
 from bide.session.pool import ConnectionPool
+from bide.session.websocket_limits import WebSocketLimits
 
 _log = logging.getLogger("bide.error")
 
@@ -60,6 +61,7 @@ class SessionContext:
         "manager",
         "pool",
         "unread_since",
+        "websocket_limits",
     )
 
     def __init__(
@@ -75,6 +77,7 @@ class SessionContext:
         clients: ClientFacts,
         counters: Counters,
         access_log: AccessLog | None,
+        websocket_limits: WebSocketLimits,
         facts: int = 0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -87,6 +90,7 @@ class SessionContext:
         self.clients = clients
         self.counters = counters
         self.access_log = access_log
+        self.websocket_limits = websocket_limits
         self.facts = facts
         self.clock = clock
         self.unread_since = FOREVER

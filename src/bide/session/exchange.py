@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 from typing import Final, final
 
 from bide.errors import DisconnectedError, Misuse
-from bide.exchange import DONE, Tunnel
+from bide.exchange import DONE, Tunnel, WebSocket
 from bide.http1.connection import Connection
 from bide.http1.writer import COMPLETE, HELD
 from bide.message import Request
@@ -17,7 +17,9 @@ from bide.session.context import SessionContext
 from bide.session.exchange_coroutines import changed, flowing
 from bide.session.heads import HeadHolder
 from bide.session.progress import BodyProgress, Parting
+from bide.session.websocket import ServedWebSocket
 from bide.terms import Clock
+from bide.websocket.handshake import Handshake, answer_fields
 
 #: Octets gathered before they are written, within one pass of the event loop or of answers to
 #: pipelined requests. Event loops read the same amount at once. 16 writes of 16 KiB cost more than
@@ -150,6 +152,14 @@ class ServedExchange(HeadHolder):
     def upgrade(self, protocol: bytes, fields: Iterable[Iterable[bytes]], tunnel: Tunnel) -> None:
         self.require_open()
         self.carrier.switched(tunnel, self.connection.switch(protocol, fields))
+
+    def accept(self, handshake: Handshake, subprotocol: str | None, fields: Iterable[Iterable[bytes]]) -> WebSocket:
+        self.require_open()
+        answer = answer_fields(handshake, subprotocol, fields)
+        received = self.connection.switch(b"websocket", answer)
+        websocket = ServedWebSocket(self.carrier, self._context, handshake)
+        self.carrier.switched(websocket, received)
+        return websocket
 
     def disconnect_delivered(self) -> None:
         # The response may have refused the request early. A client that then breaks off the request

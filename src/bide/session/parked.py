@@ -121,6 +121,9 @@ class ParkedSession(ManagedConnection):
     def announce_drain(self) -> None:
         pass  # it learns of the drain when it wakes
 
+    def drain_tunnel(self) -> None:
+        pass
+
     def end_stream(self) -> None:
         pass  # it has none
 

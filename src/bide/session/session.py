@@ -15,7 +15,7 @@ from bide.http1.connection import Connection
 from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW, TUNNEL
 from bide.http1.writer import HELD
 from bide.message import Request
-from bide.observe.access_log import peer_name
+from bide.observe.access_log import TunnelSummary, peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, OnExpiry, on_expiry, running
 from bide.session.clock import ClockedCarrier
 from bide.session.context import SessionContext
@@ -39,6 +39,7 @@ _BODY: Final = Clock.BODY
 _IDLE: Final = Clock.IDLE
 _LINGER_CLOCK: Final = Clock.LINGER
 _TUNNEL_CLOCK: Final = Clock.TUNNEL
+_PING_CLOCK: Final = Clock.WS_PING
 _handled: Final = sys.exception
 _LINGER: Final = CloseMode.LINGER
 _RELEASE: Final = CloseMode.RELEASE
@@ -52,6 +53,9 @@ _UNANNOUNCED: Final = frozenset({CloseReason.FIRST_OCTET_TIMEOUT, CloseReason.ID
 
 # Reasons of ends whose response answers no complete request.
 _NO_REQUEST: Final = frozenset({CloseReason.HEAD_REJECTED, CloseReason.HEAD_TIMEOUT, CloseReason.TLS_REJECTED})
+
+# Clocks whose expiry the tunnel acts on.
+_TUNNELS_OWN: Final = frozenset({Clock.WS_PING, Clock.WS_PONG, Clock.WS_CLOSE})
 
 # A place that is none.
 _NONE: Final = -1
@@ -168,8 +172,8 @@ class Session(ClockedCarrier):
                 self.deadline = deadline
                 self._is_reprieved = False
         elif self._tunnel is not None:
-            self._renew_tunnel()
             self._tunnel.tunnel.octets_received(data)
+            self._renew_tunnel()
         elif connection.state is LINGER:
             self._octets_dropped(connection, data)
         elif connection.is_quiet:
@@ -240,7 +244,10 @@ class Session(ClockedCarrier):
 
     def lost(self) -> None:
         connection = self.connection
-        connection.lost(self.is_write_paused or self._is_trailing)
+        is_unsent = self.is_write_paused or self._is_trailing
+        if self._tunnel is not None and not is_unsent and connection.state is TUNNEL:
+            connection.close_tunnel(self._tunnel.tunnel.loss)
+        connection.lost(is_unsent)
         if self._exchange is not None:
             self._conclude(self._exchange)
         self._end_tunnel()
@@ -289,36 +296,38 @@ class Session(ClockedCarrier):
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         exchange = self._exchange
         assert exchange is not None
-        self._conclude(exchange)
-        self._tunnel = carried = CarriedTunnel(self, tunnel)
+        self._exchange = None
+        exchange.ended()
+        self._tunnel = carried = CarriedTunnel(self, tunnel, exchange.request, exchange.begun)
         self.settle()
         try:
             tunnel.opened(carried)
             if received and self._tunnel is not None:
                 tunnel.octets_received(received)
-            if self._context.facts & DRAIN and self._tunnel is not None:
-                tunnel.drain()
         except Exception:
             self.fail_internal()
 
     def tunnel_written(self, data: bytes) -> None:
+        self.connection.sent += len(data)
         self._wire.write(data)
-        self._renew_tunnel()
-
-    def _renew_tunnel(self) -> None:
-        """Restart the tunnel's clock, since octets passed; leave any other clock alone."""
         if self._clock is _TUNNEL_CLOCK:
             self._start_clock(_TUNNEL_CLOCK)
+
+    def _renew_tunnel(self) -> None:
+        """Restart the clock that waits for the client's octets; leave any other clock alone."""
+        clock = self._clock
+        if clock is _PING_CLOCK or clock is _TUNNEL_CLOCK:
+            self._start_clock(clock)
 
     def tunnel_reading(self, is_wanted: bool) -> None:
         connection = self.connection
         connection.tunnel_reading(is_wanted)
         self.settle()
 
-    def tunnel_closed(self) -> None:
+    def tunnel_closed(self, reason: CloseReason) -> None:
         connection = self.connection
         if connection.state is TUNNEL:
-            connection.close_tunnel()
+            connection.close_tunnel(reason)
             self.settle()
 
     def content_left(self) -> None:
@@ -377,7 +386,12 @@ class Session(ClockedCarrier):
             if not self._is_reprieved:
                 self._is_reprieved = True
                 return
-        connection.expire(clock)
+        tunnel = self._tunnel
+        if tunnel is not None and clock in _TUNNELS_OWN:
+            self._clock = None  # it begins anew, if it still is the tunnel's
+            tunnel.tunnel.expired()
+        else:
+            connection.expire(clock)
         self.settle()
 
     def watch_output(self, now: float) -> None:
@@ -415,8 +429,10 @@ class Session(ClockedCarrier):
 
     def announce_drain(self) -> None:
         self.connection.add_facts(DRAIN)
+
+    def drain_tunnel(self) -> None:
         if self._tunnel is not None:
-            self._tunnel.tunnel.drain()
+            self._tunnel.drain()
 
     def end_stream(self) -> None:
         if self._exchange is not None:
@@ -431,6 +447,7 @@ class Session(ClockedCarrier):
         if connection.state is LINGER:
             self._end_wire(connection, _RELEASE)
         else:
+            self.drain_tunnel()  # its protocol may have a word for it
             connection.stop()
             if self._mode is None:
                 self.settle()
@@ -544,8 +561,10 @@ class Session(ClockedCarrier):
         if self._context.access_log is not None:
             self._record(exchange.connection, exchange.request, self._context.clock() - exchange.begun)
 
-    def _record(self, connection: Connection, request: Request | None, seconds: float) -> None:
-        """Write a line of the access log for a response.
+    def _record(
+        self, connection: Connection, request: Request | None, seconds: float, tunnel: TunnelSummary | None = None
+    ) -> None:
+        """Write a line of the access log for a response, and the tunnel that it opened.
 
         request: the request that it answers; None if that is unknown.
         seconds: time since the request's head was complete.
@@ -559,7 +578,16 @@ class Session(ClockedCarrier):
         else:
             method, target, minor = request.method, request.target, request.minor
         access_log.record(
-            self.peer, method, target, minor, connection.status, connection.sent, seconds, number, connection.reason
+            self.peer,
+            method,
+            target,
+            minor,
+            connection.status,
+            connection.sent,
+            seconds,
+            number,
+            connection.reason,
+            tunnel,
         )
 
     # -- Settling ----------------------------------------------------------------------------------
@@ -587,6 +615,8 @@ class Session(ClockedCarrier):
         if self.is_write_paused or self._is_trailing or exchange is not None:
             is_body_awaited = exchange is not None and exchange.is_body_awaited
             clock = running(state, is_body_awaited, self.is_write_paused or self._is_trailing)
+        elif clock is _TUNNEL_CLOCK and self._tunnel is not None:
+            clock = self._tunnel.tunnel.clock
         if clock is not self._clock:
             self._start_clock(clock)
             if clock is _LINGER_CLOCK and connection.reason in _UNANNOUNCED:
@@ -646,6 +676,8 @@ class Session(ClockedCarrier):
         if self._tunnel is not None:
             carried, self._tunnel = self._tunnel, None
             carried.ended()
+            if self._context.access_log is not None:
+                self._record(self.connection, carried.request, self._context.clock() - carried.begun, carried.summary)
 
     def _end(self, connection: Connection) -> None:
         """End the wire of a connection that has just begun to close."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import final
 
-from bide.exchange import Tunnel, TunnelEnd
+from bide.exchange import Tunnel, TunnelEnd, WebSocket
+from bide.message import Request
+from bide.observe.access_log import TunnelSummary
 from bide.session.carrier import Carrier
+from bide.terms import CloseReason
 
 
 @final
@@ -13,14 +16,19 @@ class CarriedTunnel(TunnelEnd):
     """Connects a tunnel with the session that carries it.
 
     tunnel: takes the octets.
+    request, begun: the request that asked for it, and the loop time in seconds at which its head
+        was complete.
     """
 
-    __slots__ = ("_carrier", "_is_closed", "tunnel")
+    __slots__ = ("_carrier", "_is_closed", "_is_drained", "begun", "request", "tunnel")
 
-    def __init__(self, carrier: Carrier, tunnel: Tunnel) -> None:
+    def __init__(self, carrier: Carrier, tunnel: Tunnel, request: Request, begun: float) -> None:
         self._carrier = carrier
         self.tunnel = tunnel
+        self.request = request
+        self.begun = begun
         self._is_closed = False
+        self._is_drained = False
 
     def write(self, data: bytes) -> None:
         if not self._is_closed:
@@ -36,7 +44,25 @@ class CarriedTunnel(TunnelEnd):
 
     def close(self) -> None:
         if not self._is_closed:
-            self._carrier.tunnel_closed()
+            self._carrier.tunnel_closed(CloseReason.TUNNEL_CLOSED)
+
+    def end(self, reason: CloseReason) -> None:
+        if not self._is_closed:
+            self._carrier.tunnel_closed(reason)
+
+    @property
+    def summary(self) -> TunnelSummary | None:
+        """What the access log says of a WebSocket; None of any other protocol."""
+        tunnel = self.tunnel
+        if isinstance(tunnel, WebSocket):
+            return TunnelSummary(tunnel.code, tunnel.messages_received, tunnel.messages_sent)
+        return None
+
+    def drain(self) -> None:
+        """Tell the tunnel once that the server is stopping."""
+        if not self._is_drained:
+            self._is_drained = True
+            self.tunnel.drain()
 
     def ended(self) -> None:
         """Take the news that the connection closes, for whatever reason."""

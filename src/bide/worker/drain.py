@@ -14,7 +14,7 @@ from typing import Final, final
 
 from bide.exchange import Gateway
 from bide.session.context import SessionContext
-from bide.terms import DRAIN
+from bide.terms import DRAIN, State
 from bide.transport.listeners import Listener
 from bide.worker.admission import Admission
 from bide.worker.cleanup import wait_for
@@ -28,6 +28,9 @@ _LOOK_EVERY_S: Final = 0.02
 
 # Seconds between checks for new event streams, which are to end.
 _STREAMS_EVERY_S: Final = 0.5
+
+# Seconds between the tunnels that are closed at a time.
+_TUNNELS_EVERY_S: Final = 0.05
 
 # Passes of the event loop within which an aborted connection is reported lost. Two are needed.
 _MAX_PASSES: Final = 10
@@ -67,12 +70,14 @@ class Drain:
         """Let connections end in order until the deadline, then close the others."""
         self._announce()
         streams = asyncio.ensure_future(self._end_streams())
+        tunnels = asyncio.ensure_future(self._close_tunnels())
         await self._forced_within(self._durations.delay)
         self._shorten_idle()
         await self._finish_listening()
         self._shorten_idle()  # for connections accepted from the backlog
         await self._until_empty()
         streams.cancel()
+        tunnels.cancel()
         await self._cut()
 
     async def application(self) -> None:
@@ -115,6 +120,24 @@ class Drain:
         while True:
             for connection in self._register:
                 connection.end_stream()
+            await asyncio.sleep(_STREAMS_EVERY_S)
+
+    async def _close_tunnels(self) -> None:
+        """Close tunnels, spread over a while, so that their clients do not all connect anew at
+        once; then those that were opened during the drain.
+        """
+        spread = self._durations.tunnels / 2
+        await asyncio.sleep(self._durations.delay + spread)
+        tunnels = [connection for connection in self._register if connection.state is State.TUNNEL]
+        random.shuffle(tunnels)
+        steps = max(1, round(spread / _TUNNELS_EVERY_S))
+        for step in range(steps):
+            for connection in tunnels[step::steps]:
+                connection.drain_tunnel()
+            await asyncio.sleep(min(_TUNNELS_EVERY_S, spread))
+        while True:
+            for connection in self._register:
+                connection.drain_tunnel()
             await asyncio.sleep(_STREAMS_EVERY_S)
 
     async def _until_empty(self) -> None:

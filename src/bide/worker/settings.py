@@ -13,6 +13,7 @@ from bide.session.context import DrawLimits
 from bide.session.durations import Durations
 from bide.session.idle import IdleTimeout
 from bide.session.rules import CloseRules
+from bide.session.websocket_limits import WebSocketLimits
 from bide.terms import KEEP_ALIVE_OFF, Clock
 from bide.worker.certificates import Certificates, TlsOptions
 from bide.worker.pressure import ResourceLimits
@@ -52,6 +53,7 @@ class Draining(NamedTuple):
     delay: float
     idle: float
     streams: float
+    tunnels: float
     timeout: float
 
 
@@ -95,10 +97,15 @@ class WorkerSettings:
             config.fd,
             config.backlog,
         )
-        self.draining = Draining(config.drain_delay, config.drain_idle, config.drain_streams, config.drain_timeout)
+        self.draining = Draining(
+            config.drain_delay, config.drain_idle, config.drain_streams, config.drain_ws, config.drain_timeout
+        )
         self.lifespan: Mode = config.lifespan
         self.root_path = config.root_path
         self.health_path = config.health_path
+        self.websockets = config.ws != "none"
+        self.deflates = config.ws_per_message_deflate
+        self.websocket_limits = WebSocketLimits(config.ws_max_size, config.ws_max_queue, config.limit_buffer)
         self.rules = CloseRules(config.close_for)
         self.retry_after = config.timeout_idle_least
         self.advertises_keep_alive = config.advertise_keep_alive
@@ -165,6 +172,9 @@ def durations(config: Config) -> Durations:
             Clock.SEND: config.timeout_send,
             Clock.DISCARD: config.timeout_discard,
             Clock.TUNNEL: config.timeout_tunnel,
+            Clock.WS_PING: config.ws_ping_interval or FOREVER,
+            Clock.WS_PONG: config.ws_ping_timeout or FOREVER,
+            Clock.WS_CLOSE: config.timeout_ws_close,
             Clock.LINGER: config.timeout_linger,
         },
         half_closed=config.timeout_half_closed,

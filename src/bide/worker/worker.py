@@ -14,7 +14,8 @@ from typing import final
 
 from bide.errors import LifespanError
 from bide.exchange import Gateway
-from bide.gateway.asgi import Application, AsgiGateway
+from bide.gateway.application import Application
+from bide.gateway.asgi import AsgiGateway
 from bide.gateway.builtin import BuiltinGateway
 from bide.gateway.lifespan import Lifespan
 from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
@@ -227,7 +228,14 @@ class Worker:
         counters = Counters()
         manager = Manager(register, self._admission, counters, clients.peers, poller.wake)
         self._pressure = PressureMonitor(limits, register)
-        self._gateway = AsgiGateway(self._app, loop, settings.root_path, self._lifespan.state)
+        self._gateway = AsgiGateway(
+            self._app,
+            loop,
+            settings.root_path,
+            self._lifespan.state,
+            websockets=settings.websockets,
+            deflates=settings.deflates,
+        )
         if settings.health_path or settings.overflow or settings.per_peer:
             self._gateway = BuiltinGateway(self._gateway, settings.health_path, settings.retry_after)
         self._context = SessionContext(
@@ -241,6 +249,7 @@ class Worker:
             clients=clients,
             counters=counters,
             access_log=self._open_access_log(loop),
+            websocket_limits=settings.websocket_limits,
             facts=settings.facts,
         )
         arrivals = Arrivals(self._context, manager, poller, settings.certificates)
