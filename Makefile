@@ -19,7 +19,7 @@ CODE := $(strip $(foreach place,src bench examples tests tools,$(if $(wildcard $
 ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
 
 # The tests of compiled modules: core, gateways and transport alone, and the whole server.
-PARTS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/transport
+PARTS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/websocket tests/transport
 WHOLE := tests/scenarios
 
 .DEFAULT_GOAL := help

@@ -32,6 +32,7 @@ WITHOUT_MODULE: Final[dict[str, str]] = {
 WITHOUT_PACKAGE: Final[dict[str, str]] = {
     "examples": "mirrors examples/",
     "fuzz": "finds octets that break a law",
+    "frameworks": "serves applications of other people's frameworks",
     "scenarios": "tries whole servers over real sockets",
     "support": "holds what tests share",
 }
