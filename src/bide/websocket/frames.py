@@ -29,16 +29,17 @@ _MAX_LENGTH: Final = (1 << 63) - 1
 class FrameHeaders:
     """Follows the headers of the frames that a client sends.
 
+    left: octets of the current frame that have yet to come.
     fault: what is wrong with the first header that no server may accept; "" while there is none.
     """
 
-    __slots__ = ("_deflates", "_head", "_is_fragmented", "_left", "fault")
+    __slots__ = ("_deflates", "_head", "_is_fragmented", "fault", "left")
 
     def __init__(self, deflates: bool) -> None:
         """deflates: whether permessage-deflate is agreed on, which uses the first reserved bit."""
         self._deflates = deflates
         self._head = b""  # of a header that has come in part
-        self._left = 0  # octets of the current frame that have yet to come
+        self.left = 0
         self._is_fragmented = False  # a message has begun, and its last frame has yet to come
         self.fault = ""
 
@@ -47,9 +48,9 @@ class FrameHeaders:
         position = 0
         size = len(data)
         while position < size:
-            if self._left:
-                taken = min(self._left, size - position)
-                self._left -= taken
+            if self.left:
+                taken = min(self.left, size - position)
+                self.left -= taken
                 position += taken
                 continue
             begin = position
@@ -62,7 +63,7 @@ class FrameHeaders:
                 return size
             position += _size(head[1] & _LENGTH) - len(self._head)
             self._head = b""
-            self._left = length + _KEY_OCTETS
+            self.left = length + _KEY_OCTETS
         return size
 
     def _length(self, head: bytes) -> int:

@@ -76,6 +76,11 @@ class Messages:
         """Whether no Close frame was sent, so that messages can be."""
         return self._protocol.state is _OPEN
 
+    @property
+    def lacking(self) -> int:
+        """Octets of the current frame that have yet to come."""
+        return self._headers.left
+
     # -- Octets from the client --------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
