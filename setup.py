@@ -33,6 +33,7 @@ _COMPILED: Final = (
     "wire.py",
     "managed.py",
     "policy/[a-z]*.py",
+    "semantics/[a-z]*.py",
     "http1/[a-z]*.py",
     "gateway/asgi.py",
     "gateway/asgi_websocket.py",
@@ -67,6 +68,7 @@ _COMPILED: Final = (
     "worker/arrivals.py",
     "worker/manager.py",
     "worker/register.py",
+    "worker/trust.py",
 )
 
 _ROOT: Final = Path(__file__).resolve().parent

@@ -100,7 +100,6 @@ def test_application_instead_of_a_command_is_pointed_to_serve() -> None:
         (["--workers", "4"], "bide has no --workers yet"),
         (["--reload"], "bide has no --reload yet"),
         (["--reload-dir=src"], "bide has no --reload-dir yet"),
-        (["--proxy-headers"], "bide has no --proxy-headers yet"),
         (["--env-file=.env"], "bide has no --env-file yet"),
         (["--http", "h11"], "bide has no --http"),
         (["--no-server-header"], "bide has no --no-server-header"),
@@ -272,6 +271,12 @@ def test_second_name_in_the_environment_sets_its_option(launch: Launch) -> None:
         client.get()
         assert client.ending().how == "fin"
     assert not [line for line in program.errors if "unknown option" in line]
+
+
+def test_name_of_other_servers_in_the_environment_sets_its_option(launch: Launch) -> None:
+    program = launch(*serving("auto"), env={"FORWARDED_ALLOW_IPS": "front.example"})
+    assert program.wait() == 1
+    assert program.errors[-1].startswith("bide: --forwarded-allow-ips must be IP addresses, networks, unix or *, ")
 
 
 def test_unknown_name_in_the_environment_is_named_and_ignored(launch: Launch) -> None:

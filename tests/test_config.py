@@ -187,3 +187,17 @@ def test_unknown_option_raises_type_error() -> None:
     unknown: dict[str, Any] = {"ports": 1}
     with pytest.raises(TypeError):
         Config(**unknown)
+
+
+def test_counted_front_ends_need_a_blind_list() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^forwarded_hops must be given with forwarded_allow_ips \*, got 2 without; "
+    ):
+        Config(forwarded_hops=2)
+    assert Config(forwarded_hops=2, forwarded_allow_ips="*").forwarded_hops == 2
+
+
+def test_prefix_is_not_read_from_the_standard_field() -> None:
+    with pytest.raises(ConfigError, match=r"^forwarded_prefix must be given with forwarded_with x-forwarded, got "):
+        Config(forwarded_prefix=True, forwarded_with="forwarded")
+    assert Config(forwarded_prefix=True).forwarded_with == "x-forwarded"

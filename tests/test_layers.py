@@ -26,8 +26,10 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "bide.config": ("bide.terms", "bide.errors"),
     # decides; one policy does not know another
     "bide.policy": ("bide.terms",),
+    # reads what fields mean
+    "bide.semantics": ("bide.terms", "bide.message", "bide.semantics"),
     # speaks HTTP, never I/O
-    "bide.http1": ("bide.terms", "bide.errors", "bide.message", "bide.policy", "bide.http1"),
+    "bide.http1": ("bide.terms", "bide.errors", "bide.message", "bide.policy", "bide.semantics", "bide.http1"),
     # speaks WebSocket, never I/O
     "bide.websocket": ("bide.errors", "bide.message", "bide.websocket"),
     # sees the application, never a socket
@@ -52,6 +54,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.wire",
         "bide.managed",
         "bide.policy",
+        "bide.semantics",
         "bide.http1",
         "bide.observe",
         "bide.websocket",
@@ -66,6 +69,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.managed",
         "bide.config",
         "bide.policy",
+        "bide.semantics",
         "bide.http1.lifetime",
         "bide.http1.limits",
         "bide.gateway",
@@ -101,7 +105,7 @@ HALVES: Final = (
 )
 
 # The heart computes: of the world outside it knows these, and nothing else.
-HEART: Final = ("bide.terms", "bide.message", "bide.policy", "bide.http1")
+HEART: Final = ("bide.terms", "bide.message", "bide.policy", "bide.semantics", "bide.http1")
 HEART_MAY_IMPORT: Final = ("__future__", "collections.abc", "enum", "re", "typing")
 
 

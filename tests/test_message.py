@@ -16,3 +16,10 @@ def test_request_keeps_each_value_under_its_name() -> None:
 
 def test_length_is_never_taken_for_chunked() -> None:
     assert CHUNKED < 0
+
+
+def test_forwarded_host_replaces_the_front_ends() -> None:
+    request = Request("GET", b"/", b"/", b"", [(b"a", b"b"), (b"host", b"front")], 1, 0, 0, False, is_forwarded=True)
+    assert request.is_forwarded
+    request.host_forwarded(b"a.example")
+    assert request.fields == [(b"a", b"b"), (b"host", b"a.example")]

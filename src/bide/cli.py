@@ -27,9 +27,6 @@ _NOT_YET: Final = (
     "--reload",
     "--ws",
     "--env-file",
-    "--proxy-headers",
-    "--no-proxy-headers",
-    "--forwarded-allow-ips",
     "--limit-max-requests",
     "--timeout-worker-healthcheck",
 )
@@ -172,7 +169,11 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
         declared,
         default=option.default,
         help=" ".join(filter(None, (known.help, known.precedent and f"({known.precedent})", _default(option)))),
-        envvar=[_variable(option.name), *([_variable(known.also)] if known.also else [])],
+        envvar=[
+            _variable(option.name),
+            *([_variable(known.also)] if known.also else []),
+            *([known.variable] if known.variable else []),
+        ],
         **extra,
     )
     parameter.group = known.group

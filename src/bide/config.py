@@ -19,6 +19,7 @@ T = TypeVar("T")
 SERVING: Final = "Serving"
 TLS: Final = "TLS"
 WEBSOCKETS: Final = "WebSockets"
+FRONT_ENDS: Final = "Front ends"
 CLOCKS: Final = "Clocks (seconds; rates in octets per second)"
 PERSISTENCE: Final = "Persistence"
 CONNECTIONS: Final = "Connections (counts, unless said otherwise)"
@@ -46,6 +47,7 @@ class About:
     also: second name, for command line and environment.
     zero: meaning of 0, if that is the default.
     octets: whether it counts octets.
+    variable: environment variable of other servers that sets it, too.
     """
 
     group: str
@@ -56,6 +58,7 @@ class About:
     also: str = ""
     zero: str = ""
     octets: bool = False
+    variable: str = ""
 
 
 def _option(
@@ -69,10 +72,11 @@ def _option(
     also: str = "",
     zero: str = "",
     octets: bool = False,
+    variable: str = "",
 ) -> T:
     """Declare an option. Returns a dataclass field, typed as its default."""
     value: T = field(
-        default=default, metadata={"about": About(group, help, precedent, least, most, also, zero, octets)}
+        default=default, metadata={"about": About(group, help, precedent, least, most, also, zero, octets, variable)}
     )
     return value
 
@@ -182,6 +186,36 @@ class Config:
         "Seconds from a Close frame that is sent to the client's.",
         "as the websockets library's close_timeout",
         least=0.001,
+    )
+    proxy_headers: bool = _option(
+        True, FRONT_ENDS, "Read from trusted front ends which client and scheme they serve.", "as uvicorn"
+    )
+    forwarded_allow_ips: str = _option(
+        "127.0.0.1,::1,unix",
+        FRONT_ENDS,
+        "Front ends whose forwarded fields are trusted: addresses, networks, unix for the peers of a Unix socket; "
+        "or * for every peer. Also from FORWARDED_ALLOW_IPS.",
+        "as uvicorn, and its Unix socket",
+        variable="FORWARDED_ALLOW_IPS",
+    )
+    forwarded_with: Literal["x-forwarded", "forwarded"] = _option(
+        "x-forwarded",
+        FRONT_ENDS,
+        "Fields that front ends write: X-Forwarded-For and -Proto, or Forwarded (RFC 7239). The others are not read.",
+        "as uvicorn",
+    )
+    forwarded_hops: int = _option(
+        1,
+        FRONT_ENDS,
+        "Front ends in a row, if every peer is trusted: this entry from the right is the client.",
+        "as Werkzeug's ProxyFix",
+        least=1,
+    )
+    forwarded_host: bool = _option(
+        False, FRONT_ENDS, "Take Host from X-Forwarded-Host, or Forwarded, too.", "as uvicorn, which never does"
+    )
+    forwarded_prefix: bool = _option(
+        False, FRONT_ENDS, "Take root_path from X-Forwarded-Prefix, too.", "as uvicorn, which never does"
     )
 
     timeout_handshake: float = _option(
@@ -407,6 +441,7 @@ class Config:
             raise ConfigError("uds must be a path, got ''; leave it out to listen on host and port")
         self._check_access()
         self._check_tls()
+        self._check_front_ends()
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise ConfigError(
                 f"root_path must be a path that starts with / and does not end with /, got {self.root_path!r}"
@@ -435,6 +470,19 @@ class Config:
         if self.ssl_cert_reqs and self.ssl_ca_certs is None:
             raise ConfigError(
                 f"ssl_cert_reqs must be given with ssl_ca_certs, got {self.ssl_cert_reqs} without; set ssl_ca_certs"
+            )
+
+    def _check_front_ends(self) -> None:
+        """Check which options for front ends are given together."""
+        if self.forwarded_hops > 1 and self.forwarded_allow_ips.strip() != "*":
+            raise ConfigError(
+                f"forwarded_hops must be given with forwarded_allow_ips *, got {self.forwarded_hops} without; "
+                "a list of addresses tells how many front ends there are"
+            )
+        if self.forwarded_prefix and self.forwarded_with == "forwarded":
+            raise ConfigError(
+                "forwarded_prefix must be given with forwarded_with x-forwarded, got 'forwarded'; "
+                "RFC 7239 has no prefix"
             )
 
     def _check(self, option: dataclasses.Field[Any]) -> None:

@@ -178,8 +178,12 @@ class Exchange(ABC):
     Attributes to read:
 
     request: the request's head.
-    peer, local: addresses of the connection's two ends; None if the socket has no name.
-    scheme: "http".
+    client: address of the client, as far as it is known: of the connection's peer, unless a trusted
+        front end tells of another (`bide.semantics.forwarded`). None if that socket has no name.
+    local: address of this end of the connection; None if the socket has no name.
+    scheme: "http" or "https", as the client used it.
+    prefix: percent-encoded path under which a front end mounts the application, if it tells so;
+        else b"".
     over: whether the response is complete, or can no longer become complete.
     complete: whether the response is complete.
     client_left: whether the application is told that the client has left. `timeout_half_closed` has
@@ -187,12 +191,13 @@ class Exchange(ABC):
         server ends an event stream, whose client reconnects. An answer can still be sent.
     """
 
-    __slots__ = ("client_left", "complete", "local", "over", "peer", "request", "scheme")
+    __slots__ = ("client", "client_left", "complete", "local", "over", "prefix", "request", "scheme")
 
     request: Request
-    peer: Address | None
+    client: Address | None
     local: Address | None
     scheme: str
+    prefix: bytes
     over: bool
     complete: bool
     client_left: bool

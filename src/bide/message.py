@@ -29,6 +29,8 @@ class Request:
         application that cannot switch must not see them.
     dropped: names in lower case of the field lines that were dropped for their underscores; None
         if there are none.
+    is_forwarded: whether a field may tell of a client in front of a proxy
+        (`bide.semantics.forwarded.NAMES`).
     """
 
     __slots__ = (
@@ -36,6 +38,7 @@ class Request:
         "dropped",
         "facts",
         "fields",
+        "is_forwarded",
         "length",
         "method",
         "minor",
@@ -58,6 +61,7 @@ class Request:
         accepts_trailers: bool,
         dropped: list[bytes] | None = None,
         upgrade: bytes = b"",
+        is_forwarded: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -70,3 +74,9 @@ class Request:
         self.accepts_trailers = accepts_trailers
         self.dropped = dropped
         self.upgrade = upgrade
+        self.is_forwarded = is_forwarded
+
+    def host_forwarded(self, host: bytes) -> None:
+        """Take the host that the client asked for, in place of a front end's."""
+        self.fields = [field for field in self.fields if field[0] != b"host"]
+        self.fields.append((b"host", host))

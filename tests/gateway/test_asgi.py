@@ -109,6 +109,17 @@ def test_path_is_decoded_after_the_root_path(
     assert (scope["root_path"], scope["path"], scope["raw_path"]) == (root_path, path, raw_path)
 
 
+def test_prefix_of_a_front_end_takes_the_place_of_the_root_path(loop: JumpingLoop) -> None:
+    witness = Witness()
+    gateway = AsgiGateway(witness, loop, "/mounted")
+    exchange = StubExchange(request_of("GET", b"/a%20b"))
+    exchange.prefix = b"/p%20q"
+    gateway.start(exchange)
+    run(loop)
+    (scope,) = witness.scopes
+    assert (scope["root_path"], scope["path"], scope["raw_path"]) == ("/p q", "/p q/a b", b"/p%20q/a%20b")
+
+
 def test_method_is_in_upper_case(loop: JumpingLoop) -> None:
     witness = Witness()
     serve(loop, witness, request_of("query"))

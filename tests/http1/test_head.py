@@ -682,3 +682,15 @@ def test_upgrade_of_http10_is_ignored() -> None:
 def test_close_beside_upgrade_still_closes() -> None:
     request = read_head(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade\r\nUpgrade: a", limits())
     assert request.facts & CLIENT_CLOSE_OPTION
+
+
+@pytest.mark.parametrize(
+    "name", [b"Forwarded", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"X-Forwarded-Prefix"]
+)
+def test_request_with_a_field_of_a_front_end_is_marked_each_time(name: bytes) -> None:
+    line = name + b": https"
+    for _ in range(3):  # some of these lines are remembered
+        request = read_head(b"GET / HTTP/1.1\r\nHost: a\r\n" + line, limits())
+        assert request.is_forwarded
+        assert (name.lower(), b"https") in request.fields
+        assert not read_head(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Port: 443", limits()).is_forwarded

@@ -1,6 +1,6 @@
 """What is remembered of field lines, and for how long."""
 
-from bide.http1.known import REPEATING, START, known_lines, remember
+from bide.http1.known import HOST, ORDINARY, REPEATING, START, known_lines, remember
 
 
 def test_line_is_remembered_with_its_field() -> None:
@@ -9,10 +9,10 @@ def test_line_is_remembered_with_its_field() -> None:
     known = known_lines[line]
     assert known.octets == line
     assert known.field == (b"user-agent", b"test_known/1.0")
-    assert not known.is_host
+    assert known.role == ORDINARY
     assert known.following is None
-    remember(b"Host: a", (b"host", b"a"), True)
-    assert known_lines[b"Host: a"].is_host
+    remember(b"Host: a", (b"host", b"a"), HOST)
+    assert known_lines[b"Host: a"].role == HOST
 
 
 def test_line_too_long_is_not_remembered() -> None:

@@ -62,6 +62,7 @@ def test_lines_as_json_hold_each_figure(serve: Serve) -> None:
         "level": "info",
         "event": "request",
         "peer": f"{host}:{port}",
+        "via": None,
         "method": "POST",
         "target": '/a%22?"q"',
         "version": "1.1",

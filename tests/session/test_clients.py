@@ -28,14 +28,14 @@ def clients(*rules: str) -> ClientFacts:
 def test_clients_without_rules_and_pressure_have_no_facts() -> None:
     facts = clients()
     assert not facts.may_apply
-    assert facts.facts(PEER, asked()) == 0
+    assert facts.facts(PEER, PEER, asked()) == 0
 
 
 def test_client_of_a_rule_has_the_fact_of_the_rule_only() -> None:
     facts = clients("path:/health")
     assert facts.may_apply
-    assert facts.facts(PEER, asked(b"/health")) == CLIENT_POLICY
-    assert facts.facts(PEER, asked()) == 0
+    assert facts.facts(PEER, PEER, asked(b"/health")) == CLIENT_POLICY
+    assert facts.facts(PEER, PEER, asked()) == 0
 
 
 @pytest.mark.parametrize(("peer", "expected"), [(PEER, PRESSURE), (OTHER, 0), (None, 0)])
@@ -43,13 +43,13 @@ def test_client_under_pressure_has_a_fact_if_its_peer_rarely_reuses(peer: Addres
     facts = clients()
     facts.pressure_measured(is_high=True)
     assert facts.may_apply
-    assert facts.facts(peer, asked()) == expected
+    assert facts.facts(peer, peer, asked()) == expected
 
 
 def test_client_of_a_rule_under_pressure_has_both_facts() -> None:
     facts = clients("path:/health")
     facts.pressure_measured(is_high=True)
-    assert facts.facts(PEER, asked(b"/health")) == CLIENT_POLICY | PRESSURE
+    assert facts.facts(PEER, PEER, asked(b"/health")) == CLIENT_POLICY | PRESSURE
 
 
 @pytest.mark.parametrize(("rules", "may_apply"), [((), False), (("path:/health",), True)])
@@ -58,4 +58,11 @@ def test_clients_after_pressure_have_the_facts_of_rules_only(rules: tuple[str, .
     facts.pressure_measured(is_high=True)
     facts.pressure_measured(is_high=False)
     assert facts.may_apply is may_apply
-    assert facts.facts(PEER, asked()) == 0
+    assert facts.facts(PEER, PEER, asked()) == 0
+
+
+def test_rules_apply_to_the_client_and_habits_to_the_peer() -> None:
+    facts = clients("peer:192.0.2.2")
+    facts.pressure_measured(is_high=True)
+    assert facts.facts(OTHER, PEER, asked()) == CLIENT_POLICY | PRESSURE
+    assert facts.facts(PEER, OTHER, asked()) == 0

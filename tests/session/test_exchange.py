@@ -12,6 +12,7 @@ from bide.exchange import DONE
 from bide.http1.connection import Connection
 from bide.http1.lifetime import CLOSING, IDLE, TUNNEL
 from bide.policy.clocks import FOREVER
+from bide.semantics.forwarded import Origin
 from bide.session.exchange import MAX_GATHERED, ServedExchange
 from bide.terms import REFUSED, Clock, CloseReason
 from tests.support.carrier import StubCarrier, StubTunnel
@@ -78,9 +79,20 @@ def is_pending(result: object) -> bool:
 def test_exchange_shows_its_request_and_the_ends_of_its_carrier(scene: Scene) -> None:
     exchange = scene.exchange
     assert exchange.request.method == "GET"
-    assert (exchange.peer, exchange.local, exchange.scheme) == (NOBODY, ("192.0.2.2", 80), "http")
+    assert (exchange.client, exchange.local, exchange.scheme) == (NOBODY, ("192.0.2.2", 80), "http")
+    assert exchange.prefix == b""
     assert exchange.begun == scene.stage.now
     assert (exchange.over, exchange.complete, exchange.client_left) == (False, False, False)
+
+
+def test_exchange_shows_what_a_front_end_tells_of_the_client(scene: Scene) -> None:
+    exchange = scene.exchange
+    exchange.origin_told(Origin(("192.0.2.9", 0), "https", b"", b""))
+    assert (exchange.client, exchange.scheme, exchange.prefix) == (("192.0.2.9", 0), "https", b"")
+    assert (b"host", b"a.example") not in exchange.request.fields
+    exchange.origin_told(Origin(None, "http", b"a.example", b"/app"))
+    assert (exchange.client, exchange.scheme, exchange.prefix) == (None, "http", b"/app")
+    assert (b"host", b"a.example") in exchange.request.fields
 
 
 @pytest.mark.parametrize(("facts", "is_refused"), [(0, False), (REFUSED, True)])

@@ -21,7 +21,7 @@ ORDERS: Final[dict[str, Callable[[TunnelEnd], None]]] = {
 
 
 def carried_by(carrier: StubCarrier, tunnel: Tunnel) -> CarriedTunnel:
-    return CarriedTunnel(carrier, tunnel, request_of(), 0.0)
+    return CarriedTunnel(carrier, tunnel, request_of(), None, 0.0)
 
 
 @pytest.mark.parametrize("order", ORDERS)

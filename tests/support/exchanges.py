@@ -34,9 +34,10 @@ class StubExchange(Exchange):
     def __init__(self, request: Request | None = None, *, is_refused: bool = False, body: bytes | None = b"") -> None:
         """`body`: the request body; None for one that has yet to arrive."""
         self.request = request or request_of()
-        self.peer = ("192.0.2.1", 4000)
+        self.client = ("192.0.2.1", 4000)
         self.local = ("192.0.2.2", 80)
         self.scheme = "http"
+        self.prefix = b""
         self.over = False
         self.complete = False
         self.client_left = False

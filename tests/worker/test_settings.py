@@ -32,6 +32,14 @@ def test_what_becomes_of_underscores_is_passed_on(value: Any, underscores: int) 
     assert limits(Config(underscore_fields=value)).underscores == underscores
 
 
+def test_forwarded_fields_are_read_unless_they_are_switched_off() -> None:
+    found = WorkerSettings(Config(forwarded_allow_ips="10.0.0.1")).forwarding
+    assert found is not None
+    assert found.trusts(("10.0.0.1", 80))
+    assert not found.trusts(("10.0.0.2", 80))
+    assert WorkerSettings(Config(proxy_headers=False)).forwarding is None
+
+
 def test_underscores_are_dropped_by_default() -> None:
     assert limits(Config()).underscores == DROP
 

@@ -126,17 +126,21 @@ class AsgiGateway(Gateway):
         text = path.decode("ascii")
         if "%" in text:
             text = unquote(text)
-        if self._root_path and path != b"*":
-            text = self._root_path + text
-            path = self._raw_root_path + path
         scope = self._scope.copy()
+        root_path, raw_root_path = self._root_path, self._raw_root_path
+        if exchange.prefix:
+            raw_root_path = exchange.prefix
+            scope["root_path"] = root_path = unquote(raw_root_path.decode("ascii"))
+        if root_path and path != b"*":
+            text = root_path + text
+            path = raw_root_path + path
         scope["asgi"] = _VERSION.copy()
         scope["scheme"] = exchange.scheme
         scope["path"] = text
         scope["raw_path"] = path
         scope["query_string"] = request.query
         scope["headers"] = request.fields
-        scope["client"] = exchange.peer
+        scope["client"] = exchange.client
         scope["server"] = exchange.local
         if self._state is not None:
             scope["state"] = self._state.copy()

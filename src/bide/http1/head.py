@@ -6,14 +6,15 @@ of the same octets can come to two results, a request can be smuggled past one o
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from bide.errors import Rejected
 from bide.http1.fields import TOKEN_OCTETS, field_line, is_token, members, only
-from bide.http1.known import REPEATING, START, known_lines, remember
+from bide.http1.known import FORWARDED, HOST, ORDINARY, REPEATING, START, known_lines, remember
 from bide.http1.limits import Limits
 from bide.message import CHUNKED, Field, Request
+from bide.semantics.authority import is_authority
+from bide.semantics.forwarded import NAMES
 from bide.terms import CLIENT_CLOSE_OPTION, CLIENT_KEEP_ALIVE, EXPECTATION_UNMET, HTTP_1_0
 
 # Methods of the registry (RFC 9110, 9.3; RFC 5789), decoded once.
@@ -23,30 +24,6 @@ _METHODS: Final[dict[bytes, str]] = {
 
 # VCHAR without `#`: a fragment is never part of a request target (3.2).
 _TARGET: Final = only(bytes(set(range(0x21, 0x7F)) - {0x23}))
-# reg-name and IPv4address of RFC 3986, 3.2.2: unreserved, sub-delims and `%`.
-_NAME: Final = only(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%")
-_BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")  # RFC 3986, 2.1
-_H16: Final = rb"[0-9A-Fa-f]{1,4}"
-_OCTET: Final = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-# IP-literal of RFC 3986, 3.2.2, without its brackets: the alternatives of IPv6address in its order,
-# then IPvFuture. Neither has a zone (`%25eth0`): RFC 6874, which added it, is obsolete (RFC 9844).
-_LITERAL: Final = re.compile(
-    rb"""
-                                          (?:%(h16)b:){6} %(ls32)b
-    |                                  :: (?:%(h16)b:){5} %(ls32)b
-    | (?:                   %(h16)b )? :: (?:%(h16)b:){4} %(ls32)b
-    | (?: (?:%(h16)b:){0,1} %(h16)b )? :: (?:%(h16)b:){3} %(ls32)b
-    | (?: (?:%(h16)b:){0,2} %(h16)b )? :: (?:%(h16)b:){2} %(ls32)b
-    | (?: (?:%(h16)b:){0,3} %(h16)b )? ::    %(h16)b:     %(ls32)b
-    | (?: (?:%(h16)b:){0,4} %(h16)b )? ::                %(ls32)b
-    | (?: (?:%(h16)b:){0,5} %(h16)b )? ::                %(h16)b
-    | (?: (?:%(h16)b:){0,6} %(h16)b )? ::
-    | [Vv] [0-9A-Fa-f]+ \. [A-Za-z0-9\-._~!$&'()*+,;=:]+
-    """
-    % {b"h16": _H16, b"ls32": rb"(?:%b:%b|(?:%b\.){3}%b)" % (_H16, _H16, _OCTET, _OCTET)},
-    re.VERBOSE,
-)
-
 # Digits of a content length: 2**63 - 1 has 19.
 _MAX_LENGTH_DIGITS: Final = 19
 
@@ -66,7 +43,7 @@ _request_lines: Final[dict[bytes, tuple[str, bytes]]] = {}  # line -> (method, t
 # Names of fields that may decide on framing, persistence or routing, and the empty name that
 # `field_line` gives to a dropped field.
 _DECISIVE_NAMES: Final = frozenset(
-    {b"", b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade"}
+    {b"", b"connection", b"content-length", b"expect", b"host", b"te", b"transfer-encoding", b"upgrade", *NAMES}
 )
 
 
@@ -100,6 +77,7 @@ def read_head(head: bytes, limits: Limits) -> Request:
     dropped: list[bytes] | None = None
     upgrade = b""
     may_upgrade = False
+    is_forwarded = False
     previous = START
     for line in lines:
         known = previous.following  # nearly always: what a client sends keeps its order
@@ -115,9 +93,9 @@ def read_head(head: bytes, limits: Limits) -> Request:
                 elif name == b"host":
                     hosts += 1
                     if value:
-                        if not _is_authority(value):
+                        if not is_authority(value):
                             raise Rejected(400, "malformed Host field")
-                        remember(line, field, True)
+                        remember(line, field, HOST)
                     fields.append(field)
                 elif name == b"content-length":
                     if length:  # even an equal one: a reader may take either
@@ -155,6 +133,11 @@ def read_head(head: bytes, limits: Limits) -> Request:
                     if dropped is None:
                         dropped = []
                     dropped.append(value)
+                elif name in NAMES:
+                    is_forwarded = True
+                    if name in REPEATING:
+                        remember(line, field, FORWARDED)
+                    fields.append(field)
                 else:  # te
                     accepts_trailers = accepts_trailers or b"trailers" in members(value)
                     fields.append(field)
@@ -162,8 +145,11 @@ def read_head(head: bytes, limits: Limits) -> Request:
             previous.following = known
         previous = known
         fields.append(known.field)
-        if known.is_host:
-            hosts += 1
+        if known.role != ORDINARY:
+            if known.role == HOST:
+                hosts += 1
+            else:
+                is_forwarded = True
 
     if hosts > 1:  # RFC 9112, 3.2
         raise Rejected(400, "more than one Host field")
@@ -183,7 +169,9 @@ def read_head(head: bytes, limits: Limits) -> Request:
         facts &= ~EXPECTATION_UNMET  # without a body, the client cannot wait
     if repeated is None and target[0] != _SLASH:  # rare: nearly all targets are in origin-form (3.2.1)
         path = _other_form(method, target, path, fields)
-    return Request(method, target, path, query, fields, minor, octets, facts, accepts_trailers, dropped, upgrade)
+    return Request(
+        method, target, path, query, fields, minor, octets, facts, accepts_trailers, dropped, upgrade, is_forwarded
+    )
 
 
 def _read_request_line(line: bytes) -> tuple[str, bytes, bytes, bytes, int]:
@@ -265,26 +253,6 @@ def _require_chunked(coding: bytes, minor: int, has_length: bool) -> None:
         raise Rejected(501, "transfer coding not supported")
 
 
-def _is_authority(octets: bytes) -> bool:
-    """Return whether `octets` is uri-host [ ":" port ] of RFC 9110, 4.2.
-
-    Userinfo is not allowed there (4.2.4).
-    """
-    if octets.startswith(b"["):
-        literal, bracket, port = octets[1:].partition(b"]")
-        if not bracket or _LITERAL.fullmatch(literal) is None:
-            return False
-        return not port or (port[:1] == b":" and _is_port(port[1:]))
-    host, _, port = octets.partition(b":")
-    if not host or host.translate(_NAME) != host or (b"%" in host and _BAD_PERCENT.search(host) is not None):
-        return False
-    return _is_port(port)
-
-
-def _is_port(octets: bytes) -> bool:
-    return not octets or octets.isdigit()
-
-
 def _other_form(method: str, target: bytes, path: bytes, fields: list[Field]) -> bytes:
     """Return the path of a target that is not in origin-form.
 
@@ -298,7 +266,7 @@ def _other_form(method: str, target: bytes, path: bytes, fields: list[Field]) ->
     if not separator or scheme.lower() not in (b"http", b"https"):
         raise Rejected(400, "malformed request target")
     authority, _, _ = rest.partition(b"/")
-    if not _is_authority(authority):
+    if not is_authority(authority):
         raise Rejected(400, "malformed authority in the request target")
     for index, field in enumerate(fields):
         if field[0] == b"host":

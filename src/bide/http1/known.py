@@ -60,10 +60,17 @@ REPEATING: Final = frozenset(
         b"viewport-width",
         b"x-forwarded-host",
         b"x-forwarded-port",
+        b"x-forwarded-prefix",
         b"x-forwarded-proto",
         b"x-requested-with",
     }
 )
+
+
+# What a known line means to the server itself.
+ORDINARY: Final = 0  # nothing
+HOST: Final = 1  # it is a Host field
+FORWARDED: Final = 2  # a front end may tell by it of the client (`bide.semantics.forwarded`)
 
 
 @final
@@ -72,32 +79,33 @@ class KnownLine:
 
     octets: the line, without its CRLF.
     field: its name and value.
-    is_host: whether it is a Host field.
+    role: ORDINARY, HOST or FORWARDED.
     following: the known line that came next last time; None if none has.
     """
 
-    __slots__ = ("field", "following", "is_host", "octets")
+    __slots__ = ("field", "following", "octets", "role")
 
-    def __init__(self, octets: bytes, field: Field, is_host: bool) -> None:
+    def __init__(self, octets: bytes, field: Field, role: int) -> None:
         self.octets = octets
         self.field = field
-        self.is_host = is_host
+        self.role = role
         self.following: KnownLine | None = None
 
 
 #: Stands before the first field line of every request.
-START: Final = KnownLine(b"", (b"", b""), False)
+START: Final = KnownLine(b"", (b"", b""), ORDINARY)
 #: Field lines, without CRLF.
 known_lines: Final[dict[bytes, KnownLine]] = {}
 
 
-def remember(octets: bytes, field: Field, is_host: bool = False) -> None:
+def remember(octets: bytes, field: Field, role: int = ORDINARY) -> None:
     """Keep a field line, so that an equal one need not be parsed.
 
     octets: the line, without its CRLF.
+    role: ORDINARY, HOST or FORWARDED.
     """
     if len(octets) <= _MAX_LINE_OCTETS:
         if len(known_lines) >= _MAX_LINES:
             known_lines.clear()
             START.following = None  # so that no line of the old table is reached any more
-        known_lines[octets] = KnownLine(octets, field, is_host)
+        known_lines[octets] = KnownLine(octets, field, role)

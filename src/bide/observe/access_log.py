@@ -75,7 +75,7 @@ class AccessLog(ABC):
     @abstractmethod
     def record(
         self,
-        peer: Address | None,
+        client: Address | None,
         method: str,
         target: bytes,
         minor: int,
@@ -85,10 +85,11 @@ class AccessLog(ABC):
         number: int,
         reason: CloseReason | None,
         tunnel: TunnelSummary | None = None,
+        via: Address | None = None,
     ) -> None:
         """Record a request.
 
-        peer: address of the client.
+        client: address of the client.
         method, target, minor: from the request line.
         status: status of the response.
         octets: octets of content sent.
@@ -96,6 +97,7 @@ class AccessLog(ABC):
         number: 1 for the connection's first request.
         reason: why the connection ends after it; None if it persists.
         tunnel: of a WebSocket, how it ended.
+        via: address of the front end that the request came through; None if there is none.
         """
 
     def flush(self) -> None:
@@ -127,7 +129,7 @@ class TextAccessLog(AccessLog):
 
     def record(
         self,
-        peer: Address | None,
+        client: Address | None,
         method: str,
         target: bytes,
         minor: int,
@@ -137,6 +139,7 @@ class TextAccessLog(AccessLog):
         number: int,
         reason: CloseReason | None,
         tunnel: TunnelSummary | None = None,
+        via: Address | None = None,
     ) -> None:
         """Record a request as a line."""
         if not self._lines:
@@ -150,8 +153,8 @@ class TextAccessLog(AccessLog):
         tenths = int(seconds * 10_000.0 + 0.5)
         took = _DURATIONS[tenths] if tenths < _CACHED_NUMBERS else f" {tenths // 10}.{tenths % 10}ms #"
         self._lines.append(
-            f"{self._now}{_known_peer(peer)}{method} {text}{_VERSIONS[minor]}{_number(status)} {_number(octets)}{took}"
-            f"{_number(number)}{end}"
+            f"{self._now}{_known_peer(client)}{method} {text}{_VERSIONS[minor]}{_number(status)} {_number(octets)}"
+            f"{took}{_number(number)}{end}"
         )
 
 
@@ -163,7 +166,7 @@ class JsonAccessLog(AccessLog):
 
     def record(
         self,
-        peer: Address | None,
+        client: Address | None,
         method: str,
         target: bytes,
         minor: int,
@@ -173,6 +176,7 @@ class JsonAccessLog(AccessLog):
         number: int,
         reason: CloseReason | None,
         tunnel: TunnelSummary | None = None,
+        via: Address | None = None,
     ) -> None:
         """Record a request as an object."""
         if not self._lines:
@@ -181,7 +185,8 @@ class JsonAccessLog(AccessLog):
             "time": self._now,
             "level": "info",
             "event": "request",
-            "peer": peer_name(peer),
+            "peer": peer_name(client),
+            "via": None if via is None else peer_name(via),
             "method": method,
             "target": target.decode("latin-1"),
             "version": f"1.{minor}",

@@ -34,10 +34,14 @@ class ClientFacts:
         self._is_pressed = is_high
         self.may_apply = is_high or bool(self._rules)
 
-    def facts(self, peer: Address | None, request: Request) -> int:
-        """Return the fact bits that hold for this client."""
+    def facts(self, client: Address | None, peer: Address | None, request: Request) -> int:
+        """Return the fact bits that hold for a request.
+
+        client: address of the client, to which the rules apply.
+        peer: address of the connection's other end, whose habits count.
+        """
         facts = 0
-        if self._rules and self._rules.match(peer, request):
+        if self._rules and self._rules.match(client, request):
             facts |= CLIENT_POLICY
         if self._is_pressed and peer is not None and self.peers.rarely_reuse(peer[0]):
             facts |= PRESSURE

@@ -16,6 +16,7 @@ from bide.message import Request
 from bide.observe.access_log import AccessLog
 from bide.observe.counters import Counters
 from bide.policy.clocks import FOREVER
+from bide.semantics.forwarded import Forwarding
 from bide.session.clients import ClientFacts
 from bide.session.durations import Durations
 from bide.session.heads import HeldHeads
@@ -39,6 +40,7 @@ class SessionContext:
 
     clock: returns the loop time in seconds.
     facts: fact bits that hold for every connection, new ones included.
+    forwarding: what is read from forwarded fields; None if nothing is.
     unread_since: loop time in seconds at which the event loop became blocked, so that octets may
         have waited since then. A time in the future if it was not blocked.
     pool: protocol objects for connections that are at work.
@@ -54,6 +56,7 @@ class SessionContext:
         "draw_limits",
         "durations",
         "facts",
+        "forwarding",
         "gateway",
         "heads",
         "idle",
@@ -78,6 +81,7 @@ class SessionContext:
         counters: Counters,
         access_log: AccessLog | None,
         websocket_limits: WebSocketLimits,
+        forwarding: Forwarding | None = None,
         facts: int = 0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -91,6 +95,7 @@ class SessionContext:
         self.counters = counters
         self.access_log = access_log
         self.websocket_limits = websocket_limits
+        self.forwarding = forwarding
         self.facts = facts
         self.clock = clock
         self.unread_since = FOREVER

@@ -12,6 +12,7 @@ from bide.http1.connection import Connection
 from bide.http1.writer import COMPLETE, HELD
 from bide.message import Request
 from bide.policy.clocks import FOREVER
+from bide.semantics.forwarded import Origin
 from bide.session.carrier import Carrier
 from bide.session.context import SessionContext
 from bide.session.exchange_coroutines import changed, flowing
@@ -69,14 +70,23 @@ class ServedExchange(HeadHolder):
         self._sent = 0  # octets sent since other tasks had their turn
         self.body: BodyProgress | None = None
         self.request = request
-        self.peer = carrier.peer
+        self.client = carrier.peer
         self.local = carrier.local
         self.scheme = carrier.scheme
+        self.prefix = b""
         self.begun = begun
         self._parting: Parting | None = None  # few clients leave before the response is complete
         self.client_left = False
         self.over = False
         self.complete = False
+
+    def origin_told(self, origin: Origin) -> None:
+        """Take what a trusted front end tells of the client. Comes before the application."""
+        self.client = origin.client
+        self.scheme = origin.scheme
+        self.prefix = origin.prefix
+        if origin.host:
+            self.request.host_forwarded(origin.host)
 
     @property
     def is_refused(self) -> bool:

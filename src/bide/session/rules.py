@@ -60,8 +60,8 @@ class CloseRules:
     def __bool__(self) -> bool:
         return bool(self._agents or self._paths or self._networks)
 
-    def match(self, peer: Address | None, request: Request) -> bool:
-        """Return whether a rule matches this client or its request. peer: the client's address."""
+    def match(self, client: Address | None, request: Request) -> bool:
+        """Return whether a rule matches this client or its request. client: its address."""
         if self._paths:
             path = request.path.decode("latin-1")
             if any(pattern.match(path) for pattern in self._paths):
@@ -70,9 +70,9 @@ class CloseRules:
             agent = next((value for name, value in request.fields if name == b"user-agent"), b"").decode("latin-1")
             if any(pattern.match(agent) for pattern in self._agents):
                 return True
-        if self._networks and peer is not None and peer[1] is not None:
+        if self._networks and client is not None and client[1] is not None:
             import ipaddress
 
-            address = ipaddress.ip_address(peer[0].partition("%")[0])
+            address = ipaddress.ip_address(client[0].partition("%")[0])
             return any(address in network for network in self._networks)
         return False

@@ -17,12 +17,13 @@ from bide.http1.writer import HELD
 from bide.message import Request
 from bide.observe.access_log import TunnelSummary, peer_name
 from bide.policy.clocks import CLOCKS, FOREVER, OnExpiry, on_expiry, running
+from bide.semantics.forwarded import Origin
 from bide.session.clock import ClockedCarrier
 from bide.session.context import SessionContext
 from bide.session.exchange import MAX_GATHERED, ServedExchange
 from bide.session.parked import ParkedSession
 from bide.session.tunnel import CarriedTunnel
-from bide.terms import AGE_LIMIT, DRAIN, REFUSED, REQUEST_LIMIT, Clock, CloseMode, CloseReason, State
+from bide.terms import AGE_LIMIT, DRAIN, REFUSED, REQUEST_LIMIT, Address, Clock, CloseMode, CloseReason, State
 from bide.wire import CLOSED_WIRE, Wire
 
 _log = logging.getLogger("bide.connection")
@@ -76,6 +77,7 @@ class Session(ClockedCarrier):
     __slots__ = (
         "_has_race_counted",
         "_is_trailing",
+        "_is_trusted",
         "_limits",
         "_mode",
         "_received",
@@ -99,6 +101,7 @@ class Session(ClockedCarrier):
         self._is_trailing = False  # the last response was still on its way when the idle clock expired
         self._mode: CloseMode | None = None  # how the wire was ended; None before
         self._has_race_counted = False
+        self._is_trusted: bool | None = None  # whether the peer's forwarded fields are; None: not asked yet
         self._sending = None
         # Loop time and number of requests at which close is announced.
         self._limits: tuple[float, float] | None
@@ -298,7 +301,7 @@ class Session(ClockedCarrier):
         assert exchange is not None
         self._exchange = None
         exchange.ended()
-        self._tunnel = carried = CarriedTunnel(self, tunnel, exchange.request, exchange.begun)
+        self._tunnel = carried = CarriedTunnel(self, tunnel, exchange.request, exchange.client, exchange.begun)
         self.settle()
         try:
             tunnel.opened(carried)
@@ -506,8 +509,10 @@ class Session(ClockedCarrier):
             self._exchange = exchange = ServedExchange(self, context, connection, request, now)
             if self._limits is not None:
                 self._check_limits(connection, self._limits, now)
+            if request.is_forwarded and (origin := self._told(request)) is not None:
+                exchange.origin_told(origin)
             if context.clients.may_apply:
-                connection.add_facts(context.clients.facts(self.peer, request))
+                connection.add_facts(context.clients.facts(exchange.client, self.peer, request))
             context.gateway.start(exchange)
             if not exchange.over:
                 self.is_serving = False
@@ -534,6 +539,15 @@ class Session(ClockedCarrier):
         if connection.served >= limits[1]:
             connection.add_facts(REQUEST_LIMIT)
 
+    def _told(self, request: Request) -> Origin | None:
+        """Return what a trusted front end tells of the client; None if the peer is none."""
+        forwarding = self._context.forwarding
+        if forwarding is None:
+            return None
+        if self._is_trusted is None:
+            self._is_trusted = forwarding.trusts(self.peer)
+        return forwarding.origin(self.peer, self.scheme, request.fields) if self._is_trusted else None
+
     def _log_dropped(self, names: list[bytes]) -> None:
         """Write to the debug log which fields of a request the application does not get."""
         if _log.isEnabledFor(logging.DEBUG):
@@ -559,14 +573,21 @@ class Session(ClockedCarrier):
         self._clock = None  # the idle clock begins anew
         exchange.ended()
         if self._context.access_log is not None:
-            self._record(exchange.connection, exchange.request, self._context.clock() - exchange.begun)
+            seconds = self._context.clock() - exchange.begun
+            self._record(exchange.connection, exchange.request, exchange.client, seconds)
 
     def _record(
-        self, connection: Connection, request: Request | None, seconds: float, tunnel: TunnelSummary | None = None
+        self,
+        connection: Connection,
+        request: Request | None,
+        client: Address | None,
+        seconds: float,
+        tunnel: TunnelSummary | None = None,
     ) -> None:
         """Write a line of the access log for a response, and the tunnel that it opened.
 
         request: the request that it answers; None if that is unknown.
+        client: address of the client.
         seconds: time since the request's head was complete.
         """
         access_log = self._context.access_log
@@ -578,7 +599,7 @@ class Session(ClockedCarrier):
         else:
             method, target, minor = request.method, request.target, request.minor
         access_log.record(
-            self.peer,
+            client,
             method,
             target,
             minor,
@@ -588,6 +609,7 @@ class Session(ClockedCarrier):
             number,
             connection.reason,
             tunnel,
+            None if client is self.peer else self.peer,
         )
 
     # -- Settling ----------------------------------------------------------------------------------
@@ -677,14 +699,16 @@ class Session(ClockedCarrier):
             carried, self._tunnel = self._tunnel, None
             carried.ended()
             if self._context.access_log is not None:
-                self._record(self.connection, carried.request, self._context.clock() - carried.begun, carried.summary)
+                seconds = self._context.clock() - carried.begun
+                self._record(self.connection, carried.request, carried.client, seconds, carried.summary)
 
     def _end(self, connection: Connection) -> None:
         """End the wire of a connection that has just begun to close."""
         if self._context.access_log is not None and connection.status:
             request = connection.unserved
             if request is not None or connection.reason in _NO_REQUEST:
-                self._record(connection, request, 0.0)
+                origin = None if request is None else self._told(request)
+                self._record(connection, request, self.peer if origin is None else origin.client, 0.0)
         self._end_wire(connection, connection.close_mode(self._wire.can_half_close))
 
     def _end_wire(self, connection: Connection, mode: CloseMode) -> None:

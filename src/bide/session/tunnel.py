@@ -8,7 +8,7 @@ from bide.exchange import Tunnel, TunnelEnd, WebSocket
 from bide.message import Request
 from bide.observe.access_log import TunnelSummary
 from bide.session.carrier import Carrier
-from bide.terms import CloseReason
+from bide.terms import Address, CloseReason
 
 
 @final
@@ -18,14 +18,18 @@ class CarriedTunnel(TunnelEnd):
     tunnel: takes the octets.
     request, begun: the request that asked for it, and the loop time in seconds at which its head
         was complete.
+    client: address of the client.
     """
 
-    __slots__ = ("_carrier", "_is_closed", "_is_drained", "begun", "request", "tunnel")
+    __slots__ = ("_carrier", "_is_closed", "_is_drained", "begun", "client", "request", "tunnel")
 
-    def __init__(self, carrier: Carrier, tunnel: Tunnel, request: Request, begun: float) -> None:
+    def __init__(
+        self, carrier: Carrier, tunnel: Tunnel, request: Request, client: Address | None, begun: float
+    ) -> None:
         self._carrier = carrier
         self.tunnel = tunnel
         self.request = request
+        self.client = client
         self.begun = begun
         self._is_closed = False
         self._is_drained = False

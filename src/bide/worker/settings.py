@@ -9,6 +9,7 @@ from bide.config import Config
 from bide.gateway.lifespan import Mode
 from bide.http1.limits import DROP, PASS, REFUSE, Limits
 from bide.policy.clocks import FOREVER
+from bide.semantics.forwarded import Forwarding
 from bide.session.context import DrawLimits
 from bide.session.durations import Durations
 from bide.session.idle import IdleTimeout
@@ -17,6 +18,7 @@ from bide.session.websocket_limits import WebSocketLimits
 from bide.terms import KEEP_ALIVE_OFF, Clock
 from bide.worker.certificates import Certificates, TlsOptions
 from bide.worker.pressure import ResourceLimits
+from bide.worker.trust import Trust
 
 # Ages and idle ends are spread, so that connections that began together do not end together (gRPC
 # A9: 10 percent).
@@ -79,13 +81,14 @@ class WorkerSettings:
     overflow, per_peer: numbers of connections, as in `bide.worker.admission.Admission`.
     log_format: format of the access log, "text" or "json"; None for no access log.
     certificates: for TLS; None without it.
+    forwarding: what is read from forwarded fields; None if nothing is.
     """
 
     def __init__(self, config: Config) -> None:
         """Read the configuration.
 
-        Raises ConfigError for an invalid rule in `close_for`, and for a certificate that cannot be
-        loaded.
+        Raises ConfigError for an invalid rule in `close_for`, for an invalid list of addresses, and
+        for a certificate that cannot be loaded.
         """
         self.listening = Listening(
             config.host,
@@ -118,6 +121,7 @@ class WorkerSettings:
         self.draw_limits = draw_limits(config)
         self.tick = tick(config)
         self.certificates = certificates(config)
+        self.forwarding = forwarding(config)
         self._idle = (config.timeout_idle, config.timeout_idle_least)
         self._resources = (config.limit_connections, config.limit_memory, config.lag_target)
 
@@ -144,6 +148,21 @@ def certificates(config: Config) -> Certificates | None:
             config.ssl_ciphers,
             config.ssl_minimum_version,
         )
+    )
+
+
+def forwarding(config: Config) -> Forwarding | None:
+    """Return what is read from forwarded fields; None if nothing is. Raises ConfigError."""
+    front_ends = Trust("forwarded_allow_ips", config.forwarded_allow_ips)
+    if not config.proxy_headers:
+        return None
+    return Forwarding(
+        front_ends.trusts,
+        front_ends.judge,
+        config.forwarded_hops if front_ends.is_blind else 0,
+        reads_standard=config.forwarded_with == "forwarded",
+        takes_host=config.forwarded_host,
+        takes_prefix=config.forwarded_prefix,
     )
 
 

@@ -250,6 +250,7 @@ class Worker:
             counters=counters,
             access_log=self._open_access_log(loop),
             websocket_limits=settings.websocket_limits,
+            forwarding=settings.forwarding,
             facts=settings.facts,
         )
         arrivals = Arrivals(self._context, manager, poller, settings.certificates)
