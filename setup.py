@@ -43,6 +43,7 @@ _COMPILED: Final = (
     "transport/held.py",
     "transport/polled.py",
     "transport/poller.py",
+    "transport/proxy.py",
     "transport/stream.py",
     "transport/tls.py",
     "observe/counters.py",

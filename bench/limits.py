@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from bench.machine import remarks
 from bide.server.server import loop_factory
+from bide.terms import CloseReason
 from bide.transport import sockets
 from bide.transport.listeners import Listener
 from bide.transport.polled import PolledWire
@@ -65,7 +66,10 @@ class Ear(Receiver):
     def ready(self) -> None:
         """It was from the start."""
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+    def introduced(self) -> None:
+        """No PROXY header comes."""
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
         """No TLS is spoken."""
 
     def go_on(self) -> None:

@@ -94,10 +94,11 @@ def test_tables_have_every_state_order_and_question() -> None:
         "eof_received",
         "flushed",
         "go_on",
+        "introduced",
         "lost",
         "octets_received",
         "ready",
-        "tls_rejected",
+        "rejected",
         "write_paused",
         "write_resumed",
     }

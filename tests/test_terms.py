@@ -22,7 +22,7 @@ def test_reasons_have_rows_in_the_order_of_the_enumeration() -> None:
 def test_row_of_a_reason_has_initiator_section_and_sentence(reason: CloseReason) -> None:
     row = REASONS[reason]
     assert isinstance(row.initiator, Initiator)
-    assert re.fullmatch(r"(RFC \d{4} )?\d+(\.\d+)*", row.section), "a section of RFC 9112, or of the RFC that is named"
+    assert re.fullmatch(r"(RFC \d{4} |PROXY )?\d+(\.\d+)*", row.section), "of RFC 9112, or of the document named"
     assert re.fullmatch(r"[A-Zb].*[^.]\.", row.sentence), "one sentence"
 
 

@@ -456,6 +456,8 @@ def _section(section: str) -> str:
     if not section:
         return ""
     document, number = ("RFC 9112", section) if " " not in section else section.rsplit(" ", 1)
+    if document == "PROXY":
+        return f"[PROXY protocol, {number}](https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt)"
     rfc = document.removeprefix("RFC ")
     return f"[{rfc}, {number}](https://www.rfc-editor.org/rfc/rfc{rfc}#section-{number})"
 

@@ -39,6 +39,7 @@ _INSTEAD: Final = {
     "--keyfile": "--ssl-keyfile",
     "--ca-certs": "--ssl-ca-certs",
     "--cert-reqs": "--ssl-cert-reqs",
+    "--proxy-allow-from": "--proxy-allow-ips",
     "--bind": "--host and --port, or --uds",
     "-b": "--host and --port, or --uds",
     "--umask": "--uds-mode",

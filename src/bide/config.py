@@ -218,10 +218,23 @@ class Config:
         False, FRONT_ENDS, "Take root_path from X-Forwarded-Prefix, too.", "as uvicorn, which never does"
     )
 
+    proxy_protocol: Literal["off", "v1", "v2", "auto"] = _option(
+        "off",
+        FRONT_ENDS,
+        "PROXY header that each connection must begin with: of version 1, of version 2, or auto for either.",
+        "as gunicorn",
+    )
+    proxy_allow_ips: str = _option(
+        "127.0.0.1,::1,unix",
+        FRONT_ENDS,
+        "Peers that may send a PROXY header: addresses, networks, unix, or * for every peer.",
+        "as gunicorn's proxy_allow_ips",
+    )
+
     timeout_handshake: float = _option(
         10.0,
         CLOCKS,
-        "From a connection's start to the end of its TLS handshake.",
+        "From a connection's start to the end of its PROXY header and its TLS handshake.",
         "as Kestrel's HandshakeTimeout",
         least=0.001,
     )

@@ -42,7 +42,7 @@ class ManagedConnection(Receiver):
     @property
     @abstractmethod
     def host(self) -> str:
-        """The peer's address without its port; "" if it has none."""
+        """The peer's address without its port; "" if it has none, or none was told yet."""
 
     @property
     @abstractmethod
@@ -112,6 +112,10 @@ class ConnectionManager(ABC):
     """Takes the facts that the connections of one worker report."""
 
     __slots__ = ()
+
+    @abstractmethod
+    def introduced(self, connection: ManagedConnection) -> None:
+        """Take the news that a PROXY header has told the peer of a connection that was opened."""
 
     @abstractmethod
     def output_stalled(self, connection: ManagedConnection) -> None:

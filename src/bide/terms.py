@@ -22,7 +22,7 @@ class _Word(Enum):
 class State(_Word):
     """Names the states of a connection."""
 
-    HANDSHAKE = "handshake"  # accepted; the TLS handshake is under way
+    HANDSHAKE = "handshake"  # accepted; a PROXY header or the TLS handshake is under way
     NEW = "new"  # open, no octet of a request yet
     HEAD = "head"  # a request head is arriving
     EXCHANGE = "exchange"  # the application has the request; its response is not complete
@@ -38,7 +38,7 @@ class Input(_Word):
     """Names the events in the life of a connection, as the transition table sees them."""
 
     READY = "ready"
-    TLS_REJECTED = "tls_rejected"
+    HANDSHAKE_REJECTED = "handshake_rejected"
     FIRST_OCTET = "first_octet"
     HEAD_COMPLETE = "head_complete"
     HEAD_REJECTED = "head_rejected"
@@ -79,6 +79,7 @@ class CloseReason(_Word):
     CLIENT_INCOMPLETE = "client_incomplete"
     CLIENT_LEFT = "client_left"
     CLIENT_RESET = "client_reset"
+    PROXY_HEADER_REJECTED = "proxy_header_rejected"
     TLS_REJECTED = "tls_rejected"
     HEAD_REJECTED = "head_rejected"
     BODY_REJECTED = "body_rejected"
@@ -117,7 +118,7 @@ class Reason(NamedTuple):
     """Explains a close reason to a reader of the log.
 
     initiator: the side that ends the connection.
-    section: of RFC 9112, unless another document is named.
+    section: of RFC 9112, unless another document is named. PROXY is the PROXY protocol.
     sentence: what happened.
     """
 
@@ -144,6 +145,9 @@ REASONS: Final[dict[CloseReason, Reason]] = {
         _CLIENT, "9.5", "The client closed before its response was complete, and the response was cut."
     ),
     CloseReason.CLIENT_RESET: Reason(_CLIENT, "9.5", "The client reset the connection before its answer was complete."),
+    CloseReason.PROXY_HEADER_REJECTED: Reason(
+        _CLIENT, "PROXY 2", "The PROXY header was missing, malformed, or from a peer that is not trusted."
+    ),
     CloseReason.TLS_REJECTED: Reason(_CLIENT, "RFC 8446 6.2", "The TLS handshake failed, or a record was not valid."),
     CloseReason.HEAD_REJECTED: Reason(_CLIENT, "3", "A request head was malformed, ambiguous or too large."),
     CloseReason.BODY_REJECTED: Reason(_CLIENT, "7.1", "A chunked request body was malformed or exceeded its limits."),
@@ -177,7 +181,7 @@ REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.WEBSOCKET_PING_TIMEOUT: Reason(
         _SERVER, "RFC 6455 5.5.2", "The client sent nothing, and did not answer a ping."
     ),
-    CloseReason.HANDSHAKE_TIMEOUT: Reason(_SERVER, "9.5", "The TLS handshake took too long."),
+    CloseReason.HANDSHAKE_TIMEOUT: Reason(_SERVER, "9.5", "The PROXY header, or the TLS handshake, took too long."),
     CloseReason.FIRST_OCTET_TIMEOUT: Reason(_SERVER, "9.5", "The client connected and sent nothing."),
     CloseReason.HEAD_TIMEOUT: Reason(_SERVER, "9.5", "A request head took too long to arrive."),
     CloseReason.BODY_TIMEOUT: Reason(_SERVER, "9.5", "The request body stopped arriving, or arrived too slowly."),

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, final
 
-from bide.terms import Address
+from bide.terms import Address, CloseReason
 
 
 class Receiver(ABC):
@@ -22,11 +22,16 @@ class Receiver(ABC):
         """Take the news that the wire is ready (`Wire.is_ready`)."""
 
     @abstractmethod
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
-        """Take the news that what came is not valid TLS. The alert is sent.
+    def introduced(self) -> None:
+        """Take the news that a PROXY header has told peer, local address and scheme of the wire."""
 
-        From now on the wire sends octets as they are.
+    @abstractmethod
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
+        """Take the news that what came is no PROXY header, or not valid TLS.
 
+        An alert of TLS is sent. From now on the wire sends octets as they are.
+
+        reason: PROXY_HEADER_REJECTED or TLS_REJECTED.
         detail: what was wrong, for the log.
         is_plain: whether HTTP came without TLS.
         """
@@ -78,7 +83,7 @@ class Wire(ABC):
     @property
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether octets can be exchanged. If not, `ready` or `tls_rejected` will be reported."""
+        """Whether octets can be exchanged. If not, `ready` or `rejected` will be reported."""
 
     @property
     @abstractmethod
@@ -168,7 +173,9 @@ class Wire(ABC):
 
     @abstractmethod
     def peer(self) -> Address | None:
-        """Return the address of the peer; None if it has no address."""
+        """Return the address of the peer; None if it has no address, or a PROXY header will tell
+        it.
+        """
 
     @abstractmethod
     def local(self) -> Address | None:

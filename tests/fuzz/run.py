@@ -1,6 +1,6 @@
-"""Fuzzes a target with atheris: `python -m tests.fuzz.run TARGET SECONDS [CORPUS]`, TARGET being `connection` or `chunked`.
+"""Fuzzes a target with atheris: `python -m tests.fuzz.run TARGET SECONDS [CORPUS]`, TARGET being one of `tests.fuzz.targets`.
 
-Begins with the rows of `tests/http1/cases.py`, and with CORPUS, a folder that keeps what was learned. If an input fails, the exit
+Begins with the seeds of the target, and with CORPUS, a folder that keeps what was learned. If an input fails, the exit
 status is 1 and the input is in the current folder. Put it into `tests/fuzz/found/TARGET/` with the repair: tests replay it from then on.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-with atheris.instrument_imports(include=["bide.http1", "bide.policy"]):
+with atheris.instrument_imports(include=["bide.http1", "bide.policy", "bide.semantics", "bide.transport.proxy"]):
     from tests.fuzz import targets
 
 LONGEST = 2048
@@ -21,8 +21,13 @@ LONGEST = 2048
 def main() -> None:
     """Run."""
     name, seconds, *corpus = sys.argv[1:]
-    target = {"connection": targets.connection, "chunked": targets.chunked}[name]
-    inputs = {"connection": targets.seeds, "chunked": targets.chunked_seeds}[name]()
+    target, seeds = {
+        "connection": (targets.connection, targets.seeds),
+        "chunked": (targets.chunked, targets.chunked_seeds),
+        "proxy": (targets.proxy, targets.proxy_seeds),
+        "forwarded": (targets.forwarded, targets.forwarded_seeds),
+    }[name]
+    inputs = seeds()
     with tempfile.TemporaryDirectory() as folder:
         for number, data in enumerate(inputs):
             Path(folder, f"seed-{number}").write_bytes(data)

@@ -1,4 +1,6 @@
-"""The targets of the fuzzer: `connection` and `chunked` take any octets, and fail an assertion if something is wrong.
+"""The targets of the fuzzer, each of which takes any octets, and fails an assertion if something is wrong.
+
+`connection` and `chunked` are of HTTP, `proxy` is of PROXY headers, `forwarded` of the fields that front ends write.
 
 An input of `connection` begins with the length of a script, then come the script and what the client sends. Each octet of the
 script is an act of the client, of an application that keeps to no rule, or of a worker that keeps to its contract. Without a script, a
@@ -7,17 +9,37 @@ well-behaved application answers, and the outcome must not depend on how the oct
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
 from bide.errors import Rejected
 from bide.http1.body import ChunkedDecoder
 from bide.http1.limits import PASS, Limits
+from bide.message import Field
 from bide.policy.clocks import running
+from bide.semantics.authority import is_authority
+from bide.semantics.forwarded import Forwarding
 from bide.terms import Clock, CloseMode, State
+from bide.transport.proxy import ANY, V1, V2, Header, MalformedHeaderError, read_header
+from bide.worker.trust import Trust
 from tests.http1.cases import CASES
 from tests.http1.driver import GET, Server, connect, limits
 from tests.http1.laws import LAWS, OPEN, Laws
+from tests.support.proxy_headers import (
+    LOCAL,
+    PROXY,
+    SSL,
+    TCP4,
+    TCP6,
+    TLS,
+    UNIX,
+    UNSPEC,
+    addresses4,
+    addresses6,
+    v2,
+    value,
+)
 
 _SCRIPT_MOST: Final = 64
 _MOST_AT_ONCE: Final = 1024
@@ -300,3 +322,113 @@ def chunked(data: bytes) -> None:
         moved = ChunkedDecoder(_WIDE)
         assert moved.feed(b"??" + data[: found[1]] + GET, 2, content) == found[1] + 2
         assert b"".join(content) == found[0]
+
+
+# -- PROXY headers ------------------------------------------------------------------------------------------------------
+
+_V1_LINE: Final = re.compile(
+    rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})\r\n"
+)
+
+
+def proxy_seeds() -> list[bytes]:
+    """Return inputs of `proxy` to begin with."""
+    block = addresses4(("192.0.2.1", 4000), ("198.51.100.1", 443))
+    return [
+        b"PROXY TCP4 192.0.2.1 198.51.100.1 4000 443\r\n" + GET,
+        b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 65535 0\r\n",
+        b"PROXY UNKNOWN ::1 ::1 1 1\r\n",
+        v2(PROXY, TCP4, block) + GET,
+        v2(PROXY, TCP4, block + value(0xE0, b"abc") + value(SSL, TLS + value(0x21, b"TLSv1.3"))),
+        v2(PROXY, TCP6, addresses6(("2001:db8::1", 1), ("::1", 2)) + value(4, b"")),
+        v2(PROXY, UNIX, b"/run/a".ljust(108, b"\x00") + bytes(108)),
+        v2(PROXY, UNSPEC, b"abc"),
+        v2(LOCAL, UNSPEC),
+        GET,
+    ]
+
+
+def _header_in(octets: bytes, versions: int, size: int) -> Header | str | None:
+    """Return what is made of octets that come in pieces."""
+    for end in range(size, len(octets) + size, size):
+        try:
+            header = read_header(octets[:end], versions)
+        except MalformedHeaderError:
+            return "refused"
+        if header is not None:
+            return header
+    return None
+
+
+def proxy(data: bytes) -> None:
+    """Run one input."""
+    data = data[:4500]
+    for versions in (V1, V2, ANY):
+        found = _header_in(data, versions, len(data) or 1)
+        for size in (1, 2, 13):
+            assert _header_in(data, versions, size) == found, (size, found)
+        if not isinstance(found, Header):
+            continue
+        assert 0 < found.size <= len(data)
+        is_line = data.startswith(b"PROXY")
+        assert versions & (V1 if is_line else V2)
+        assert data[found.size - 2 : found.size] == b"\r\n" or not is_line
+        if is_line and found.ends is not None:
+            line = _V1_LINE.fullmatch(data[: found.size])
+            assert line is not None
+            for end, host, port in zip(found.ends, line.group(2, 3), line.group(4, 5), strict=True):
+                assert end is not None
+                assert ipaddress.ip_address(end[0]) == ipaddress.ip_address(host.decode())
+                assert end[1] == int(port) <= 65535
+
+
+# -- Forwarded fields ---------------------------------------------------------------------------------------------------
+
+_TRUST: Final = Trust("forwarded_allow_ips", "10.0.0.0/8,::1")
+_PEER: Final = ("10.0.0.1", 4000)
+_CLIENT: Final = "192.0.2.1"
+
+
+def forwarded_seeds() -> list[bytes]:
+    """Return inputs of `forwarded` to begin with."""
+    return [
+        b"6.6.6.6, 10.0.0.2",
+        b"https",
+        b"a.example:80",
+        b"/app",
+        b'for="[2001:db8::1]:4711";proto=https;by=_x, for=10.0.0.2',
+        b'for="a\\"b,c";host="a,for=6.6.6.6"',
+        b'for=";',
+        b"[::1]:80, unknown",
+    ]
+
+
+def forwarded(data: bytes) -> None:
+    """Run one input: what a client sent, behind which a front end writes."""
+    data = data[:4096].replace(b"\r", b"").replace(b"\n", b"")
+    for hops in (0, 1, 3):
+        for reads_standard in (False, True):
+            reader = Forwarding(
+                _TRUST.trusts, _TRUST.judge, hops, reads_standard=reads_standard, takes_host=True, takes_prefix=True
+            )
+            names = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix", b"forwarded")
+            origin = reader.origin(_PEER, "http", [(name, data) for name in names])
+            assert origin.client is not None
+            assert str(ipaddress.ip_address(origin.client[0])) == origin.client[0]
+            assert origin.scheme in ("http", "https")
+            assert not origin.host or is_authority(origin.host)
+            assert not origin.prefix or re.fullmatch(rb"/[^/?#\s].*[^/]|/[^/?#\s]", origin.prefix)
+            if hops > 1:
+                continue
+            in_one: list[Field] = [
+                (b"x-forwarded-for", data + b", 192.0.2.1"),
+                (b"forwarded", data + b", for=192.0.2.1"),
+            ]
+            in_two: list[Field] = [
+                (b"x-forwarded-for", data),
+                (b"x-forwarded-for", b"192.0.2.1"),
+                (b"forwarded", data),
+                (b"forwarded", b'by=_x;for="192.0.2.1"'),
+            ]
+            for fields in (in_one, in_two):
+                assert reader.origin(_PEER, "http", fields).client == (_CLIENT, 0)

@@ -12,6 +12,11 @@ import pytest
 
 from bide.http1.body import ChunkedDecoder
 from bide.http1.limits import Limits
+from bide.message import Field
+from bide.semantics.forwarded import Origin
+from bide.terms import Address
+from bide.transport.proxy import Header, read_header
+from bide.worker.trust import Trust
 from tests.fuzz import targets
 from tests.http1.driver import connect
 
@@ -20,6 +25,8 @@ SECONDS = 5
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
     "connection": (targets.connection, targets.seeds),
     "chunked": (targets.chunked, targets.chunked_seeds),
+    "proxy": (targets.proxy, targets.proxy_seeds),
+    "forwarded": (targets.forwarded, targets.forwarded_seeds),
 }
 #: Inputs that once showed a fault, by target.
 FOUND = sorted((HERE / "found").glob("*/*"))
@@ -71,12 +78,34 @@ class Undecided:
         return getattr(self._connection, name)
 
 
+def greedy(octets: bytes, versions: int) -> Header | None:
+    """Read a PROXY header with a planted fault: it takes an octet of what follows."""
+    header = read_header(octets, versions)
+    return header and header._replace(size=header.size + 1)
+
+
+class Gullible:
+    """Reads forwarded fields with a planted fault: believes what a client sends."""
+
+    def __init__(self, *_rules: object, **_options: object) -> None:
+        pass
+
+    def origin(self, peer: Address, scheme: str, fields: list[Field]) -> Origin:
+        first = fields[0][1].split(b",")[0].decode("latin-1")
+        return Origin((first, 0) if Trust("x", "*").judge(first)[0] else peer, scheme, b"", b"")
+
+
 @pytest.mark.parametrize(
     ("name", "where", "fault"),
-    [("connection", "connect", lambda _: Undecided()), ("chunked", "ChunkedDecoder", Forgetful)],
+    [
+        ("connection", "connect", lambda _: Undecided()),
+        ("chunked", "ChunkedDecoder", Forgetful),
+        ("proxy", "read_header", greedy),
+        ("forwarded", "Forwarding", Gullible),
+    ],
 )
 def test_target_with_a_planted_fault_fails(
-    monkeypatch: pytest.MonkeyPatch, name: str, where: str, fault: Callable[[Limits], object]
+    monkeypatch: pytest.MonkeyPatch, name: str, where: str, fault: Callable[..., object]
 ) -> None:
     run, seeds = TARGETS[name]
     monkeypatch.setattr(targets, where, fault)

@@ -1870,10 +1870,27 @@ def test_connection_is_new_once_its_handshake_is_complete() -> None:
     assert connection.receive(GET) is not None
 
 
+def test_handshake_that_is_complete_too_late_changes_nothing() -> None:
+    connection = shaking_hands()
+    connection.expire(Clock.HANDSHAKE)
+    connection.ready()
+    assert ended(connection) == (CloseReason.HANDSHAKE_TIMEOUT, CloseMode.LINGER)
+    connection.half_closed()
+    connection.ready()
+    assert connection.state is State.LINGER
+
+
+def test_proxy_header_that_is_refused_gets_no_answer() -> None:
+    connection = shaking_hands()
+    connection.rejected(CloseReason.PROXY_HEADER_REJECTED, "no PROXY header", False)
+    assert connection.output == b""
+    assert ended(connection) == (CloseReason.PROXY_HEADER_REJECTED, CloseMode.RELEASE)
+
+
 @pytest.mark.parametrize("is_plain", [True, False])
 def test_handshake_that_fails_is_answered_only_if_it_was_plain_http(is_plain: bool) -> None:
     connection = shaking_hands()
-    connection.tls_rejected("http request", is_plain)
+    connection.rejected(CloseReason.TLS_REJECTED, "http request", is_plain)
     assert connection.output.startswith(b"HTTP/1.1 400 ") == is_plain
     assert (b"https://" in connection.output) == is_plain
     assert ended(connection) == (CloseReason.TLS_REJECTED, CloseMode.LINGER)
@@ -1883,10 +1900,10 @@ def test_record_that_is_not_valid_cuts_the_response() -> None:
     connection = begun(GET)
     connection.respond(200, [])
     connection.send(b"half", True)
-    connection.tls_rejected("bad record mac", False)
+    connection.rejected(CloseReason.TLS_REJECTED, "bad record mac", False)
     assert connection.output == b""
     assert ended(connection) == (CloseReason.TLS_REJECTED, CloseMode.ABORT)
-    connection.tls_rejected("another", False)
+    connection.rejected(CloseReason.TLS_REJECTED, "another", False)
     assert connection.detail == "bad record mac"
 
 
@@ -1919,7 +1936,12 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
         begun(), lambda c: c.respond(200, []), lambda c: c.send(b"ok", True), Connection.fail
     ),
     CloseReason.TLS_REJECTED: lambda: after(
-        connect(), lambda c: c.handshake_begins(), lambda c: c.tls_rejected("x", False)
+        connect(), lambda c: c.handshake_begins(), lambda c: c.rejected(CloseReason.TLS_REJECTED, "x", False)
+    ),
+    CloseReason.PROXY_HEADER_REJECTED: lambda: after(
+        connect(),
+        lambda c: c.handshake_begins(),
+        lambda c: c.rejected(CloseReason.PROXY_HEADER_REJECTED, "x", False),
     ),
     CloseReason.HANDSHAKE_TIMEOUT: lambda: after(
         connect(), lambda c: c.handshake_begins(), lambda c: c.expire(Clock.HANDSHAKE)

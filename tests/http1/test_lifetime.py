@@ -10,7 +10,7 @@ from bide.terms import Input, State
 
 # One line per state: the inputs that it takes, and where they lead.
 EXPECTED = """
-handshake ready>new  tls_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
+handshake ready>new  handshake_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
 new       first_octet>head  head_complete>exchange  head_rejected>closing  peer_eof>closing  deadline>closing  shed>closing  stopped>closing  lost>closed
 head      head_complete>exchange  head_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
 exchange  persists>idle  unread>discard  switched>tunnel  closes>closing  body_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed

@@ -52,6 +52,8 @@ QUIET = {
     CloseReason.DRAIN: LINGER,
     CloseReason.DRAIN_DEADLINE: LINGER,
     CloseReason.INTERNAL_ERROR: LINGER,
+    # It is no client of ours.
+    CloseReason.PROXY_HEADER_REJECTED: RELEASE,
     # It was idle, and a connection that lingers makes no room.
     CloseReason.SHED: RELEASE,
     # It does not read: there is nobody to be kind to.

@@ -6,9 +6,7 @@
 """
 
 import asyncio
-import socket
-import subprocess
-import time
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -18,6 +16,7 @@ import pytest
 from bide.terms import State
 from tests.support.apps import App, Message, Receive, Send, answer, hello, refuse
 from tests.support.client import Client, request
+from tests.support.front_ends import haproxy
 from tests.support.server import Serve, Served
 
 
@@ -135,62 +134,32 @@ def test_reset_behind_pipelined_requests_is_a_reset(serve: Serve) -> None:
     assert server.ends() == {"client_reset": 1}
 
 
-CONFIGURATION: Final = """
-global
-    maxconn 100
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-frontend f
-    bind 127.0.0.1:{port}
-    default_backend b
-backend b
-    http-reuse always
-    server s {where} pool-purge-delay 200ms
-"""
+#: Of HAProxy, at once.
+CLIENTS: Final = 10
 
 
 def test_idle_connections_that_haproxy_purges_are_no_resets(
     serve: Serve, system_tool: Callable[..., str], tmp_path: Path
 ) -> None:
     """Clients ask at once, so that HAProxy opens connections; then it has too many, and purges them."""
-    haproxy = system_tool("haproxy")
-    clients = 10
+    program = system_tool("haproxy")
 
     async def slow(scope: Message, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.2)
         await answer(send, b"hello\n")
 
     server = serve(slow)
-    assert not isinstance(server.where, str)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    configuration = tmp_path / "haproxy.cfg"
-    configuration.write_text(CONFIGURATION.format(port=port, where="{}:{}".format(*server.where)))
-    with subprocess.Popen([haproxy, "-db", "-q", "-f", str(configuration)]) as process:
-        try:
-            deadline = time.monotonic() + 15
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    assert process.poll() is None
-                    assert time.monotonic() < deadline
-                    time.sleep(0.05)  # another process: nothing tells that it listens
-            asking = [Client(("127.0.0.1", port)) for _ in range(clients)]
-            for client in asking:
-                client.ask()
-            for client in asking:
-                assert client.response().content == b"hello\n"
-            server.until(lambda: sum(server.counters.closed.values()) > 0, timeout=20.0)
-            for client in asking:
-                client.close()
-        finally:
-            process.terminate()
+    where = "{}:{}".format(*server.where)
+    with (
+        haproxy(program, tmp_path, f"{where} pool-purge-delay 200ms", backend="http-reuse always") as front,
+        contextlib.ExitStack() as clients,
+    ):
+        asking = [clients.enter_context(Client(front)) for _ in range(CLIENTS)]
+        for client in asking:
+            client.ask()
+        for client in asking:
+            assert client.response().content == b"hello\n"
+        server.until(lambda: sum(server.counters.closed.values()) > 0, timeout=20.0)
     ended = server.ends()
     assert set(ended) <= {"client_eof_idle", "client_eof_unused"}, ended
     assert ended["client_eof_idle"] > 0

@@ -76,7 +76,7 @@ def test_handshake_that_is_complete_during_a_drain_waits_no_longer_than_others(s
 @pytest.mark.parametrize(("is_plain", "written"), [(False, b""), (True, b"HTTP/1.1 400 ")])
 def test_handshake_that_fails_ends_the_connection(stage: Stage, is_plain: bool, written: bytes) -> None:
     session, wire = shaking_hands(stage)
-    session.tls_rejected("no shared cipher", is_plain)
+    session.rejected(CloseReason.TLS_REJECTED, "no shared cipher", is_plain)
     assert wire.written.startswith(written)
     assert (b"https" in wire.written) == is_plain
     session.flushed()
@@ -84,9 +84,31 @@ def test_handshake_that_fails_ends_the_connection(stage: Stage, is_plain: bool, 
     assert stage.ends == [CloseReason.TLS_REJECTED]
 
 
+def test_peer_that_a_header_tells_is_the_sessions(stage: Stage) -> None:
+    session, wire = shaking_hands(stage)
+    wire.peer = lambda: ("192.0.2.9", 5000)  # type: ignore[method-assign]
+    session.introduced()
+    assert (session.peer, session.host) == (("192.0.2.9", 5000), "192.0.2.9")
+    assert stage.manager.introductions == [session]
+
+
+def test_failed_handshakes_make_one_line_a_minute(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "bide.connection")
+
+    def fail() -> None:
+        session, _ = shaking_hands(stage)
+        session.rejected(CloseReason.PROXY_HEADER_REJECTED, "no PROXY header", False)
+
+    for seconds in (0.0, 59.9, 0.2, 1.0):
+        stage.now += seconds
+        fail()
+    line = "192.0.2.1:4000: handshake failed, close=proxy_header_rejected (no PROXY header); "
+    assert caplog.messages == [line + "further ones go to the debug log for 60 s"] * 2
+
+
 def test_record_that_is_not_valid_cuts_the_response(stage: Stage) -> None:
     session, wire, _ = stage.begun()
-    session.tls_rejected("bad record mac", False)
+    session.rejected(CloseReason.TLS_REJECTED, "bad record mac", False)
     assert wire.orders[-1] == "abort"
     session.lost()
     assert stage.ends == [CloseReason.TLS_REJECTED]

@@ -78,8 +78,11 @@ class StubTunnel(Tunnel):
     def ready(self) -> None:
         self.told.append("ready")
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
-        self.told.append("tls_rejected")
+    def introduced(self) -> None:
+        self.told.append("introduced")
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
+        self.told.append("rejected")
 
     def eof_received(self) -> None:
         self.told.append("eof_received")

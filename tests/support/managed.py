@@ -3,7 +3,7 @@
 from typing import Final
 
 from bide.managed import ManagedConnection
-from bide.terms import State
+from bide.terms import CloseReason, State
 from tests.support.builds import require_interpreted
 
 require_interpreted()
@@ -57,7 +57,10 @@ class StubConnection(ManagedConnection):
     def ready(self) -> None:
         pass
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+    def introduced(self) -> None:
+        pass
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
         pass
 
     def go_on(self) -> None:

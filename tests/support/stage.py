@@ -204,7 +204,11 @@ class StubManager(ConnectionManager):
         self.stalled: set[ManagedConnection] = set()
         self.unread: set[ManagedConnection] = set()
         self.ends: list[CloseReason] = []
+        self.introductions: list[ManagedConnection] = []
         self.requests = 0
+
+    def introduced(self, connection: ManagedConnection) -> None:
+        self.introductions.append(connection)
 
     def output_stalled(self, connection: ManagedConnection) -> None:
         self.stalled.add(connection)

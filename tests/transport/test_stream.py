@@ -16,6 +16,7 @@ import pytest
 
 from bide import wire as contract
 from bide.server.server import loop_factory
+from bide.terms import CloseReason
 from bide.transport import stream
 from bide.transport.polled import PolledWire
 from bide.transport.poller import Poller
@@ -45,7 +46,10 @@ class Ear:
     def ready(self) -> None:
         self.heard.append("ready")
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+    def introduced(self) -> None:
+        self.heard.append("introduced")
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
         self.heard.append("rejected")
 
     def go_on(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from bide import wire as contract
+from bide.terms import CloseReason
 from bide.transport.tls import TlsWire
 from tests.support.managed import StubConnection
 from tests.support.stage import StubWire
@@ -30,7 +31,10 @@ class Ear(StubConnection):
     def ready(self) -> None:
         self.heard.append("ready")
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+    def introduced(self) -> None:
+        self.heard.append("introduced")
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
         self.heard.append(("rejected", is_plain))
 
     def octets_received(self, data: bytes) -> None:

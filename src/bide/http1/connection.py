@@ -81,7 +81,7 @@ from bide.terms import (
 
 # A name of the module is found faster than a member of an Enum through its class.
 _READY: Final = Input.READY
-_TLS_REJECTED: Final = Input.TLS_REJECTED
+_HANDSHAKE_REJECTED: Final = Input.HANDSHAKE_REJECTED
 _FIRST_OCTET: Final = Input.FIRST_OCTET
 _HEAD_REJECTED: Final = Input.HEAD_REJECTED
 _BODY_COMPLETE: Final = Input.BODY_COMPLETE
@@ -213,12 +213,14 @@ class Connection(ResponseWriter):
         self.state = HANDSHAKE
 
     def ready(self) -> None:
-        """Take the news that the handshake is complete."""
-        self.state = step(self.state, _READY)
+        """Take the news that the handshake is complete; it may have taken too long."""
+        if self.state is HANDSHAKE:
+            self.state = step(self.state, _READY)
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
-        """Take the news that what came is not valid TLS, in the handshake or later.
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
+        """Take the news that what came is no PROXY header, or not valid TLS.
 
+        reason: PROXY_HEADER_REJECTED, or TLS_REJECTED, in the handshake or later.
         is_plain: whether it is HTTP without TLS, so that an answer without TLS is understood.
         """
         if self.state is CLOSING or self.state is LINGER or self.state is CLOSED:
@@ -227,10 +229,10 @@ class Connection(ResponseWriter):
         if self.state is HANDSHAKE:
             if is_plain:
                 self._refuse(400, "this port speaks HTTPS only: use https://")
-            self._end(_TLS_REJECTED, CloseReason.TLS_REJECTED)
+            self._end(_HANDSHAKE_REJECTED, reason)
         else:  # what follows cannot be encrypted
             self._drop_output()
-            self._end(_STOPPED, CloseReason.TLS_REJECTED)
+            self._end(_STOPPED, reason)
 
     def receive(self, data: bytes) -> Request | None:
         """Take octets from the client.

@@ -25,7 +25,7 @@ CLOSED: Final = State.CLOSED
 TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
     HANDSHAKE: {  # not yet HTTP
         Input.READY: NEW,
-        Input.TLS_REJECTED: CLOSING,
+        Input.HANDSHAKE_REJECTED: CLOSING,
         Input.PEER_EOF: CLOSING,
         Input.DEADLINE: CLOSING,
         Input.STOPPED: CLOSING,

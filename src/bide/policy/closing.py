@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bide.terms import CloseMode, CloseReason
+
+# Ends without an answer that could be lost: a slot is needed now, or the peer is no client.
+_NOTHING_OWED: Final = frozenset({CloseReason.SHED, CloseReason.PROXY_HEADER_REJECTED})
 
 
 def close_mode(
@@ -18,8 +23,8 @@ def close_mode(
     """
     if looks_complete or reason is CloseReason.SEND_TIMEOUT:
         return CloseMode.ABORT  # a flush would mislead the client, or has failed already
-    if input_ended or reason is CloseReason.SHED or not can_half_close:
-        return CloseMode.RELEASE  # shed: no answer is owed, and the slot is needed now
+    if input_ended or reason in _NOTHING_OWED or not can_half_close:
+        return CloseMode.RELEASE
     # 9.6: while the client sends, a reset may destroy the answer. This holds after a client's last
     # request, too: old clients end a body with an empty line that belongs to no message.
     return CloseMode.LINGER

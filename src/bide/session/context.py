@@ -13,7 +13,7 @@ from bide.http1.limits import Limits
 from bide.http1.response import CommonFields
 from bide.managed import ConnectionManager
 from bide.message import Request
-from bide.observe.access_log import AccessLog
+from bide.observe.access_log import AccessLog, peer_name
 from bide.observe.counters import Counters
 from bide.policy.clocks import FOREVER
 from bide.semantics.forwarded import Forwarding
@@ -23,10 +23,12 @@ from bide.session.heads import HeldHeads
 from bide.session.idle import IdleTimeout
 from bide.session.pool import ConnectionPool
 from bide.session.websocket_limits import WebSocketLimits
+from bide.terms import Address, CloseReason
 
 _log = logging.getLogger("bide.error")
+_connection_log = logging.getLogger("bide.connection")
 
-# Seconds between warnings about dropped content.
+# Seconds between lines about dropped content, and between lines about failed handshakes.
 _WARN_EVERY_S: Final = 60.0
 
 #: Draws the age in seconds and the number of requests at which a new connection is to close; None
@@ -48,6 +50,7 @@ class SessionContext:
 
     __slots__ = (
         "_content_warned_at",
+        "_handshake_logged_at",
         "access_log",
         "clients",
         "clock",
@@ -101,6 +104,7 @@ class SessionContext:
         self.unread_since = FOREVER
         self.heads = HeldHeads(loop)
         self._content_warned_at = -_WARN_EVERY_S
+        self._handshake_logged_at = -_WARN_EVERY_S
         self.common_fields = CommonFields()
         self.pool = ConnectionPool(limits, self.common_fields)
 
@@ -125,6 +129,22 @@ class SessionContext:
                 request.path.decode("ascii"),
                 status,
                 status,
+            )
+
+    def handshake_rejected(self, peer: Address | None, reason: CloseReason, detail: str) -> None:
+        """Write to the log why a handshake failed: at most one line in 60 seconds.
+
+        Scanners fail all the time. If all connections of a front end do, its settings are wrong.
+        """
+        now = self.clock()
+        if now - self._handshake_logged_at >= _WARN_EVERY_S:
+            self._handshake_logged_at = now
+            _connection_log.info(
+                "%s: handshake failed, close=%s (%s); further ones go to the debug log for %g s",
+                peer_name(peer),
+                reason.value,
+                detail,
+                _WARN_EVERY_S,
             )
 
     def loop_looked_at(self, unread_since: float) -> None:

@@ -9,7 +9,7 @@ from typing import Final, final
 from bide.http1.lifetime import IDLE
 from bide.managed import ManagedConnection
 from bide.session.context import SessionContext
-from bide.terms import Address, State
+from bide.terms import Address, CloseReason, State
 
 # Stands for the port of a peer that has none, as on a Unix socket.
 _NO_PORT: Final = -1
@@ -132,7 +132,10 @@ class ParkedSession(ManagedConnection):
     def ready(self) -> None:
         pass
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
+    def introduced(self) -> None:
+        pass
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
         pass
 
     def octets_received(self, data: bytes) -> None:

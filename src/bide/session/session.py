@@ -136,8 +136,16 @@ class Session(ClockedCarrier):
         if self._context.facts & DRAIN:
             self.shorten_wait(self._context.idle.longest)
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
-        self.connection.tls_rejected(detail, is_plain)
+    def introduced(self) -> None:
+        wire = self._wire
+        self.peer = wire.peer()
+        self.local = wire.local()
+        self.scheme = wire.scheme
+        self._context.manager.introduced(self)
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
+        self._context.handshake_rejected(self.peer, reason, detail)
+        self.connection.rejected(reason, detail, is_plain)
         self.settle()
 
     def octets_received(self, data: bytes) -> None:

@@ -81,6 +81,7 @@ class SocketWire(PolledWire):
         "_first",
         "_has_eof",
         "_is_blocked",
+        "_is_introduced",
         "_is_paused",
         "_is_reading",
         "_is_watched",
@@ -90,6 +91,7 @@ class SocketWire(PolledWire):
         "_peer",
         "_poller",
         "_receiver",
+        "_scheme",
         "_size",
     )
 
@@ -100,6 +102,8 @@ class SocketWire(PolledWire):
         self._fd = fd
         self._peer = peer
         self._local = local
+        self._scheme = "http"
+        self._is_introduced = True  # false while a PROXY header has yet to tell the addresses
         self._is_watched = False
         self._events = 0  # what it is watched for
         self._is_reading = True
@@ -130,6 +134,32 @@ class SocketWire(PolledWire):
         self._receiver = receiver
         self._is_watched = True
         self._events = _READS
+
+    # -- The PROXY header --------------------------------------------------------------------------
+
+    def expect_header(self) -> None:
+        """Keep the addresses back until `introduce`. Legal only before `begin`."""
+        self._is_introduced = False
+
+    def introduce(self, ends: tuple[Address | None, Address | None] | None, is_secure: bool) -> None:
+        """Take what a PROXY header tells of the connection that the proxy has accepted.
+
+        ends: its peer and local address; None if those of the socket count.
+        is_secure: whether TLS is spoken there.
+        """
+        self._is_introduced = True
+        if ends is not None:
+            self._peer, self._local = ends
+        if is_secure:
+            self._scheme = "https"
+
+    def sender(self) -> str:
+        """Return the socket's own peer as text, for the log."""
+        return "a Unix socket" if self._peer is None or self._peer[1] is None else self._peer[0]
+
+    def report_to(self, receiver: Receiver) -> None:
+        """Report to another receiver from now on."""
+        self._receiver = receiver
 
     # -- What the poller reports -------------------------------------------------------------------
 
@@ -454,11 +484,11 @@ class SocketWire(PolledWire):
 
     @property
     def is_ready(self) -> bool:
-        return True
+        return self._is_introduced
 
     @property
     def scheme(self) -> str:
-        return "http"
+        return self._scheme
 
     @property
     def can_half_close(self) -> bool:
@@ -510,7 +540,7 @@ class SocketWire(PolledWire):
         return self._fd
 
     def peer(self) -> Address | None:
-        return self._peer
+        return self._peer if self._is_introduced else None
 
     def local(self) -> Address | None:
         if self._local is None and self._fd >= 0:

@@ -10,12 +10,14 @@ import ssl
 from collections.abc import Callable
 from typing import Final, final
 
-from bide.terms import Address
+from bide.terms import Address, CloseReason
 from bide.wire import CLOSED_WIRE, Receiver, Wire
 
 # Octets that a buffer of OpenSSL is given at once: one record (RFC 8446, 5.1). Such a buffer never
 # shrinks, so with more it would keep up to megabytes for the life of the connection.
 _RECORD_OCTETS: Final = 1 << 14
+
+_REJECTED: Final = CloseReason.TLS_REJECTED
 
 # How OpenSSL names a request that speaks HTTP without TLS.
 _PLAIN_HTTP: Final = "HTTP_REQUEST"
@@ -101,7 +103,7 @@ class TlsWire(Wire):
             is_plain = error.reason == _PLAIN_HTTP
             if not is_plain:
                 self._flush()  # the alert
-            self._receiver.tls_rejected(_cause(error), is_plain)
+            self._receiver.rejected(_REJECTED, _cause(error), is_plain)
             return False
         self._is_ready = True
         self._flush()
@@ -121,7 +123,7 @@ class TlsWire(Wire):
                 self._is_broken = True
                 if not self._is_shut:
                     self._flush()  # the alert
-                self._receiver.tls_rejected(_cause(error), False)
+                self._receiver.rejected(_REJECTED, _cause(error), False)
                 return False
             if not data:  # close_notify; the answer can still be sent
                 self.ended()
@@ -326,10 +328,13 @@ class Ciphertext(Receiver):
         self._above = above
 
     def ready(self) -> None:
-        pass
+        pass  # the handshake is still to come
 
-    def tls_rejected(self, detail: str, is_plain: bool) -> None:
-        pass
+    def introduced(self) -> None:
+        self._above.receiver.introduced()
+
+    def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
+        self._above.receiver.rejected(reason, detail, is_plain)
 
     def octets_received(self, data: bytes) -> None:
         try:

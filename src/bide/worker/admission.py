@@ -75,11 +75,7 @@ class Admission:
 
         descriptor: number of its socket.
         """
-        host = connection.host
-        if self._per_peer and host:
-            count = self._of_peer[host] = self._of_peer.get(host, 0) + 1
-            if count > self._per_peer and not self._shed_one_of(host):
-                connection.refuse()
+        self.introduced(connection)
         has_descriptors = descriptor < self._descriptors
         if self._accepts_backlog:
             if not has_descriptors:
@@ -90,6 +86,14 @@ class Admission:
             connection.refuse()
         if needs_room(free, has_descriptors):
             self.make_room(descriptor)
+
+    def introduced(self, connection: ManagedConnection) -> None:
+        """Count a connection for its peer, once that is known; refuse it if there are too many."""
+        host = connection.host
+        if self._per_peer and host:
+            count = self._of_peer[host] = self._of_peer.get(host, 0) + 1
+            if count > self._per_peer and not self._shed_one_of(host):
+                connection.refuse()
 
     def closed(self, connection: ManagedConnection) -> None:
         """Take the news that a connection is closed."""

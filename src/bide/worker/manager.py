@@ -40,6 +40,9 @@ class Manager(ConnectionManager):
         self._counters.opened += 1
         self._admission.admit(connection, descriptor)
 
+    def introduced(self, connection: ManagedConnection) -> None:
+        self._admission.introduced(connection)
+
     def output_stalled(self, connection: ManagedConnection) -> None:
         self._register.stalled.add(connection)
 

@@ -16,6 +16,8 @@ from bide.session.idle import IdleTimeout
 from bide.session.rules import CloseRules
 from bide.session.websocket_limits import WebSocketLimits
 from bide.terms import KEEP_ALIVE_OFF, Clock
+from bide.transport.proxy import ANY, V1, V2
+from bide.worker.arrivals import Introductions
 from bide.worker.certificates import Certificates, TlsOptions
 from bide.worker.pressure import ResourceLimits
 from bide.worker.trust import Trust
@@ -82,6 +84,7 @@ class WorkerSettings:
     log_format: format of the access log, "text" or "json"; None for no access log.
     certificates: for TLS; None without it.
     forwarding: what is read from forwarded fields; None if nothing is.
+    introductions: which PROXY headers connections begin with; None for no header.
     """
 
     def __init__(self, config: Config) -> None:
@@ -122,6 +125,7 @@ class WorkerSettings:
         self.tick = tick(config)
         self.certificates = certificates(config)
         self.forwarding = forwarding(config)
+        self.introductions = introductions(config)
         self._idle = (config.timeout_idle, config.timeout_idle_least)
         self._resources = (config.limit_connections, config.limit_memory, config.lag_target)
 
@@ -164,6 +168,13 @@ def forwarding(config: Config) -> Forwarding | None:
         takes_host=config.forwarded_host,
         takes_prefix=config.forwarded_prefix,
     )
+
+
+def introductions(config: Config) -> Introductions | None:
+    """Return which PROXY headers connections begin with; None for no header. Raises ConfigError."""
+    trust = Trust("proxy_allow_ips", config.proxy_allow_ips)
+    versions = {"off": 0, "v1": V1, "v2": V2, "auto": ANY}[config.proxy_protocol]
+    return Introductions(versions, trust.trusts) if versions else None
 
 
 def limits(config: Config) -> Limits:

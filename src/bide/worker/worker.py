@@ -253,7 +253,7 @@ class Worker:
             forwarding=settings.forwarding,
             facts=settings.facts,
         )
-        arrivals = Arrivals(self._context, manager, poller, settings.certificates)
+        arrivals = Arrivals(self._context, manager, poller, settings.certificates, settings.introductions)
         poller.serve(arrivals.accepted, arrivals.woken)
 
     def _open_access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
