@@ -4,7 +4,7 @@ import pytest
 
 from bide.errors import DisconnectedError
 from bide.session.websocket import ServedWebSocket
-from bide.session.websocket_coroutines import changed, flowing
+from bide.session.websocket_coroutines import flowing
 from bide.websocket.handshake import Handshake
 from tests.support.carrier import StubCarrier
 from tests.support.loops import JumpingLoop
@@ -14,12 +14,6 @@ from tests.support.stage import Stage
 def served(loop: JumpingLoop) -> tuple[ServedWebSocket, StubCarrier]:
     carrier = StubCarrier()
     return ServedWebSocket(carrier, Stage(loop).context, Handshake(b"", [], b"", None)), carrier
-
-
-def test_changed_returns_at_once_where_it_is_over(loop: JumpingLoop) -> None:
-    websocket, _ = served(loop)
-    websocket.closed()
-    loop.run_until_complete(changed(websocket))
 
 
 def test_flowing_lets_others_go_first_and_raises_at_the_end(loop: JumpingLoop) -> None:

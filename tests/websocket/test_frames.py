@@ -5,8 +5,8 @@ from typing import Final
 import pytest
 from hypothesis import given, strategies as st
 
-from bide.websocket.frames import FrameHeaders
-from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
+from bide.websocket.frames import FrameHeaders, header
+from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, read
 
 #: Frames, whether deflate is agreed on, and words of the fault; "" for none. The fault is in the last frame.
 CASES: Final = (
@@ -106,3 +106,11 @@ def test_valid_frames_have_no_fault_however_they_are_sliced(frames: list[tuple[i
         position += len(piece)
         index += 1
     assert headers.fault == ""
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
+@pytest.mark.parametrize("is_text", [True, False])
+def test_header_that_is_written_is_in_its_shortest_form(is_text: bool, size: int) -> None:
+    octets = header(is_text, size)
+    assert read(octets + bytes(size)) == [(TEXT if is_text else BINARY, bytes(size))]
+    assert len(octets) == (2 if size < 126 else 4 if size < 65536 else 10)

@@ -10,15 +10,15 @@ from bide.errors import DisconnectedError, Misuse
 from bide.exchange import DONE, TunnelEnd, WebSocket
 from bide.session.carrier import Carrier
 from bide.session.context import SessionContext
-from bide.session.websocket_coroutines import changed, flowing
+from bide.session.websocket_coroutines import flowing
 from bide.terms import Clock, CloseReason
 from bide.websocket.handshake import Handshake
 
 if TYPE_CHECKING:
     from bide.websocket.messages import Messages
 
-# Octets that are made into messages at a time, so that the queue is checked in between. The rest of a
-# longer frame comes with them: a frame in 16 pieces takes twice the time.
+# Octets that are made into messages at a time, so that the queue is checked in between. The rest of
+# a longer frame comes with them: a frame in 16 pieces takes twice the time.
 _PIECE: Final = 1 << 16
 
 # Octets sent before other tasks get their turn: about a millisecond's work.
@@ -84,7 +84,7 @@ class ServedWebSocket(WebSocket):
         return message
 
     def changed(self) -> Awaitable[None]:
-        return changed(self)
+        return DONE if self.has_news else self._news()
 
     def send(self, message: str | bytes) -> Awaitable[None]:
         if self.over:
@@ -178,7 +178,8 @@ class ServedWebSocket(WebSocket):
         messages = self._messages
         known = len(messages.received)
         position = 0
-        while position < len(data) and not self._is_full():
+        is_full = self._is_full()
+        while position < len(data) and not is_full:
             piece = data
             if len(data) > _PIECE:
                 lacking: int = messages.lacking
@@ -187,18 +188,20 @@ class ServedWebSocket(WebSocket):
             messages.receive(piece)
             if messages.output:
                 self._write()
-        self._unread = data[position:] if position < len(data) else b""
+            is_full = self._is_full()
+        if position < len(data):
+            self._unread = data[position:]
         if self.over:
             messages.drop()
         elif len(messages.received) > known:
             self.messages_received += len(messages.received) - known
-            self.wake()
+            self._wake()
         if messages.closed_by is not None:
             self._answered(messages.closed_by, CloseReason.WEBSOCKET_CLIENT_CLOSE)
         elif messages.rejected is not None:
             self._answered(messages.rejected, CloseReason.WEBSOCKET_REJECTED)
         elif not self.over:
-            self._pause_or_resume()
+            self._pause_or_resume(is_full)
 
     def _is_full(self) -> bool:
         """Return whether as many messages wait as may."""
@@ -208,9 +211,9 @@ class ServedWebSocket(WebSocket):
         size: int = messages.size
         return not self.over and (waiting >= limits.max_queue or (waiting > 0 and size >= limits.buffer))
 
-    def _pause_or_resume(self) -> None:
+    def _pause_or_resume(self, is_full: bool) -> None:
         """Pause reading while the queue is full. No clock runs then: a pong could not be read."""
-        if self._unread or self._is_full():
+        if is_full:
             self._clock = None
             self._end.pause_reading()
         elif self._clock is None:
@@ -257,7 +260,7 @@ class ServedWebSocket(WebSocket):
         self.code = code
         self.reason = reason
         self._ending = ending
-        self.wake()
+        self._wake()
         self._wake_senders()
 
     # -- Waiting -----------------------------------------------------------------------------------
@@ -273,8 +276,8 @@ class ServedWebSocket(WebSocket):
         """Whether the client does not take the output."""
         return self._carrier.is_write_paused and not self.over
 
-    def news(self) -> asyncio.Future[None]:
-        """Return a future that `wake` completes."""
+    def _news(self) -> asyncio.Future[None]:
+        """Return a future that `_wake` completes."""
         waiter = self._context.loop.create_future()
         if self._waiters is None:
             self._waiters = [waiter]
@@ -291,7 +294,7 @@ class ServedWebSocket(WebSocket):
             self._senders.append(sender)
         return sender
 
-    def wake(self) -> None:
+    def _wake(self) -> None:
         """Wake the calls that wait for a message."""
         waiters, self._waiters = self._waiters, None
         _complete(waiters)

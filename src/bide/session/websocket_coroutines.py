@@ -1,4 +1,4 @@
-"""Holds the coroutines of a served WebSocket: waiting for messages, and for the client."""
+"""Holds the coroutine of a served WebSocket, which waits for the client."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ from bide.errors import DisconnectedError
 
 if TYPE_CHECKING:
     from bide.session.websocket import ServedWebSocket
-
-
-async def changed(websocket: ServedWebSocket) -> None:
-    """Wait for a message, or for the end."""
-    if not websocket.has_news:
-        await websocket.news()
 
 
 async def flowing(websocket: ServedWebSocket) -> None:

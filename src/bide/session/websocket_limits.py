@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import final
 
 
-class WebSocketLimits(NamedTuple):
+@final
+class WebSocketLimits:
     """Bounds what one WebSocket holds. `bide.config` describes each.
 
     max_size: octets of a message.
@@ -13,6 +14,9 @@ class WebSocketLimits(NamedTuple):
     buffer: octets that wait in all; a message may be longer alone.
     """
 
-    max_size: int
-    max_queue: int
-    buffer: int
+    __slots__ = ("buffer", "max_queue", "max_size")
+
+    def __init__(self, max_size: int, max_queue: int, buffer: int) -> None:
+        self.max_size = max_size
+        self.max_queue = max_queue
+        self.buffer = buffer

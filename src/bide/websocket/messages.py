@@ -16,7 +16,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from bide.errors import Misuse
-from bide.websocket.frames import FrameHeaders
+from bide.websocket.frames import FrameHeaders, header
 
 # Codes of section 7.4.1.
 NORMAL: Final = 1000
@@ -51,7 +51,18 @@ class Messages:
     rejected: code and reason of the Close frame that was sent since the client broke the protocol.
     """
 
-    __slots__ = ("_headers", "_is_text", "_part", "_protocol", "closed_by", "output", "received", "rejected", "size")
+    __slots__ = (
+        "_deflates",
+        "_headers",
+        "_is_text",
+        "_part",
+        "_protocol",
+        "closed_by",
+        "output",
+        "received",
+        "rejected",
+        "size",
+    )
 
     def __init__(self, max_size: int, deflate: Extension | None) -> None:
         """Begin behind the handshake.
@@ -62,7 +73,8 @@ class Messages:
         self._protocol = Protocol(Side.SERVER, max_size=max_size, logger=_SILENT)
         if deflate is not None:
             self._protocol.extensions = [deflate]
-        self._headers = FrameHeaders(deflate is not None)
+        self._deflates = deflate is not None
+        self._headers = FrameHeaders(self._deflates)
         self._part: bytearray | None = None  # content of a message whose last fragment has yet to come
         self._is_text = False
         self.received: deque[str | bytes] = deque()
@@ -161,12 +173,17 @@ class Messages:
     # -- Frames to the client ----------------------------------------------------------------------
 
     def send(self, message: str | bytes) -> None:
-        """Write a message."""
-        if isinstance(message, str):
-            self._protocol.send_text(message.encode())
+        """Write a message. It must be open.
+
+        Without deflate a frame is only a header before the content.
+        """
+        is_text = isinstance(message, str)
+        content = message.encode() if isinstance(message, str) else message
+        if self._deflates:
+            self._protocol.send_text(content) if is_text else self._protocol.send_binary(content)
+            self._collect()
         else:
-            self._protocol.send_binary(message)
-        self._collect()
+            self.output.append(header(is_text, len(content)) + content)
 
     def ping(self) -> None:
         """Write a Ping frame (5.5.2)."""
