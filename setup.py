@@ -65,6 +65,7 @@ _COMPILED: Final = (
     "session/websocket.py",
     "session/websocket_limits.py",
     "websocket/frames.py",
+    "websocket/messages.py",
     "worker/admission.py",
     "worker/arrivals.py",
     "worker/manager.py",
