@@ -47,7 +47,6 @@ _INSTEAD: Final = {
 _NOT_HERE: Final = (
     "--http",
     "--http2",
-    "--interface",
     "--log-config",
     "--use-colors",
     "--no-use-colors",
@@ -252,7 +251,7 @@ def _name_unknown_variables() -> None:
 
 
 def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
-    """Serve the ASGI application APP, given as module:attribute.
+    """Serve the ASGI or WSGI application APP, given as module:attribute.
 
     Each option can also come from the environment: BIDE_PORT=8080 is --port 8080.
     """

@@ -116,6 +116,16 @@ class Config:
     factory: bool = _option(False, SERVING, "APP is a function that returns the application.", "as uvicorn")
     app_dir: str = _option("", SERVING, "Folder to look for APP in, before the current one.", "as uvicorn")
     root_path: str = _option("", SERVING, "Path under which a front end mounts the application.", "as ASGI's root_path")
+    interface: Literal["auto", "asgi", "wsgi"] = _option(
+        "auto", SERVING, "Interface that the application speaks; auto tells it by its arguments.", "as uvicorn"
+    )
+    threads: int = _option(
+        10,
+        SERVING,
+        "Threads that call a WSGI application; 0 calls it on the event loop's thread.",
+        "as cheroot; waitress: 4",
+        least=0,
+    )
     loop: Literal["auto", "uvloop", "asyncio"] = _option(
         "auto", SERVING, "Event loop; auto is uvloop if it is installed."
     )
@@ -383,6 +393,14 @@ class Config:
     )
     limit_buffer: int = _option(
         65536, LIMITS, "Octets of a request held before reading pauses.", "as asyncio", least=1024, octets=True
+    )
+    limit_body_spooled: int = _option(
+        1 << 30,
+        LIMITS,
+        "A request body that is received before a WSGI application is called, with threads 0.",
+        "as waitress's max_request_body_size",
+        least=0,
+        octets=True,
     )
     limit_requests: int = _option(
         0,

@@ -1,12 +1,14 @@
-"""The application is found by its name, or one sentence says why not."""
+"""The application is found by its name, and its interface by its arguments, or one sentence says why not."""
 
+import functools
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bide.errors import ApplicationError
-from bide.server.loading import load
+from bide.server.loading import interface_of, load
 
 
 @pytest.fixture
@@ -53,27 +55,11 @@ def test_application_in_a_package_is_found(folder: Path) -> None:
 
 def test_factory_is_called_and_its_errors_are_named(folder: Path) -> None:
     (folder / "factory_module.py").write_text(
-        "def make():\n    return max\ndef fail():\n    raise OSError('no disk')\ndef wrong():\n    return 1\n"
+        "def make():\n    return max\ndef fail():\n    raise OSError('no disk')\n"
     )
     assert loaded("factory_module:make", factory=True, app_dir=str(folder)) is max
     with pytest.raises(ApplicationError, match=r"factory_module:fail.*OSError: no disk"):
         load("factory_module:fail", factory=True, app_dir=str(folder))
-    with pytest.raises(ApplicationError, match="cannot be called"):
-        load("factory_module:wrong", factory=True, app_dir=str(folder))
-
-
-def test_application_that_wraps_another_signature_is_accepted(folder: Path) -> None:
-    """The wrapper takes the three arguments, whatever the wrapped function takes."""
-    (folder / "decorated.py").write_text(
-        "import functools\n"
-        "def view(f):\n"
-        "    @functools.wraps(f)\n"
-        "    async def app(scope, receive, send): ...\n"
-        "    return app\n"
-        "@view\n"
-        "async def app(request): ...\n"
-    )
-    assert callable(load("decorated", False, str(folder)))
 
 
 @pytest.mark.parametrize(
@@ -83,14 +69,11 @@ def test_application_that_wraps_another_signature_is_accepted(folder: Path) -> N
         (None, "absent_package.inner:app", "no module named 'absent_package.inner'"),
         ("", "broken_module:app", "no attribute 'app'.*module:attribute"),
         ("", "broken_module:some.thing", "no attribute 'some'"),
-        ("app = 1", "broken_module:app", "cannot be called"),
         ("import not_installed_here", "broken_module:app", "not_installed_here.*install"),
         ("def (", "broken_module:app", "SyntaxError"),
         ("raise ValueError('why')", "broken_module:app", r"ValueError: why \(.*broken_module.py, line 1\)"),
         ("import json\n\njson.loads('{')", "broken_module:app", r"JSONDecodeError.*\(.*broken_module.py, line 3\)"),
         ("import sys\nsys.exit(3)", "broken_module:app", r"SystemExit: 3 \(.*broken_module.py, line 2\)"),
-        ("def app(environ, start_response): ...", "broken_module:app", "three arguments.*--factory.*WSGI"),
-        ("def app(): ...", "broken_module:app", "three arguments.*--factory"),
         (None, "./broken_module.py", "got './broken_module.py'; use 'broken_module:app'"),
         (None, "broken_module.py:application", "got 'broken_module.py:application'; use 'broken_module:application'"),
         (None, "package/inner.py:app", "got 'package/inner.py:app'; use 'package.inner:app'"),
@@ -124,11 +107,91 @@ def test_no_such_folder(tmp_path: Path) -> None:
         load("some_module:app", factory=False, app_dir=str(tmp_path / "none"))
 
 
-def test_application_that_is_a_class_or_object_is_accepted(folder: Path) -> None:
-    (folder / "some_module.py").write_text(
-        "class App:\n    async def __call__(self, scope, receive, send): ...\n"
-        "class Old:\n    def __init__(self, scope, receive, send): ...\n    def __await__(self): ...\n"
-        "app = App()\n"
-    )
-    for name in ("app", "Old"):
-        assert callable(load(f"some_module:{name}", factory=False, app_dir=str(folder)))
+# -- The interface (W1) -----------------------------------------------------------------------------------------------------
+
+
+async def asgi_function(scope: Any, receive: Any, send: Any) -> None: ...
+async def asgi_anything(*arguments: Any) -> None: ...
+def asgi_plain(scope: Any, receive: Any, send: Any) -> Any: ...
+
+
+class AsgiObject:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class AsgiClass:
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None: ...
+    def __await__(self) -> Any: ...
+
+
+@functools.wraps(lambda request: None)
+async def asgi_decorated(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def wsgi_function(environ: Any, start_response: Any) -> Any: ...
+
+
+class WsgiObject:
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+    def method(self, environ: Any, start_response: Any) -> Any: ...
+
+
+class WsgiClass:
+    def __init__(self, environ: Any, start_response: Any) -> None: ...
+    def __iter__(self) -> Any: ...
+
+
+def no_arguments() -> Any: ...
+def asgi2(scope: Any) -> Any: ...
+def four(one: Any, two: Any, three: Any, four: Any) -> Any: ...
+def any_number(*arguments: Any) -> Any: ...
+def two_or_three(one: Any, two: Any, three: Any = None) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"),
+    [
+        (asgi_function, "asgi"),
+        (asgi_anything, "asgi"),
+        (asgi_plain, "asgi"),
+        (AsgiObject(), "asgi"),
+        (AsgiClass, "asgi"),
+        (asgi_decorated, "asgi"),
+        (functools.partial(asgi_function), "asgi"),
+        (wsgi_function, "wsgi"),
+        (WsgiObject(), "wsgi"),
+        (WsgiObject().method, "wsgi"),
+        (WsgiClass, "wsgi"),
+        (functools.partial(asgi_plain, {}), "wsgi"),
+    ],
+)
+def test_interface_is_told_by_the_arguments(app: object, interface: str) -> None:
+    assert interface_of(app, "it", "auto") == interface
+
+
+@pytest.mark.parametrize("wanted", ["asgi", "wsgi"])
+@pytest.mark.parametrize("app", [any_number, two_or_three, max])
+def test_interface_that_is_asked_for_decides_if_both_fit(app: object, wanted: Any) -> None:
+    assert interface_of(app, "it", wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    ("app", "wanted", "message"),
+    [
+        (any_number, "auto", "it may be .* fits both, or cannot be read; use --interface asgi or --interface wsgi"),
+        (two_or_three, "auto", "fits both"),
+        (max, "auto", "cannot be read"),
+        (no_arguments, "auto", "it must take the three .*, or the two .*; use --factory"),
+        (four, "auto", "must take the three"),
+        (asgi2, "auto", "guarantee_single_callable"),
+        (wsgi_function, "asgi", "must take the three arguments of an ASGI application .*--factory"),
+        (asgi_function, "wsgi", "must take the two of a WSGI application .*--factory"),
+        (no_arguments, "wsgi", "must take the two"),
+        (1, "auto", "it must be an application, got an object of type int, which cannot be called"),
+        ("app:app", "wsgi", "an object of type str"),
+    ],
+)
+def test_application_that_fits_no_interface_raises_with_a_remedy(app: object, wanted: Any, message: str) -> None:
+    with pytest.raises(ApplicationError, match=message):
+        interface_of(app, "it", wanted)

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import pytest
 
 from bide import Config
-from bide.errors import LifespanError, ListenError
+from bide.errors import ApplicationError, LifespanError, ListenError
 from bide.session.session import Session
 from bide.terms import CloseReason, State
 from bide.worker import pressure
@@ -219,6 +219,26 @@ def test_worker_listens_where_its_settings_say(loop: JumpingLoop, tmp_path: Path
     assert found[:2] == [f"unix:{path}", f"http://127.0.0.1:{port}"]
     assert found[2].startswith("http://127.0.0.1:")
     assert not found[2].endswith(":0"), "the port that was given by the system"
+
+
+@pytest.mark.parametrize("lifespan", ["auto", "off"])
+def test_wsgi_application_is_served_without_a_lifespan(loop: JumpingLoop, lifespan: str) -> None:
+    """It is never called with a scope."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        raise AssertionError("called")
+
+    settings = WorkerSettings(Config(**(OPTIONS | {"lifespan": lifespan, "port": 0, "threads": 3})))
+    worker = Worker(settings, app, interface="wsgi")
+    loop.run_until_complete(worker.start())
+    loop.run_for(2 * TICK)
+    assert worker.snapshot()["threads"] == 0, "they start as they are needed"
+    loop.run_until_complete(worker.stop())
+
+
+def test_lifespan_that_is_demanded_of_a_wsgi_application_raises() -> None:
+    with pytest.raises(ApplicationError, match="--lifespan must be auto or off for a WSGI application, got on"):
+        Worker(WorkerSettings(Config(lifespan="on")), hello, interface="wsgi")
 
 
 @pytest.mark.parametrize(("given", "is_removed"), [("uds", True), ("fd", False), ("sockets", False)])

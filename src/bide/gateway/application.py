@@ -1,9 +1,18 @@
-"""Names the types of ASGI applications, and what the gateways of HTTP and WebSocket share."""
+"""Names the types of applications, and what the gateways of HTTP and WebSocket share."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, Literal
+
+#: What servers and applications agree on.
+Interface = Literal["asgi", "wsgi"]
+
+# An application that speaks either.
+AnyApplication = Callable[..., Any]
+
+# The arguments are the environ and `start_response`, which frameworks also type in several ways.
+WsgiApplication = Callable[..., Iterable[bytes]]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -35,4 +35,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("pressure", "gauge", "ratio", "Used share of the scarcest resource; 1.0 if none is left."),
     Metric("effective_idle_timeout", "gauge", "seconds", "Idle timeout that applies at the current pressure."),
     Metric("accepting", "gauge", "boolean", "Whether new connections are accepted."),
+    Metric("threads", "gauge", "threads", "Threads that call a WSGI application."),
+    Metric("threads_busy", "gauge", "threads", "Threads that run the application at this moment."),
+    Metric("threads_waiting", "gauge", "requests", "Requests that wait for a thread."),
+    Metric("threads_longest_wait", "gauge", "seconds", "Time for which the first of them has waited."),
 )

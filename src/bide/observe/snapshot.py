@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from bide.observe.counters import Counters
 from bide.terms import CloseReason, State
+
+
+class ThreadFigures(NamedTuple):
+    """Holds the figures of the threads that call a WSGI application.
+
+    longest_wait: seconds for which the first request has waited for a thread.
+    """
+
+    threads: int
+    busy: int
+    waiting: int
+    longest_wait: float
+
+
+#: The figures of an application that is called on the event loop's thread.
+NO_THREADS: Final = ThreadFigures(0, 0, 0, 0.0)
 
 
 class Snapshot(TypedDict):
@@ -31,10 +47,20 @@ class Snapshot(TypedDict):
     pressure: float
     effective_idle_timeout: float
     accepting: bool
+    threads: int
+    threads_busy: int
+    threads_waiting: int
+    threads_longest_wait: float
 
 
 def snapshot(
-    counters: Counters, states: Mapping[State, int], requests: int, pressure: float, idle_timeout: float, paused: bool
+    counters: Counters,
+    states: Mapping[State, int],
+    requests: int,
+    pressure: float,
+    idle_timeout: float,
+    paused: bool,
+    threads: ThreadFigures = NO_THREADS,
 ) -> Snapshot:
     """Return a snapshot.
 
@@ -44,6 +70,7 @@ def snapshot(
     pressure: 1.0 if the scarcest resource is used up.
     idle_timeout: seconds for which idle connections are held.
     paused: whether accepting is paused.
+    threads: of the threads that call the application.
     """
     return {
         "opened": counters.opened,
@@ -59,6 +86,10 @@ def snapshot(
         "pressure": pressure,
         "effective_idle_timeout": idle_timeout,
         "accepting": not paused,
+        "threads": threads.threads,
+        "threads_busy": threads.busy,
+        "threads_waiting": threads.waiting,
+        "threads_longest_wait": threads.longest_wait,
     }
 
 

@@ -1,4 +1,4 @@
-"""Finds the application to serve by its name."""
+"""Finds the application to serve by its name, and the interface that it speaks."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
 
 from bide.errors import ApplicationError
-from bide.gateway.application import Application
+from bide.gateway.application import AnyApplication, Interface
 
 # Code below a folder of this name is installed, not the user's own.
 _PACKAGES_FOLDER: Final = f"{os.sep}site-packages{os.sep}"
 
+# Interface -> number of arguments that it calls an application with, and what they are.
+_ARGUMENTS: Final[dict[Interface, int]] = {"asgi": 3, "wsgi": 2}
+_ARGUMENT_NAMES: Final[dict[Interface, str]] = {
+    "asgi": "the three arguments of an ASGI application (scope, receive, send)",
+    "wsgi": "the two of a WSGI application (environ, start_response)",
+}
+_REMEDY: Final = "use --factory for a function that returns one"
 
-def load(name: str, factory: bool, app_dir: str) -> Application:
+
+def load(name: str, factory: bool, app_dir: str) -> AnyApplication:
     """Import the application. Raises ApplicationError.
 
     name: "module:attribute"; without the attribute, it is "app".
@@ -62,8 +70,7 @@ def load(name: str, factory: bool, app_dir: str) -> Application:
             raise ApplicationError(
                 f"the factory {name!r} must return the application, got a coroutine; define it without async"
             )
-    require_asgi(found, repr(name))
-    application: Application = found
+    application: AnyApplication = found
     return application
 
 
@@ -82,25 +89,49 @@ def _imported(module_name: str, folders: Sequence[str]) -> object:
         raise ApplicationError(f"importing {module_name!r} failed: {_said(error, folders)}") from error
 
 
-def require_asgi(found: object, name: str) -> None:
-    """Raise ApplicationError unless `found` takes scope, receive and send.
+def interface_of(app: object, name: str, wanted: Interface | Literal["auto"]) -> Interface:
+    """Return the interface that an application speaks. Raises ApplicationError.
 
-    name: name of `found` for the error message.
+    ASGI calls it with scope, receive and send, WSGI with environ and start_response. Only the
+    signature is looked at: a call could do anything.
+
+    name: name of `app` for the error message.
+    wanted: the interface that it must speak; "auto" for the one that fits.
     """
-    if not callable(found):
+    if not callable(app):
         raise ApplicationError(
-            f"{name} must be an ASGI application, got an object of type {type(found).__name__}, which cannot be called"
+            f"{name} must be an application, got an object of type {type(app).__name__}, which cannot be called"
         )
+    if wanted == "auto" and any(inspect.iscoroutinefunction(found) for found in (app, type(app).__call__)):
+        wanted = "asgi"
+    fitting = [interface for interface, count in _ARGUMENTS.items() if _may_take(app, count)]
+    if wanted != "auto":
+        if wanted not in fitting:
+            raise ApplicationError(f"{name} must take {_ARGUMENT_NAMES[wanted]}; {_REMEDY}")
+        return wanted
+    if not fitting:
+        remedy = _REMEDY
+        if _may_take(app, 1):
+            remedy = "an ASGI 2 application needs asgiref.compatibility.guarantee_single_callable"
+        raise ApplicationError(f"{name} must take {_ARGUMENT_NAMES['asgi']}, or {_ARGUMENT_NAMES['wsgi']}; {remedy}")
+    if len(fitting) > 1:
+        raise ApplicationError(
+            f"{name} may be an application for ASGI or for WSGI, since its signature fits both, or cannot be read; "
+            "use --interface asgi or --interface wsgi"
+        )
+    return fitting[0]
+
+
+def _may_take(app: Callable[..., object], count: int) -> bool:
+    """Return whether `app` can be called with `count` arguments, as far as that is known."""
     try:
         # The outer function is called. A function that it wraps may take other arguments.
-        inspect.signature(found, follow_wrapped=False).bind(None, None, None)
-    except TypeError as error:
-        raise ApplicationError(
-            f"{name} must take the three arguments of an ASGI application (scope, receive, send); "
-            "use --factory for a function that returns one, or an adapter for a WSGI application"
-        ) from error
+        inspect.signature(app, follow_wrapped=False).bind(*[None] * count)
+    except TypeError:
+        return False
     except ValueError:  # some builtins have no signature
-        pass
+        return True
+    return True
 
 
 def _said(error: BaseException, folders: Sequence[str]) -> str:

@@ -15,9 +15,9 @@ from typing import Any, Self, final
 
 from bide.config import configured
 from bide.errors import ApplicationError, Stopped
-from bide.gateway.application import Application
+from bide.gateway.application import AnyApplication, Interface
 from bide.observe import log_setup
-from bide.server.loading import load, require_asgi
+from bide.server.loading import interface_of, load
 from bide.server.signals import LEAVE, Signals, leave_within
 from bide.worker.cleanup import STARTUP_GRACE
 from bide.worker.settings import WorkerSettings, program_settings
@@ -41,9 +41,10 @@ class Server:
     second cancellation cancels the startup.
     """
 
-    def __init__(self, app: Application, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
-        require_asgi(app, repr(app))
-        self._worker = Worker(WorkerSettings(configured(options)), app, sockets)
+    def __init__(self, app: AnyApplication, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
+        config = configured(options)
+        interface = interface_of(app, repr(app), program_settings(config).interface)
+        self._worker = Worker(WorkerSettings(config), app, sockets, interface=interface)
 
     @property
     def url(self) -> str:
@@ -99,7 +100,7 @@ async def _end_of(
     return cancelled
 
 
-def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
+def run(app: AnyApplication | str, **options: Any) -> None:  # noqa: ANN401
     """Serve until a signal of SIGNALS, then drain.
 
     A second signal stops at once; a third ends the process. Signals are handled only in the main
@@ -119,12 +120,12 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
     stopped = "stopped before the application was loaded"
     with Signals() as signals:  # first of all: process 1 of a container gets no unhandled signal
         try:
+            name = repr(app)
             if isinstance(app, str):
                 app = load(app, program.factory, program.app_dir)
-            else:
-                require_asgi(app, repr(app))
+            interface = interface_of(app, name, program.interface)
             stopped = "stopped"
-            serving = serve(settings, app, signals)
+            serving = serve(settings, app, interface, signals)
             try:
                 runner.run(serving)
             finally:
@@ -140,9 +141,9 @@ def run(app: Application | str, **options: Any) -> None:  # noqa: ANN401
             _log.info(stopped)
 
 
-async def serve(settings: WorkerSettings, app: Application, signals: Signals) -> None:
+async def serve(settings: WorkerSettings, app: AnyApplication, interface: Interface, signals: Signals) -> None:
     """Serve until a signal, as `run` describes."""
-    worker = Worker(settings, app)
+    worker = Worker(settings, app, interface=interface)
     stop = asyncio.Event()
 
     def signalled() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from bide.config import Config
 from bide.gateway.lifespan import Mode
@@ -69,11 +69,14 @@ class ProgramSettings(NamedTuple):
     loop: str
     factory: bool
     app_dir: str
+    interface: Literal["auto", "asgi", "wsgi"]
 
 
 def program_settings(config: Config) -> ProgramSettings:
     """Return the options of the program."""
-    return ProgramSettings(config.log_level, config.log_format, config.loop, config.factory, config.app_dir)
+    return ProgramSettings(
+        config.log_level, config.log_format, config.loop, config.factory, config.app_dir, config.interface
+    )
 
 
 class WorkerSettings:
@@ -85,6 +88,8 @@ class WorkerSettings:
     certificates: for TLS; None without it.
     forwarding: what is read from forwarded fields; None if nothing is.
     introductions: which PROXY headers connections begin with; None for no header.
+    threads: threads that call a WSGI application; 0 for none.
+    limit_body_spooled: octets of a request body that is received before the application is called.
     """
 
     def __init__(self, config: Config) -> None:
@@ -108,6 +113,8 @@ class WorkerSettings:
         )
         self.lifespan: Mode = config.lifespan
         self.root_path = config.root_path
+        self.threads = config.threads
+        self.limit_body_spooled = config.limit_body_spooled
         self.health_path = config.health_path
         self.websockets = config.ws != "none"
         self.deflates = config.ws_per_message_deflate

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from typing import final
 
-from bide.errors import LifespanError
+from bide.errors import ApplicationError, LifespanError
 from bide.exchange import Gateway
-from bide.gateway.application import Application
+from bide.gateway.application import AnyApplication, Interface
 from bide.gateway.asgi import AsgiGateway
 from bide.gateway.builtin import BuiltinGateway
 from bide.gateway.lifespan import Lifespan
+from bide.gateway.threads import Threads
+from bide.gateway.wsgi import WsgiGateway
 from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
 from bide.observe.counters import Counters
-from bide.observe.snapshot import Snapshot, snapshot
+from bide.observe.snapshot import NO_THREADS, Snapshot, ThreadFigures, snapshot
 from bide.policy.admission import HIGH
 from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
@@ -45,22 +47,36 @@ class Worker:
     """
 
     def __init__(
-        self, settings: WorkerSettings, app: Application, sockets: Sequence[socket.socket] | None = None
+        self,
+        settings: WorkerSettings,
+        app: AnyApplication,
+        sockets: Sequence[socket.socket] | None = None,
+        *,
+        interface: Interface = "asgi",
     ) -> None:
         """Keep the settings and the application.
 
         sockets: bound sockets to listen on, instead of addresses from the settings. The stop closes
             them.
+        interface: the interface that the application speaks. Only ASGI has a lifespan.
+
+        Raises ApplicationError if a lifespan is demanded of a WSGI application.
         """
+        if interface == "wsgi" and settings.lifespan == "on":
+            raise ApplicationError(
+                "--lifespan must be auto or off for a WSGI application, got on; only ASGI has a lifespan"
+            )
         self._settings = settings
         self._app = app
+        self._interface = interface
         self._sockets = sockets
-        self._lifespan = Lifespan(app, settings.lifespan)
+        self._lifespan = Lifespan(app, settings.lifespan if interface == "asgi" else "off")
         self._listeners: list[Listener] = []
         self._poller: Poller | None = None
         self._started = False
         self._context: SessionContext
         self._gateway: Gateway
+        self._threads: Threads | None = None
         self._register: Register
         self._admission: Admission
         self._pressure: PressureMonitor
@@ -104,6 +120,7 @@ class Worker:
             self._pressure.pressure,
             context.idle.held,
             self._admission.is_paused,
+            NO_THREADS if self._threads is None else ThreadFigures(*self._threads.figures()),
         )
 
     async def start(self) -> None:
@@ -196,6 +213,8 @@ class Worker:
         # due.
         context.loop_looked_at(now - pressure.lag if pressure.lag > tick else now + tick)
         self._register.sweep(now, context.idle.cut)
+        if self._threads is not None:
+            self._threads.watch()
 
     # -- Starting ----------------------------------------------------------------------------------
 
@@ -228,14 +247,7 @@ class Worker:
         counters = Counters()
         manager = Manager(register, self._admission, counters, clients.peers, poller.wake)
         self._pressure = PressureMonitor(limits, register)
-        self._gateway = AsgiGateway(
-            self._app,
-            loop,
-            settings.root_path,
-            self._lifespan.state,
-            websockets=settings.websockets,
-            deflates=settings.deflates,
-        )
+        self._gateway = self._application_gateway(loop)
         if settings.health_path or settings.overflow or settings.per_peer:
             self._gateway = BuiltinGateway(self._gateway, settings.health_path, settings.retry_after)
         self._context = SessionContext(
@@ -255,6 +267,23 @@ class Worker:
         )
         arrivals = Arrivals(self._context, manager, poller, settings.certificates, settings.introductions)
         poller.serve(arrivals.accepted, arrivals.woken)
+
+    def _application_gateway(self, loop: asyncio.AbstractEventLoop) -> Gateway:
+        settings = self._settings
+        if self._interface == "asgi":
+            return AsgiGateway(
+                self._app,
+                loop,
+                settings.root_path,
+                self._lifespan.state,
+                websockets=settings.websockets,
+                deflates=settings.deflates,
+            )
+        if settings.threads:
+            self._threads = Threads(loop, settings.threads)
+        return WsgiGateway(
+            self._app, loop, settings.root_path, threads=self._threads, limit_body=settings.limit_body_spooled
+        )
 
     def _open_access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         if self._settings.log_format is not None and sys.stdout is not None:

@@ -1,0 +1,310 @@
+"""Calls a WSGI application, and takes its status, fields and content (PEP 3333)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from abc import ABC, abstractmethod
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Final, final
+
+from bide.errors import DisconnectedError, Misuse, Stopped
+from bide.exchange import DONE, Exchange
+from bide.gateway.application import WsgiApplication
+
+_log = logging.getLogger("bide.error")
+
+Environ = dict[str, Any]
+
+#: Length of a response without Content-Length.
+UNDECLARED: Final = -1
+
+# The form of PEP 3333. The phrase is not sent: HTTP gives it no meaning (RFC 9112, 4).
+_STATUS: Final = re.compile(r"([2-9][0-9][0-9])(?: .*)?", re.DOTALL)
+
+# Octets that would end a field line, or split the response (RFC 9110, 5.5).
+_LINE_ENDS: Final = re.compile("[\r\n\0]")
+
+# Fields that an application must not send, for the server owns the connection (PEP 3333, as
+# `wsgiref.util.is_hop_by_hop`). Of Connection, `close` is obeyed.
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class WsgiCall(ABC):
+    """Calls the application for one exchange.
+
+    exchange: the request, and where the response goes.
+    has_ended: whether the application has returned, and its result is closed.
+    """
+
+    __slots__ = (
+        "_app",
+        "_declared",
+        "_environ",
+        "_fields",
+        "_has_begun",
+        "_is_whole",
+        "_iterator",
+        "_result",
+        "_status",
+        "_stuck",
+        "exchange",
+        "has_ended",
+    )
+
+    def __init__(self, app: WsgiApplication, exchange: Exchange, environ: Environ) -> None:
+        self._app = app
+        self.exchange = exchange
+        self._environ = environ
+        self._status = 0  # 0 before `start_response`
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._declared = UNDECLARED  # octets of content declared and not yet given, or UNDECLARED
+        self._has_begun = False  # the head is given away, and cannot be replaced any more
+        self._is_whole = False  # all content is given away
+        self._stuck: Awaitable[None] = DONE  # what `write` should have waited for
+        self.has_ended = False
+        self._result: Any = None
+        self._iterator: Iterator[Any] = iter(())
+
+    # -- What the application calls ----------------------------------------------------------------
+
+    def start_response(
+        self,
+        status: object,
+        headers: object,
+        exc_info: Any = None,  # noqa: ANN401  # as `sys.exc_info` returns it
+    ) -> Callable[[Any], None]:
+        """Take status and fields; return `write`. Raises Misuse.
+
+        exc_info: an exception that replaces the head. If the head was given away before, it is
+            raised.
+        """
+        if exc_info is not None:
+            try:
+                if self._has_begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # its traceback holds this frame
+        elif self._status:
+            raise Misuse("start_response was called a second time without exc_info")
+        match = _STATUS.fullmatch(status) if isinstance(status, str) else None
+        if match is None:
+            raise Misuse(f"status must be a str of three digits, a space and a phrase, got {status!r}")
+        self._fields, self._declared = self._converted(headers)
+        self._status = int(match[1])
+        return self.write
+
+    def write(self, data: object) -> None:
+        """Send content before what the application returns. Raises Misuse or DisconnectedError."""
+        if self.has_ended:
+            raise Misuse("write was called after the application had returned")
+        self._wait_later(self._take(data))
+
+    # -- Where the response goes -------------------------------------------------------------------
+
+    @abstractmethod
+    def _put(self, content: bytes, more: bool) -> Awaitable[None]:
+        """Send content, after the head if that was not given away.
+
+        Return DONE, or what to wait for before more is sent. Raises Misuse or DisconnectedError.
+
+        more: whether more content follows.
+        """
+
+    @abstractmethod
+    def _is_cut(self) -> bool:
+        """Return whether the response can no longer become complete."""
+
+    # -- The call ----------------------------------------------------------------------------------
+
+    @final
+    def run(self) -> Awaitable[None]:
+        """Call the application, and send what it returns.
+
+        Return DONE once it has ended. Otherwise `go_on` is to be called when the result is done.
+        """
+        try:
+            self._result = result = self._app(self._environ, self.start_response)
+            if isinstance(result, list | tuple):
+                self._take_all(b"".join(result))
+            else:
+                self._iterator = iter(result)
+                stuck, self._stuck = self._stuck, DONE
+                return self.go_on() if stuck is DONE else stuck
+        except BaseException as error:
+            self.log_failure(error)
+        self._end()
+        return DONE
+
+    @final
+    def go_on(self) -> Awaitable[None]:
+        """Send the pieces that are left; return as `run`."""
+        try:
+            if not self._is_head_all():
+                for piece in self._iterator:
+                    if self._is_head_all():
+                        break
+                    flows = self._take(piece)
+                    if flows is not DONE:
+                        return flows
+            if not self._is_whole:
+                self._require_start()
+                self._give(b"", False)
+        except BaseException as error:
+            self.log_failure(error)
+        self._end()
+        return DONE
+
+    @final
+    def give_up(self, error: BaseException) -> None:
+        """End the call, since what it waited for has failed."""
+        self.log_failure(error)
+        self._end()
+
+    def _is_head_all(self) -> bool:
+        """Return whether the head is all that is sent, so that no content need be made.
+
+        A generator has it set only once it runs.
+        """
+        return self._status != 0 and self.exchange.request.method == "HEAD"
+
+    def _require_start(self) -> None:
+        if not self._status:
+            raise Misuse("start_response was not called before the first content, or the end")
+
+    def _wait_later(self, flows: Awaitable[None]) -> None:
+        """Keep what `write` cannot wait for: the application runs on the event loop's thread."""
+        if flows is not DONE:
+            forget(self._stuck)
+            self._stuck = flows
+
+    def _take(self, content: object) -> Awaitable[None]:
+        """Send a piece of content; return as `_put`."""
+        if not isinstance(content, bytes):
+            raise Misuse(f"content must be bytes, got {type(content).__name__}")
+        if not content:
+            return DONE
+        self._require_start()
+        if self._is_head_all():
+            return DONE
+        if self._is_cut() or (self.exchange.client_left and self._declared == UNDECLARED):
+            # A client that has only half-closed gets a response whose end is near.
+            raise DisconnectedError("the client is gone")
+        declared = self._declared
+        if declared == UNDECLARED:
+            return self._give(content, True)
+        excess = len(content) - declared
+        if excess > 0:
+            content = content[:declared]
+        flows: Awaitable[None] = DONE if self._is_whole else self._give(content, excess < 0)
+        if excess > 0:
+            raise Misuse(f"content is at least {excess} octets longer than its Content-Length: these were not sent")
+        return flows
+
+    def _take_all(self, content: bytes) -> None:
+        """Send content that is whole."""
+        self._require_start()
+        declared = self._declared
+        if 0 <= declared < len(content) and not self._is_head_all():
+            if not self._is_whole:
+                self._give(content[:declared], False)
+            excess = len(content) - declared
+            raise Misuse(f"content is {excess} octets longer than its Content-Length: these were not sent")
+        if not self._is_whole:
+            self._give(content, False)
+
+    def _give(self, content: bytes, more: bool) -> Awaitable[None]:
+        """Send content; return as `_put`, and DONE if no more follows."""
+        if self._declared != UNDECLARED:
+            self._declared -= len(content)
+        flows = self._put(content, more)
+        self._has_begun = True
+        self._is_whole = not more
+        return flows
+
+    # -- The end -----------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """Close what the application has returned: exactly once, whatever has happened."""
+        self.has_ended = True
+        result = self._result
+        self._result = None
+        self._iterator = iter(())
+        forget(self._stuck)
+        self._stuck = DONE
+        try:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            self.log_failure(error)
+
+    def log_failure(self, error: BaseException) -> None:
+        """Log why the application, or its response, did not come to its end."""
+        request = self.exchange.request
+        target = request.path.decode("ascii")
+        if isinstance(error, Stopped | CancelledError):
+            _log.warning("%s %s: cancelled before its response was complete", request.method, target)
+        elif isinstance(error, DisconnectedError) or self._is_given_up():
+            # An application may end by any exception once its client has left. The access log has
+            # the reason.
+            _log.debug("%s %s: ended by %r after its client had left", request.method, target, error)
+        else:
+            _log.error("%s %s: the application failed", request.method, target, exc_info=error)
+
+    def _is_given_up(self) -> bool:
+        """Return whether no client waits for the response."""
+        return not self._is_whole and (self.exchange.over or self.exchange.client_left)
+
+    def _converted(self, headers: object) -> tuple[list[tuple[bytes, bytes]], int]:
+        """Return (fields, declared length or UNDECLARED). Raises Misuse."""
+        if not isinstance(headers, list):
+            raise Misuse(f"headers must be a list, got {type(headers).__name__}")
+        fields: list[tuple[bytes, bytes]] = []
+        length = UNDECLARED
+        for pair in headers:
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise Misuse(f"a header must be a tuple of name and value, got {pair!r}")
+            name, value = pair
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise Misuse(f"name and value of a header must be str, got {pair!r}")
+            if _LINE_ENDS.search(name) or _LINE_ENDS.search(value):
+                raise Misuse(f"CR, LF or NUL in a header: {pair!r}")
+            lowered = name.lower()
+            if lowered in _HOP_BY_HOP:
+                if lowered == "connection" and "close" in _members(value):
+                    fields.append((b"connection", b"close"))
+                else:
+                    _log.debug("%s: dropped from the response: only the server may send it", name)
+                continue
+            if lowered == "content-length" and value.isascii() and value.isdigit():
+                length = int(value)
+            try:
+                fields.append((name.encode("latin-1"), value.encode("latin-1")))
+            except UnicodeEncodeError as error:
+                raise Misuse(f"a header must be of characters up to U+00FF, got {pair!r}") from error
+        return fields, length
+
+
+def forget(flows: Awaitable[None]) -> None:
+    """Close a coroutine that nobody will await."""
+    if isinstance(flows, Coroutine):
+        flows.close()
+
+
+def _members(value: str) -> list[str]:
+    """Return the members of a list-based field value, in lower case (RFC 9110, 5.6.1)."""
+    return [member.strip(" \t") for member in value.lower().split(",")]

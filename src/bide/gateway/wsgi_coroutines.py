@@ -1,0 +1,88 @@
+"""Holds the coroutines of the WSGI gateway: what its calls wait for on the event loop.
+
+Coroutines stay interpreted; `bide.gateway.asgi_coroutines` says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable
+from typing import IO, Any, Final
+
+from bide.errors import DisconnectedError
+from bide.exchange import DONE, Exchange
+from bide.gateway.wsgi_call import WsgiCall
+
+_log = logging.getLogger("bide.error")
+
+# Octets of a request body held in memory; a longer body goes into a file. (waitress: 512 KiB)
+_BODY_IN_MEMORY_OCTETS: Final = 1 << 18
+
+
+async def complete(
+    flows: Awaitable[None], go_on: Callable[[], Awaitable[None]], give_up: Callable[[BaseException], None]
+) -> None:
+    """Wait for `flows`, then for what `go_on` returns each time, until that is DONE.
+
+    give_up: called with the exception if a wait fails.
+    """
+    while flows is not DONE:
+        try:
+            await flows
+        except BaseException as error:
+            give_up(error)
+            return
+        flows = go_on()
+
+
+async def feed(exchange: Exchange, answer: Callable[[], bool]) -> None:
+    """Wait for request content until `answer` has been given some."""
+    while not answer():
+        await exchange.changed()
+
+
+async def receive_and_run(
+    exchange: Exchange, limit: int, call: Callable[[Exchange, Any], WsgiCall], refuse: Callable[[Exchange], None]
+) -> None:
+    """Receive the request body, then call the application.
+
+    limit: octets of a body. One that is longer is refused.
+    call: makes the call. It takes the body as a binary file.
+    """
+    body = tempfile.SpooledTemporaryFile(_BODY_IN_MEMORY_OCTETS)  # noqa: SIM115  # a `with` follows
+    with body:
+        try:
+            is_received = await _receive(exchange, body, limit)
+        except (DisconnectedError, asyncio.CancelledError):
+            return  # the application is not called
+        except OSError:
+            _log.exception("a request body could not be stored")
+            return
+        if is_received:
+            body.seek(0)
+            calling = call(exchange, body)
+            await complete(calling.run(), calling.go_on, calling.give_up)
+        elif not exchange.over:
+            refuse(exchange)
+
+
+async def _receive(exchange: Exchange, body: IO[bytes], limit: int) -> bool:
+    """Write the whole request body to `body`; return False if it has more than `limit` octets.
+
+    Raises DisconnectedError if the body cannot become complete, OSError if it cannot be stored.
+    """
+    left = limit
+    while exchange.request.length <= limit:
+        content = exchange.take()
+        left -= len(content)
+        if left < 0:
+            break
+        body.write(content)
+        if exchange.body_complete:
+            return True
+        if exchange.over or exchange.client_left:
+            raise DisconnectedError("the client is gone")
+        await exchange.changed()
+    return False

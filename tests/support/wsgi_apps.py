@@ -1,0 +1,36 @@
+"""Holds small WSGI applications, each with one kind of behaviour. Programs import this file as a module of its own."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+Environ = dict[str, Any]
+Start = Callable[..., Callable[[bytes], None]]
+WsgiApp = Callable[[Environ, Start], Iterable[bytes]]
+
+
+def hello(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Say hello, whatever is asked."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello\n"]
+
+
+def echo(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Send the request body back."""
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [])
+    return [body]
+
+
+def endless(environ: Environ, start_response: Start) -> Iterator[bytes]:
+    """Never stop sending."""
+    start_response("200 OK", [])
+    while True:
+        yield bytes(1 << 14)
+
+
+def stubborn(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Never return."""
+    start_response("200 OK", [])
+    while True:
+        time.sleep(0.05)
