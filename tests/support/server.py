@@ -31,6 +31,7 @@ from bide.terms import CloseReason
 from tests.support.apps import App
 from tests.support.client import Client, Where
 from tests.support.waiting import PATIENCE, until
+from tests.support.wsgi_apps import WsgiApp
 
 T = TypeVar("T")
 
@@ -105,7 +106,7 @@ class Served:
     journal: the access log.
     """
 
-    def __init__(self, app: App, kind: str, log: Log, options: dict[str, Any]) -> None:
+    def __init__(self, app: App | WsgiApp, kind: str, log: Log, options: dict[str, Any]) -> None:
         """Start it. `kind`: "uvloop" or "asyncio"."""
         self.log = log
         self.server: Server
@@ -269,7 +270,7 @@ class Served:
 class Serve(Protocol):
     """Starts a server. Options are those of bide.Config."""
 
-    def __call__(self, app: App, **options: Any) -> Served:
+    def __call__(self, app: App | WsgiApp, **options: Any) -> Served:
         """Start."""
 
 
@@ -348,7 +349,7 @@ def serve(loop: str, log: Log) -> Iterator[Serve]:
     before = sockets()
     started: list[Served] = []
 
-    def start(app: App, **options: Any) -> Served:
+    def start(app: App | WsgiApp, **options: Any) -> Served:
         served = Served(app, loop, log, OPTIONS | options)
         started.append(served)
         return served
