@@ -201,3 +201,8 @@ def test_prefix_is_not_read_from_the_standard_field() -> None:
     with pytest.raises(ConfigError, match=r"^forwarded_prefix must be given with forwarded_with x-forwarded, got "):
         Config(forwarded_prefix=True, forwarded_with="forwarded")
     assert Config(forwarded_prefix=True).forwarded_with == "x-forwarded"
+
+
+def test_certificates_of_hosts_need_one_for_other_names() -> None:
+    with pytest.raises(ConfigError, match=r"^ssl_sni must be given with ssl_certfile, got 'a=b' without; "):
+        Config(ssl_sni=("a=b",))

@@ -31,6 +31,7 @@ ANSWERS: Final[dict[str, tuple[Callable[[Wire], object], object]]] = {
     "peer_gone": (lambda wire: wire.peer_gone(), True),
     "probe_peer": (lambda wire: wire.probe_peer(), None),
     "descriptor": (lambda wire: wire.descriptor(), -1),
+    "security": (lambda wire: wire.security(), None),
     "peer": (lambda wire: wire.peer(), None),
     "local": (lambda wire: wire.local(), None),
 }

@@ -147,6 +147,13 @@ class Config:
     ssl_keyfile: str | None = _option(
         None, TLS, "Key of the certificate, in PEM form; by default it is in the same file.", "as uvicorn"
     )
+    ssl_sni: tuple[str, ...] = _option(
+        (),
+        TLS,
+        "Certificate for clients that ask for this host: HOST=CERTFILE or HOST=CERTFILE,KEYFILE. The * of *.a.example "
+        "stands for one label; repeatable.",
+        "compare HAProxy's crt-list",
+    )
     ssl_keyfile_password: str | None = _option(None, TLS, "Password of the key.", "as uvicorn")
     ssl_ca_certs: str | None = _option(
         None, TLS, "Certificates, in PEM form, that those of clients must lead to.", "as uvicorn"
@@ -498,6 +505,11 @@ class Config:
             if value is not None and self.ssl_certfile is None:
                 shown = "one" if "password" in name else repr(value)
                 raise ConfigError(f"{name} must be given with ssl_certfile, got {shown} without; set ssl_certfile")
+        if self.ssl_sni and self.ssl_certfile is None:
+            raise ConfigError(
+                f"ssl_sni must be given with ssl_certfile, got {self.ssl_sni[0]!r} without; "
+                "set ssl_certfile for other names"
+            )
         if self.ssl_cert_reqs and self.ssl_ca_certs is None:
             raise ConfigError(
                 f"ssl_cert_reqs must be given with ssl_ca_certs, got {self.ssl_cert_reqs} without; set ssl_ca_certs"

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Generator, Iterable
 from typing import Final, final
 
 from bide.message import Request
-from bide.terms import Address, Clock, CloseReason
+from bide.terms import Address, Clock, CloseReason, Security
 from bide.websocket.handshake import Handshake
 
 # `await` ends as soon as its iterator is exhausted. This one always is, so all awaits can share it.
@@ -211,6 +211,10 @@ class Exchange(ABC):
     @abstractmethod
     def body_complete(self) -> bool:
         """Whether the whole request body has arrived."""
+
+    @abstractmethod
+    def security(self) -> Security | None:
+        """Return what the TLS of the connection is like; None if it speaks none."""
 
     @abstractmethod
     def take(self) -> bytes:

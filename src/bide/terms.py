@@ -13,6 +13,23 @@ from typing import Final, NamedTuple
 Address = tuple[str, int | None]
 
 
+class Security(NamedTuple):
+    """Tells what the TLS of a connection is like.
+
+    version: 0x0303 for TLS 1.2, 0x0304 for TLS 1.3; None if it is another.
+    cipher_suite: number of the cipher suite (RFC 8446, 4.1.2); None if it is not known.
+    server_certificate: in PEM form.
+    client_chain: the client's certificates in PEM form, its own first; empty if it showed none.
+    client_name: subject of the client's certificate (RFC 4514); None if it showed none.
+    """
+
+    version: int | None
+    cipher_suite: int | None
+    server_certificate: str
+    client_chain: list[str]
+    client_name: str | None
+
+
 class _Word(Enum):
     """Makes members hash by identity, since they are dictionary keys on the hot path."""
 

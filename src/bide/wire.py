@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, final
 
-from bide.terms import Address, CloseReason
+from bide.terms import Address, CloseReason, Security
 
 
 class Receiver(ABC):
@@ -172,6 +172,10 @@ class Wire(ABC):
         """Return the number of the socket's file descriptor; -1 if there is no descriptor."""
 
     @abstractmethod
+    def security(self) -> Security | None:
+        """Return what the TLS of this wire is like, once it is ready; None if it speaks none."""
+
+    @abstractmethod
     def peer(self) -> Address | None:
         """Return the address of the peer; None if it has no address, or a PROXY header will tell
         it.
@@ -244,6 +248,9 @@ class ClosedWire(Wire):
 
     def descriptor(self) -> int:
         return -1
+
+    def security(self) -> Security | None:
+        return None
 
     def peer(self) -> Address | None:
         return None

@@ -369,3 +369,82 @@ def test_openssl_resumes_its_session_and_may_not_renegotiate(
 def test_wrong_file_ends_the_start_before_anything_is_bound(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ssl_certfile must be a file that can be read"):
         Server(hello, ssl_certfile=str(tmp_path / "none"))
+
+
+# -- Host names -------------------------------------------------------------------------------------------------------------
+
+
+def test_certificate_is_the_one_for_the_host_that_the_client_asks_for(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    named = authority.issue("named", "a.example")
+    wild = authority.issue("wild", "*.b.example")
+    own = Path(wild["ssl_certfile"])
+    both = authority.folder / "both.pem"
+    both.write_text(own.read_text() + Path(wild["ssl_keyfile"]).read_text())
+    server = serve(
+        hello,
+        ssl_sni=[f"A.example={named['ssl_certfile']},{named['ssl_keyfile']}", f"*.b.example={both}"],
+        **files,
+    )
+    for host in ("localhost", "a.example", "x.b.example"):
+        with authority.client(server.where, host=host) as client:  # which checks the name
+            assert client.get().content == b"hello\n"
+    for host in ("b.example", "x.y.b.example", "c.example"):
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            authority.client(server.where, host=host)
+    server.until(lambda: server.open == 0)
+
+
+# -- What applications are told ---------------------------------------------------------------------------------------------
+
+
+def test_application_is_told_of_the_tls_of_its_connection(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    scopes: list[Message] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await answer(send, b"ok")
+
+    named = authority.issue("told-named", "a.example")
+    own = authority.issue("told-client", "client.example", common_name="client")
+    server = serve(
+        app,
+        ssl_ca_certs=str(authority.ca_file),
+        ssl_cert_reqs=1,
+        ssl_sni=[f"a.example={named['ssl_certfile']},{named['ssl_keyfile']}"],
+        **files,
+    )
+    context = authority.context()
+    with authority.client(server.where, context) as client:
+        client.get()
+        client.get()
+    context.load_cert_chain(own["ssl_certfile"], own["ssl_keyfile"])
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with authority.client(server.where, context, host="a.example") as client:
+        client.get()
+    first, second, last = (scope["extensions"]["tls"] for scope in scopes)
+    assert first == second
+    assert first is not second
+    assert first["client_cert_chain"] is not second["client_cert_chain"]
+    assert first["tls_version"] == 0x0304
+    assert first["cipher_suite"] in range(0x1301, 0x1306)
+    assert first["server_cert"] in Path(files["ssl_certfile"]).read_text()
+    assert (first["client_cert_chain"], first["client_cert_name"], first["client_cert_error"]) == ([], None, None)
+    assert last["tls_version"] == 0x0303
+    assert last["cipher_suite"] > 0xC000  # of RFC 5289 or 7905
+    assert last["server_cert"] in Path(named["ssl_certfile"]).read_text()
+    assert "CN=client" in last["client_cert_name"]
+    assert last["client_cert_chain"][0] in Path(own["ssl_certfile"]).read_text()
+
+
+def test_application_is_not_told_of_tls_that_a_front_end_speaks(serve: Serve) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await answer(send, f"{scope['scheme']} {'tls' in scope['extensions']}".encode())
+
+    server = serve(app)
+    with server.client() as client:
+        assert client.get("/", "X-Forwarded-Proto: https").content == b"https False"
+        assert client.get("/").content == b"http False"

@@ -2,7 +2,7 @@
 
 from bide.exchange import Tunnel, TunnelEnd
 from bide.session.carrier import Carrier
-from bide.terms import CloseReason
+from bide.terms import CloseReason, Security
 from tests.support.builds import require_interpreted
 from tests.support.managed import NOBODY, StubConnection
 
@@ -31,6 +31,9 @@ class StubCarrier(Carrier, StubConnection):
         self.tunnel: Tunnel | None = None
         self.received = b""
         self.written = b""
+
+    def security(self) -> Security | None:
+        return None
 
     def settle(self) -> None:
         self.told.append("settle")

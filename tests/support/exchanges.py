@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Iterable
 from bide.errors import DisconnectedError, Misuse
 from bide.exchange import DONE, Exchange, Tunnel, TunnelEnd, WebSocket
 from bide.message import Request
+from bide.terms import Security
 from bide.websocket.handshake import Handshake
 from tests.support.builds import require_interpreted
 
@@ -38,6 +39,7 @@ class StubExchange(Exchange):
         self.local = ("192.0.2.2", 80)
         self.scheme = "http"
         self.prefix = b""
+        self.tls: Security | None = None
         self.over = False
         self.complete = False
         self.client_left = False
@@ -60,6 +62,9 @@ class StubExchange(Exchange):
     @property
     def body_complete(self) -> bool:
         return self._body_complete
+
+    def security(self) -> Security | None:
+        return self.tls
 
     def take(self) -> bytes:
         content, self.incoming = self.incoming, b""

@@ -12,7 +12,7 @@ from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
 from bide.session.rules import CloseRules
 from bide.session.session import Session
-from bide.terms import Address, Clock, CloseReason, State
+from bide.terms import Address, Clock, CloseReason, Security, State
 from bide.wire import Receiver, Wire
 from bide.worker.settings import WorkerSettings
 from tests.support.builds import require_interpreted
@@ -69,6 +69,7 @@ class StubWire(Wire):
         self.is_deferring = False
         self.shakes_hands = False
         self.resting: Receiver | None = None
+        self.tls: Security | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -132,6 +133,9 @@ class StubWire(Wire):
 
     def descriptor(self) -> int:
         return 3
+
+    def security(self) -> Security | None:
+        return self.tls
 
     def peer(self) -> Address | None:
         return ("192.0.2.1", 4000)

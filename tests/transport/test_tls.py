@@ -10,6 +10,7 @@ import pytest
 
 from bide import wire as contract
 from bide.terms import CloseReason
+from bide.transport.security import ServerContext
 from bide.transport.tls import TlsWire
 from tests.support.managed import StubConnection
 from tests.support.stage import StubWire
@@ -52,8 +53,9 @@ class Scene:
 
     def __init__(self, authority: Authority) -> None:
         files = authority.issue("wire")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files["ssl_certfile"], files["ssl_keyfile"])
+        context.complete("PEM")
         self.soon: list[Callable[[], None]] = []
         self.wire = StubWire()
         self.tls = TlsWire(self.wire, context, self.soon.append)

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from bide.errors import ConfigError
-from bide.worker.certificates import Certificates, TlsOptions, new_context
+from bide.worker.certificates import Certificates, TlsOptions, named_certificate, new_context
 from tests.support.tls import Authority
 
 
@@ -22,6 +22,7 @@ def options(files: dict[str, str], **others: object) -> TlsOptions:
     values: dict[str, object] = {
         "certfile": files["ssl_certfile"],
         "keyfile": files.get("ssl_keyfile"),
+        "others": (),
         "password": None,
         "ca_certs": None,
         "cert_reqs": 0,
@@ -127,7 +128,7 @@ def test_certificate_is_loaded_again_once_its_files_have_changed(
     second = certificates.context()
     assert second is not first
     assert certificates.context() is second
-    assert "loaded the certificate again" in caplog.text
+    assert "loaded certificates again" in caplog.text
 
 
 def test_certificate_whose_key_is_yet_to_come_is_loaded_with_it(
@@ -157,3 +158,59 @@ def test_certificate_that_vanishes_stays_loaded(authority: Authority, caplog: py
     clock.now += 1.0
     assert certificates.context() is first
     assert "ssl_certfile must be a file that can be read" in caplog.text
+
+
+# -- Host names -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ("a.example=/c.pem", ("a.example", "/c.pem", None)),
+        ("A.Example=c.pem,k.pem", ("a.example", "c.pem", "k.pem")),
+        ("*.a.example=c=d.pem", ("*.a.example", "c=d.pem", None)),
+        ("localhost=c.pem,", ("localhost", "c.pem", None)),
+    ],
+)
+def test_entry_for_a_host_names_its_files(entry: str, named: tuple[str, str, str | None]) -> None:
+    assert named_certificate(entry) == named
+
+
+@pytest.mark.parametrize(
+    "entry", ["", "c.pem", "=c.pem", "a.example=", "a.example=,k.pem", "*=c.pem", "a..b=c", "a b=c"]
+)
+def test_entry_of_another_form_is_refused(entry: str) -> None:
+    with pytest.raises(ConfigError, match=r"^ssl_sni must be HOST=CERTFILE or HOST=CERTFILE,KEYFILE, got "):
+        named_certificate(entry)
+
+
+def test_host_that_is_named_twice_is_refused(authority: Authority) -> None:
+    files = authority.issue("twice")
+    entry = f"a.example={files['ssl_certfile']},{files['ssl_keyfile']}"
+    with pytest.raises(ConfigError, match=r"^ssl_sni must name each host once, got 'a\.example' twice$"):
+        new_context(options(files, others=(entry, entry.upper().replace(entry[10:].upper(), entry[10:]))))
+
+
+def test_files_of_a_host_that_do_not_fit_are_refused_by_the_options_name(authority: Authority) -> None:
+    files, others = authority.issue("fit"), authority.issue("misfit")
+    for entry, message in (
+        (
+            f"a.example={files['ssl_certfile']},{others['ssl_keyfile']}",
+            "^ssl_sni must name a certificate and its key, got ",
+        ),
+        ("a.example=/none.pem", r"^ssl_sni must be a file that can be read, got '/none\.pem'"),
+        (f"a.example={files['ssl_keyfile']}", "^ssl_sni must be a certificate and its key in PEM form, got "),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            new_context(options(files, others=(entry,)))
+
+
+def test_changed_file_of_a_host_is_loaded_again(authority: Authority) -> None:
+    files, named = authority.issue("main"), authority.issue("host", "a.example")
+    entry = f"a.example={named['ssl_certfile']},{named['ssl_keyfile']}"
+    now = [0.0]
+    certificates = Certificates(options(files, others=(entry,)), lambda: now[0])
+    before = certificates.context()
+    authority.issue("host", "a.example")
+    now[0] += 1.0
+    assert certificates.context() is not before

@@ -34,6 +34,23 @@ _SENDS_PER_TURN: Final = 32
 _thread_here: Final = get_ident
 
 
+def _add_tls(exchange: Exchange, extensions: dict[str, dict[str, Any]]) -> None:
+    """Add ASGI's TLS extension, if the connection speaks TLS.
+
+    A front end may speak it in place of the connection; nothing is known of that.
+    """
+    security = exchange.security()
+    if security is not None:
+        extensions["tls"] = {
+            "server_cert": security.server_certificate,
+            "client_cert_chain": security.client_chain.copy(),
+            "client_cert_name": security.client_name,
+            "client_cert_error": None,  # with an error, the handshake would have failed
+            "tls_version": security.version,
+            "cipher_suite": security.cipher_suite,
+        }
+
+
 @final
 class AsgiGateway(Gateway):
     """Starts a task of the application for each exchange."""
@@ -95,6 +112,8 @@ class AsgiGateway(Gateway):
             extensions = {}
         if request.accepts_trailers:
             extensions["http.response.trailers"] = {}
+        if exchange.scheme == "https":
+            _add_tls(exchange, extensions)
         scope["extensions"] = extensions
         call = AsgiExchange(exchange, self._loop_thread)
         tasks = self._tasks
@@ -115,6 +134,8 @@ class AsgiGateway(Gateway):
         scope["headers"] = [*request.fields, (b"connection", b"upgrade"), (b"upgrade", request.upgrade)]
         scope["subprotocols"] = handshake.subprotocols
         scope["extensions"] = {"websocket.http.response": {}}
+        if exchange.scheme == "https":
+            _add_tls(exchange, scope["extensions"])
         call = AsgiWebSocket(exchange, handshake, self._loop_thread)
         tasks = self._tasks
         tasks.running.add(call)

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from bide.exchange import Tunnel
 from bide.managed import ManagedConnection
-from bide.terms import Address, CloseReason
+from bide.terms import Address, CloseReason, Security
 
 
 class Carrier(ManagedConnection):
@@ -30,6 +30,10 @@ class Carrier(ManagedConnection):
     is_write_paused: bool
     is_gathering: bool
     is_serving: bool
+
+    @abstractmethod
+    def security(self) -> Security | None:
+        """Return what the TLS of the connection is like; None if it speaks none."""
 
     @abstractmethod
     def settle(self) -> None:

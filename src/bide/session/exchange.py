@@ -19,7 +19,7 @@ from bide.session.exchange_coroutines import changed, flowing
 from bide.session.heads import HeadHolder
 from bide.session.progress import BodyProgress, Parting
 from bide.session.websocket import ServedWebSocket
-from bide.terms import Clock
+from bide.terms import Clock, Security
 from bide.websocket.handshake import Handshake, answer_fields
 
 #: Octets gathered before they are written, within one pass of the event loop or of answers to
@@ -95,6 +95,9 @@ class ServedExchange(HeadHolder):
     @property
     def body_complete(self) -> bool:
         return self.connection.body_complete
+
+    def security(self) -> Security | None:
+        return self.carrier.security()
 
     def take(self) -> bytes:
         if self.over:

@@ -23,7 +23,7 @@ from bide.session.context import SessionContext
 from bide.session.exchange import MAX_GATHERED, ServedExchange
 from bide.session.parked import ParkedSession
 from bide.session.tunnel import CarriedTunnel
-from bide.terms import AGE_LIMIT, DRAIN, REFUSED, REQUEST_LIMIT, Address, Clock, CloseMode, CloseReason, State
+from bide.terms import AGE_LIMIT, DRAIN, REFUSED, REQUEST_LIMIT, Address, Clock, CloseMode, CloseReason, Security, State
 from bide.wire import CLOSED_WIRE, Wire
 
 _log = logging.getLogger("bide.connection")
@@ -496,6 +496,9 @@ class Session(ClockedCarrier):
                 return False
             return self.requests > 0 or now - self._since >= newcomer
         return connection.state is LINGER and self._mode is not _RELEASE and not self._wire.unsent()
+
+    def security(self) -> Security | None:
+        return self._wire.security()
 
     # -- Serving -----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import sys
 import termios
 from typing import Any, Final, final
 
-from bide.terms import Address
+from bide.terms import Address, Security
 from bide.transport.polled import PolledWire
 from bide.transport.poller import Poller
 from bide.transport.readiness import READS, WRITES
@@ -538,6 +538,9 @@ class SocketWire(PolledWire):
 
     def descriptor(self) -> int:
         return self._fd
+
+    def security(self) -> Security | None:
+        return None
 
     def peer(self) -> Address | None:
         return self._peer if self._is_introduced else None

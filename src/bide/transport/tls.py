@@ -10,7 +10,8 @@ import ssl
 from collections.abc import Callable
 from typing import Final, final
 
-from bide.terms import Address, CloseReason
+from bide.terms import Address, CloseReason, Security
+from bide.transport.security import security_of
 from bide.wire import CLOSED_WIRE, Receiver, Wire
 
 # Octets that a buffer of OpenSSL is given at once: one record (RFC 8446, 5.1). Such a buffer never
@@ -41,6 +42,7 @@ class TlsWire(Wire):
         "_is_shut",
         "_outgoing",
         "_receiver",
+        "_security",
         "_tls",
         "_unread",
         "_wire",
@@ -65,6 +67,7 @@ class TlsWire(Wire):
         self._has_eof = False  # the peer's EOF is reported
         self._is_ending_quietly = False
         self._is_reading = True
+        self._security: Security | None = None  # made when it is first asked for
         self._unread = b""  # ciphertext that came while reading was paused
 
     def begin(self, receiver: Receiver) -> None:
@@ -310,6 +313,11 @@ class TlsWire(Wire):
 
     def descriptor(self) -> int:
         return self._wire.descriptor()
+
+    def security(self) -> Security | None:
+        if self._security is None and self._is_ready:
+            self._security = security_of(self._tls)
+        return self._security
 
     def peer(self) -> Address | None:
         return self._wire.peer()

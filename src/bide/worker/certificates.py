@@ -4,14 +4,18 @@ change.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 import os
+import re
 import ssl
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple, final
 
 from bide.errors import ConfigError
+from bide.transport.security import ServerContext
 
 _log = logging.getLogger("bide")
 
@@ -21,12 +25,20 @@ _LOOK_EVERY_S: Final = 1.0
 _VERSIONS: Final = {"tlsv1.2": ssl.TLSVersion.TLSv1_2, "tlsv1.3": ssl.TLSVersion.TLSv1_3}
 _REQUIREMENTS: Final = (ssl.CERT_NONE, ssl.CERT_OPTIONAL, ssl.CERT_REQUIRED)
 
+# A host name of letters, digits, hyphens and underscores, with or without `*` as its first label.
+_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
 
 class TlsOptions(NamedTuple):
-    """Holds the options of TLS, which `bide.config` describes."""
+    """Holds the options of TLS, which `bide.config` describes.
+
+    others: `ssl_sni`.
+    """
 
     certfile: str
     keyfile: str | None
+    others: tuple[str, ...]
     password: str | None
     ca_certs: str | None
     cert_reqs: int
@@ -62,16 +74,62 @@ class Certificates:
                 self._seen = seen
                 try:
                     self._context = new_context(self._options)
-                except ConfigError as error:
+                except (ConfigError, OSError) as error:  # OSError: a file vanished meanwhile
                     _log.error("%s; new connections get the certificate that was loaded before", error)
                 else:
-                    _log.info("loaded the certificate again: %s", self._options.certfile)
+                    _log.info("loaded certificates again: %s", ", ".join(_certfiles(self._options)))
         return self._context
 
 
 def new_context(options: TlsOptions) -> ssl.SSLContext:
     """Return the context that the options describe. Raises ConfigError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _context(options, options.certfile, options.keyfile, "ssl_certfile", "ssl_keyfile")
+    if options.others:
+        others: dict[str, ServerContext] = {}
+        for entry in options.others:
+            host, certfile, keyfile = named_certificate(entry)
+            if host in others:
+                raise ConfigError(f"ssl_sni must name each host once, got {host!r} twice")
+            others[host] = _context(options, certfile, keyfile, "ssl_sni", "ssl_sni")
+        context.sni_callback = functools.partial(_choose, others)
+    return context
+
+
+def named_certificate(entry: str) -> tuple[str, str, str | None]:
+    """Return (host name in lower case, certificate's file, key's file or None) of an entry.
+
+    Raises ConfigError.
+    """
+    host, _, files = entry.partition("=")
+    certfile, _, keyfile = files.partition(",")
+    if not _HOST.fullmatch(host) or not certfile:
+        raise ConfigError(
+            f"ssl_sni must be HOST=CERTFILE or HOST=CERTFILE,KEYFILE, got {entry!r}; "
+            "HOST is a name as a.example, or *.a.example"
+        )
+    return host.lower(), certfile, keyfile or None
+
+
+def _choose(
+    others: dict[str, ServerContext], tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, _context: ssl.SSLContext
+) -> None:
+    """Give a handshake the certificate of the name that the client asks for (RFC 6066, 3).
+
+    `*` stands for one label (RFC 9525, 6.3). Without a certificate of its own a name gets that of
+    `ssl_certfile`.
+    """
+    if name is not None:
+        name = name.lower()
+        chosen = others.get(name) or others.get("*." + name.partition(".")[2])
+        if chosen is not None:
+            tls.context = chosen
+
+
+def _context(
+    options: TlsOptions, certfile: str, keyfile: str | None, cert_option: str, key_option: str
+) -> ServerContext:
+    """Return a context for one certificate. Raises ConfigError, which names these options."""
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[options.minimum_version]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])  # RFC 7301
@@ -82,7 +140,7 @@ def new_context(options: TlsOptions) -> ssl.SSLContext:
             raise ConfigError(
                 f"ssl_ciphers must be a list in OpenSSL's form, got {options.ciphers!r}; see `openssl ciphers`"
             ) from error
-    _load(context, options)
+    _load(context, certfile, keyfile, options.password, cert_option, key_option)
     if options.ca_certs is not None:
         _readable("ssl_ca_certs", options.ca_certs)
         try:
@@ -92,35 +150,49 @@ def new_context(options: TlsOptions) -> ssl.SSLContext:
                 f"ssl_ca_certs must be a file of certificates in PEM form, got {options.ca_certs!r}: {_cause(error)}"
             ) from error
     context.verify_mode = _REQUIREMENTS[options.cert_reqs]
+    context.complete(_first_certificate(certfile))
     return context
 
 
-def _load(context: ssl.SSLContext, options: TlsOptions) -> None:
+def _first_certificate(path: str) -> str:
+    """Return the first certificate of a file in PEM form, which is the server's own."""
+    with open(path, encoding="latin-1") as file:  # noqa: PTH123
+        found = _CERTIFICATE.search(file.read())
+    return "" if found is None else f"{found[0]}\n"
+
+
+def _load(
+    context: ssl.SSLContext,
+    certfile: str,
+    keyfile: str | None,
+    given_password: str | None,
+    cert_option: str,
+    key_option: str,
+) -> None:
     """Load certificate and key. Raises ConfigError."""
-    key = options.keyfile or options.certfile
-    _readable("ssl_certfile", options.certfile)
-    if options.keyfile is not None:
-        _readable("ssl_keyfile", options.keyfile)
+    key = keyfile or certfile
+    _readable(cert_option, certfile)
+    if keyfile is not None:
+        _readable(key_option, keyfile)
     asked: list[bool] = []
 
     def password() -> str:
         asked.append(True)  # without this function OpenSSL would ask on the terminal
-        return options.password or ""
+        return given_password or ""
 
     try:
-        context.load_cert_chain(options.certfile, options.keyfile, password)
+        context.load_cert_chain(certfile, keyfile, password)
     except (ssl.SSLError, ValueError) as error:
         if asked:
-            given = "does not open" if options.password else "must be given: it is needed for"
+            given = "does not open" if given_password else "must be given: it is needed for"
             raise ConfigError(f"ssl_keyfile_password {given} {key!r}") from error
         reason = getattr(error, "reason", None)
+        both = cert_option if cert_option == key_option else f"{cert_option} and {key_option}"
         if reason == "KEY_VALUES_MISMATCH":
-            raise ConfigError(
-                f"ssl_keyfile must be the key of ssl_certfile, got {key!r} for {options.certfile!r}"
-            ) from error
+            fit = "name a certificate and its key" if cert_option == key_option else f"be the key of {cert_option}"
+            raise ConfigError(f"{key_option} must {fit}, got {key!r} for {certfile!r}") from error
         raise ConfigError(
-            f"ssl_certfile and ssl_keyfile must be a certificate and its key in PEM form, got {options.certfile!r} "
-            f"and {key!r}: {_cause(error)}"
+            f"{both} must be a certificate and its key in PEM form, got {certfile!r} and {key!r}: {_cause(error)}"
         ) from error
 
 
@@ -138,10 +210,15 @@ def _cause(error: Exception) -> str:
     return str(getattr(error, "reason", None) or "no such content").replace("_", " ").lower()
 
 
+def _certfiles(options: TlsOptions) -> list[str]:
+    return [options.certfile, *(named_certificate(entry)[1] for entry in options.others)]
+
+
 def _signature(options: TlsOptions) -> list[tuple[int, int, int] | None]:
     """Return what changes with the files: times, sizes and inodes; None for a missing one."""
     found: list[tuple[int, int, int] | None] = []
-    for path in (options.certfile, options.keyfile, options.ca_certs):
+    pairs = [named_certificate(entry)[1:] for entry in options.others]
+    for path in (options.certfile, options.keyfile, options.ca_certs, *itertools.chain.from_iterable(pairs)):
         if path is not None:
             try:
                 state = os.stat(path)  # noqa: PTH116

@@ -153,6 +153,7 @@ def certificates(config: Config) -> Certificates | None:
         TlsOptions(
             config.ssl_certfile,
             config.ssl_keyfile,
+            tuple(config.ssl_sni),
             config.ssl_keyfile_password,
             config.ssl_ca_certs,
             config.ssl_cert_reqs,
