@@ -53,6 +53,7 @@ _COMPILED: Final = (
     "transport/proxy.py",
     "transport/stream.py",
     "transport/tls.py",
+    "transport/turns.py",
     "observe/counters.py",
     "observe/access_log.py",
     "session/carrier.py",

@@ -112,7 +112,9 @@ def test_session_says_in_which_state_it_is(stage: Stage, state: State) -> None:
     assert session.host == "192.0.2.1"
     assert session.requests == (0 if state in {State.HANDSHAKE, State.NEW, State.HEAD} else 1)
     assert session.is_unfinished == (state not in {State.NEW, State.IDLE, State.LINGER})
-    assert session.may_be_shed(stage.now + NEWCOMER, NEWCOMER) == (state in {State.NEW, State.IDLE, State.LINGER})
+    assert session.may_be_shed(stage.now + NEWCOMER, NEWCOMER) == (
+        state in {State.HANDSHAKE, State.NEW, State.IDLE, State.LINGER}
+    )
 
 
 @pytest.mark.parametrize("order", ORDERS)

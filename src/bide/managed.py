@@ -62,7 +62,7 @@ class ManagedConnection(Receiver):
         """Return whether the worker may close the connection to make room.
 
         It may if the connection owes nothing and has served a request, or is `newcomer` seconds
-        old. It also may if the connection only lingers.
+        old. It also may if the connection only lingers, or its handshake takes `newcomer` seconds.
         """
 
     # -- Orders ------------------------------------------------------------------------------------

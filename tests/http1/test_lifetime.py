@@ -10,7 +10,7 @@ from bide.terms import Input, State
 
 # One line per state: the inputs that it takes, and where they lead.
 EXPECTED = """
-handshake ready>new  handshake_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
+handshake ready>new  handshake_rejected>closing  peer_eof>closing  deadline>closing  shed>closing  stopped>closing  lost>closed
 new       first_octet>head  head_complete>exchange  head_rejected>closing  peer_eof>closing  deadline>closing  shed>closing  stopped>closing  lost>closed
 head      head_complete>exchange  head_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
 exchange  persists>idle  unread>discard  switched>tunnel  closes>closing  body_rejected>closing  peer_eof>closing  deadline>closing  stopped>closing  lost>closed
@@ -97,5 +97,5 @@ def test_exchange_begins_with_a_complete_head_only() -> None:
     assert ways == {Input.HEAD_COMPLETE}
 
 
-def test_shed_is_for_new_and_idle_only() -> None:
-    assert {state for state, happened in TABLE if happened is Input.SHED} == {State.NEW, State.IDLE}
+def test_shed_is_for_connections_that_are_owed_nothing() -> None:
+    assert {state for state, happened in TABLE if happened is Input.SHED} == {State.HANDSHAKE, State.NEW, State.IDLE}

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def files(authority: Authority) -> dict[str, str]:
     return authority.issue("server")
+
+
+def client_hello(authority: Authority) -> bytes:
+    """Return the first octets of a client."""
+    outgoing = ssl.MemoryBIO()
+    tls = authority.context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
 
 
 def ending_of(client: Client) -> str:
@@ -121,6 +131,92 @@ def test_handshake_under_way_is_not_seen_by_the_first_octet_clock(
     with authority.client(server.where) as client:
         assert ending_of(client) == "close_notify"
     assert server.ends() == {"first_octet_timeout": 1}
+
+
+def test_flood_of_silent_handshakes_does_not_lock_clients_out(
+    serve: Serve, authority: Authority, files: dict[str, str], log: Log
+) -> None:
+    log.expect("accepting paused")
+    server = serve(hello, limit_connections=10, **files)
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):  # half of them wait in the listen backlog, before the client
+            stack.enter_context(server.client()).send(b"\x16")
+        with authority.client(server.where) as client:
+            assert client.get().status == 200
+    ends = server.ends()
+    assert ends["shed"] >= 10
+
+
+def test_slow_handshakes_make_room_before_idle_clients(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    limit = 10
+    server = serve(hello, limit_connections=limit, **files)
+    with contextlib.ExitStack() as stack:
+        faithful = stack.enter_context(authority.client(server.where))
+        assert faithful.get().status == 200
+        slow_ones = [stack.enter_context(server.client()) for _ in range(limit - 2)]
+        for client in slow_ones:
+            client.send(b"\x16")
+        pause(1.1)  # the age from which they are slow; the server's clock cannot be moved
+        newer = [stack.enter_context(authority.client(server.where)) for _ in range(5)]
+        for client in newer:
+            assert client.get().status == 200
+        assert faithful.get().status == 200
+    ends = server.ends()
+    assert ends["shed"] >= 4
+    assert ends["client_eof_idle"] + ends.get("pressure", 0) == 6
+
+
+def test_herd_of_handshakes_is_served_to_the_last(serve: Serve, authority: Authority, files: dict[str, str]) -> None:
+    """More at once than have turns in a pass, while another client goes on."""
+    server = serve(hello, **files)
+    context = authority.context()
+    herd = 40
+    with authority.client(server.where) as busy, ThreadPoolExecutor(herd) as pool:
+        asked = [pool.submit(authority.client, server.where, context) for _ in range(herd)]
+        while not all(one.done() for one in asked):
+            assert busy.get().status == 200
+        for one in asked:
+            with one.result() as client:
+                assert client.get().status == 200
+    assert server.ends() == {"client_eof_idle": herd + 1}
+
+
+def test_handshake_that_drips_is_complete_or_timed_out(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    server = serve(hello, timeout_handshake=2.0, **files)
+    hello_octets = client_hello(authority)
+    with server.client() as client:
+        for octet in hello_octets:
+            client.send(bytes([octet]))
+        assert client.sock.recv(1) == b"\x16", "the server's part of the handshake"
+    with server.client() as client:
+        for octet in hello_octets[:20]:
+            client.send(bytes([octet]))
+            pause(0.01)
+        assert client.ending().how == "fin"
+    assert server.ends() == {"client_eof_unused": 1, "handshake_timeout": 1}
+
+
+def test_handshake_that_is_complete_after_its_time_ends_nothing_twice(
+    serve: Serve, authority: Authority, files: dict[str, str]
+) -> None:
+    server = serve(hello, timeout_handshake=0.3, **files)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = authority.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with server.client() as client:
+        client.send(outgoing.read())
+        incoming.write(client.sock.recv(65536))
+        server.until(lambda: server.states()["linger"] == 1)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        client.send(outgoing.read())
+        assert client.ending().how == "fin"
+    assert server.ends() == {"handshake_timeout": 1}
 
 
 def test_client_that_leaves_within_the_handshake_is_counted(serve: Serve, files: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from bide import wire as contract
 from bide.terms import CloseReason
 from bide.transport.security import ServerContext
 from bide.transport.tls import TlsWire
+from bide.transport.turns import MAX_STEPS, Turns
 from tests.support.managed import StubConnection
 from tests.support.stage import StubWire
 from tests.support.tls import Authority
@@ -58,7 +59,8 @@ class Scene:
         context.complete("PEM")
         self.soon: list[Callable[[], None]] = []
         self.wire = StubWire()
-        self.tls = TlsWire(self.wire, context, self.soon.append)
+        self.turns = Turns(self.soon.append)
+        self.tls = TlsWire(self.wire, context, self.soon.append, self.turns)
         self.ear = Ear()
         self.tls.begin(self.ear)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -227,3 +229,57 @@ def test_lost_wire_refers_to_nothing_below(scene: Scene) -> None:
     scene.tls.below.lost()
     assert scene.ear.heard == ["lost"]
     assert scene.tls.descriptor() == -1
+
+
+# -- Turns ------------------------------------------------------------------------------------------------------------------
+
+
+def test_handshake_waits_for_a_turn_of_a_later_pass(scene: Scene) -> None:
+    for _ in range(MAX_STEPS):
+        scene.turns.take(lambda: None)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        scene.client.do_handshake()
+    hello = scene.outgoing.read()
+    scene.tls.below.octets_received(hello[:100])
+    scene.tls.below.octets_received(hello[100:])
+    assert scene.wire.written == b""
+    assert scene.wire.orders == ["pause"]
+    assert scene.tls.octets_waiting()
+    (begin_pass,) = scene.soon
+    scene.soon.clear()
+    begin_pass()
+    assert scene.wire.written
+    assert scene.wire.orders == ["pause", "resume"]
+    assert not scene.tls.octets_waiting()
+    scene.take()
+    scene.shake_hands()
+
+
+def test_turn_of_a_wire_that_is_lost_does_nothing(scene: Scene) -> None:
+    for _ in range(MAX_STEPS):
+        scene.turns.take(lambda: None)
+    scene.tls.below.octets_received(b"\x16")
+    scene.tls.below.lost()
+    scene.soon[0]()
+    assert scene.ear.heard == ["lost"]
+    assert scene.wire.orders == ["pause"]
+
+
+def test_connection_that_is_ready_needs_no_turn(scene: Scene) -> None:
+    scene.shake_hands()
+    while scene.turns.take(lambda: None):
+        pass
+    scene.client.write(b"hello")
+    scene.deliver()
+    assert scene.ear.heard == [b"hello"]
+
+
+def test_failure_within_a_turn_is_reported(scene: Scene) -> None:
+    for _ in range(MAX_STEPS):
+        scene.turns.take(lambda: None)
+    scene.ear.rejected = None  # type: ignore[assignment,method-assign]
+    scene.tls.below.octets_received(b"no TLS at all")
+    failures: list[None] = []
+    scene.ear.fail_internal = lambda: failures.append(None)  # type: ignore[method-assign]
+    scene.soon[0]()
+    assert len(failures) == 1

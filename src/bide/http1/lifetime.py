@@ -28,6 +28,7 @@ TRANSITIONS: Final[dict[State, dict[Input, State]]] = {
         Input.HANDSHAKE_REJECTED: CLOSING,
         Input.PEER_EOF: CLOSING,
         Input.DEADLINE: CLOSING,
+        Input.SHED: CLOSING,
         Input.STOPPED: CLOSING,
         Input.LOST: CLOSED,
     },

@@ -491,6 +491,8 @@ class Session(ClockedCarrier):
 
     def may_be_shed(self, now: float, newcomer: float) -> bool:
         connection = self.connection
+        if self._clock is _HANDSHAKE:
+            return not connection.is_refused and now - self._since >= newcomer
         if (self._clock is _IDLE or self._clock is _FIRST_OCTET) and connection.is_quiet:
             if connection.is_refused:  # it ends soon by itself, after its 503
                 return False

@@ -12,6 +12,7 @@ from typing import Final, final
 
 from bide.terms import Address, CloseReason, Security
 from bide.transport.security import security_of
+from bide.transport.turns import Turns
 from bide.wire import CLOSED_WIRE, Receiver, Wire
 
 # Octets that a buffer of OpenSSL is given at once: one record (RFC 8446, 5.1). Such a buffer never
@@ -44,16 +45,21 @@ class TlsWire(Wire):
         "_receiver",
         "_security",
         "_tls",
+        "_turns",
         "_unread",
         "_wire",
         "below",
     )
 
-    def __init__(self, wire: Wire, context: ssl.SSLContext, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self, wire: Wire, context: ssl.SSLContext, call_soon: Callable[[Callable[[], None]], object], turns: Turns
+    ) -> None:
         """Take over a wire on which nothing was sent. `begin` must follow.
 
         call_soon: has a function called once the pass of the event loop is over.
+        turns: hands out turns for the steps of the handshake.
         """
+        self._turns = turns
         self._wire = wire
         self._call_soon = call_soon
         self._incoming = ssl.MemoryBIO()
@@ -68,7 +74,7 @@ class TlsWire(Wire):
         self._is_ending_quietly = False
         self._is_reading = True
         self._security: Security | None = None  # made when it is first asked for
-        self._unread = b""  # ciphertext that came while reading was paused
+        self._unread = b""  # ciphertext that came while reading was paused, or waits for a turn
 
     def begin(self, receiver: Receiver) -> None:
         """Report to `receiver` from now on."""
@@ -84,6 +90,25 @@ class TlsWire(Wire):
         if self._unread:
             self._unread += data
             return
+        if not self._is_ready and not self._turns.take(self._take_turn):
+            self._unread = data
+            self._wire.pause_reading()
+            return
+        self._read(data)
+
+    def _take_turn(self) -> None:
+        """Go on with what had to wait for its turn."""
+        data, self._unread = self._unread, b""
+        try:
+            if data:
+                self._read(data)
+            if self._is_reading:
+                self._wire.resume_reading()
+        except Exception:
+            self._receiver.fail_internal()
+
+    def _read(self, data: bytes) -> None:
+        """Read ciphertext."""
         position = 0  # what follows close_notify is no TLS any more
         while position < len(data) and not self._has_eof:
             if not self._is_reading:
@@ -150,6 +175,7 @@ class TlsWire(Wire):
     def lost(self) -> None:
         """Take the news that the wire below is closed."""
         self._wire = CLOSED_WIRE  # it refers to this object
+        self._unread = b""
         self._receiver.lost()
 
     @property

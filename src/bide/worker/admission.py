@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, final
 
-from bide.http1.lifetime import LINGER
+from bide.http1.lifetime import HANDSHAKE, LINGER
 from bide.managed import ManagedConnection
 from bide.policy.admission import is_refused, must_pause, needs_room, shed_batch
 from bide.session.peers import Peers
@@ -195,13 +195,14 @@ class Admission:
     def _shed_some(self, idle: list[ManagedConnection], count: int) -> int:
         """Shed up to `count` connections; return how many were shed.
 
-        Lingering connections come first, then connections of peers that rarely reuse them, then the
-        longest idle. One whose next request has just arrived stays, and the next one goes.
+        Lingering connections come first, then slow handshakes, then connections of peers that
+        rarely reuse them, then the longest idle. One whose next request has just arrived stays, and
+        the next one goes.
         """
         peers = self._peers
 
         worth = [
-            (connection.state is not LINGER, not peers.rarely_reuse(connection.host), connection.waiting_since, place)
+            (_rank(connection), not peers.rarely_reuse(connection.host), connection.waiting_since, place)
             for place, connection in enumerate(idle)
         ]
         heapq.heapify(worth)
@@ -215,3 +216,14 @@ class Admission:
 
     def _shed_one_of(self, host: str) -> int:
         return self._shed_some([connection for connection in self._idle() if connection.host == host], 1)
+
+
+def _rank(connection: ManagedConnection) -> int:
+    """Return how late a connection is shed, by its state.
+
+    One that lingers has its response. One whose handshake is slow has shown nothing yet, so that a
+    flood of them cannot take the place of idle clients.
+    """
+    if connection.state is LINGER:
+        return 0
+    return 1 if connection.state is HANDSHAKE else 2

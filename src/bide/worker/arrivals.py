@@ -14,6 +14,7 @@ from bide.transport.poller import Poller
 from bide.transport.proxy import HeaderReader
 from bide.transport.stream import SocketWire
 from bide.transport.tls import TlsWire
+from bide.transport.turns import Turns
 from bide.wire import Receiver, Wire
 from bide.worker.certificates import Certificates
 from bide.worker.manager import Manager
@@ -36,7 +37,7 @@ class Introductions(NamedTuple):
 class Arrivals:
     """Makes the sessions of one worker."""
 
-    __slots__ = ("_certificates", "_context", "_introductions", "_manager", "_poller")
+    __slots__ = ("_certificates", "_context", "_introductions", "_manager", "_poller", "_turns")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Arrivals:
         self._poller = poller
         self._certificates = certificates
         self._introductions = introductions
+        self._turns = Turns(context.loop.call_soon)
 
     def accepted(self, wire: Wire) -> Receiver:
         """Return what takes the facts of a new connection's wire."""
@@ -77,7 +79,7 @@ class Arrivals:
             session = Session(self._context, wire)
             self._manager.opened(session, wire.descriptor())
             return session, session
-        tls = TlsWire(wire, self._certificates.context(), self._context.loop.call_soon)
+        tls = TlsWire(wire, self._certificates.context(), self._context.loop.call_soon, self._turns)
         session = Session(self._context, tls)
         tls.begin(session)
         self._manager.opened(session, wire.descriptor())
