@@ -39,6 +39,7 @@ _COMPILED: Final = (
     "gateway/asgi_websocket.py",
     "gateway/builtin.py",
     "gateway/environ.py",
+    "gateway/redirect.py",
     "gateway/tasks.py",
     "gateway/threads.py",
     "gateway/wsgi.py",

@@ -206,3 +206,21 @@ def test_prefix_is_not_read_from_the_standard_field() -> None:
 def test_certificates_of_hosts_need_one_for_other_names() -> None:
     with pytest.raises(ConfigError, match=r"^ssl_sni must be given with ssl_certfile, got 'a=b' without; "):
         Config(ssl_sni=("a=b",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"redirect_http": 80}, "^redirect_http must be given with ssl_certfile, got 80 without; set ssl_certfile$"),
+        (
+            {"redirect_http": 8000, "ssl_certfile": "c"},
+            "^redirect_http must be another port than port, got 8000 for both; change one$",
+        ),
+        ({"redirect_http": 80, "ssl_certfile": "c", "uds": "/s"}, "^redirect_http and uds are mutually exclusive$"),
+        ({"redirect_http": 65536, "ssl_certfile": "c"}, "^redirect_http must be at most 65535, got 65536$"),
+        ({"hsts": -1}, "^hsts must be at least 0, got -1$"),
+    ],
+)
+def test_redirects_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(**options)

@@ -169,6 +169,23 @@ class Config:
     ssl_ciphers: str | None = _option(
         None, TLS, "Ciphers for TLS 1.2, in OpenSSL's form; by default OpenSSL's own choice."
     )
+    redirect_http: int | None = _option(
+        None,
+        TLS,
+        "Port that answers plain HTTP with 308 to https; 0 for any free one.",
+        "compare Caddy, which does so on port 80",
+        least=0,
+        most=65535,
+    )
+    hsts: int = _option(
+        0,
+        TLS,
+        "Seconds for which clients are to use https only: Strict-Transport-Security on responses over https; 0 for no "
+        "such field.",
+        "RFC 6797",
+        least=0,
+        zero="none",
+    )
     ssl_minimum_version: Literal["tlsv1.2", "tlsv1.3"] = _option(
         "tlsv1.2", TLS, "Oldest version of TLS that is spoken.", "as Go and nginx"
     )
@@ -505,6 +522,17 @@ class Config:
             if value is not None and self.ssl_certfile is None:
                 shown = "one" if "password" in name else repr(value)
                 raise ConfigError(f"{name} must be given with ssl_certfile, got {shown} without; set ssl_certfile")
+        if self.redirect_http is not None:
+            if self.ssl_certfile is None:
+                raise ConfigError(
+                    f"redirect_http must be given with ssl_certfile, got {self.redirect_http} without; set ssl_certfile"
+                )
+            if self.uds is not None:
+                raise ConfigError("redirect_http and uds are mutually exclusive")
+            if self.redirect_http == self.port != 0:
+                raise ConfigError(
+                    f"redirect_http must be another port than port, got {self.redirect_http} for both; change one"
+                )
         if self.ssl_sni and self.ssl_certfile is None:
             raise ConfigError(
                 f"ssl_sni must be given with ssl_certfile, got {self.ssl_sni[0]!r} without; "

@@ -227,3 +227,20 @@ def test_second_head_is_misuse() -> None:
     made.progress = COMPLETE
     with pytest.raises(Misuse, match="already been started"):
         made.respond(200, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ([], 1),
+        ([(b"x-a", b"b")], 1),
+        ([(b"X-AB", b"b")], 2),
+        ([(b"b", b"x-a:")], 2),
+        ([(b"a", b"b"), (b"X-A", b"c")], 1),
+    ],
+)
+def test_line_is_added_to_a_head_that_has_no_field_of_its_name(fields: Fields, count: int) -> None:
+    made = writer(200, fields)
+    made.add_line(b"X-A: b\r\n")
+    begin(made, b"", False)
+    assert made.take_output().lower().count(b"x-a") == count

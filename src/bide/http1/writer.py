@@ -115,6 +115,15 @@ class ResponseWriter:
         self._trailers = trailers
         self.progress = HELD
 
+    def add_line(self, line: bytes) -> None:
+        """Add a field line to the head that is held, unless the head has a field of that name.
+
+        line: a valid field line with its CRLF.
+        """
+        name = line[: line.index(b":") + 1]
+        if b"\r\n" + name.lower() not in self._head.lower():
+            self._head += line
+
     def take_output(self) -> bytes:
         """Return the octets to write, including those of `bulk`."""
         if self.bulk is not None:

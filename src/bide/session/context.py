@@ -43,6 +43,7 @@ class SessionContext:
     clock: returns the loop time in seconds.
     facts: fact bits that hold for every connection, new ones included.
     forwarding: what is read from forwarded fields; None if nothing is.
+    hsts: field line of responses over https (RFC 6797, 6.1), with its CRLF; b"" for none.
     unread_since: loop time in seconds at which the event loop became blocked, so that octets may
         have waited since then. A time in the future if it was not blocked.
     pool: protocol objects for connections that are at work.
@@ -62,6 +63,7 @@ class SessionContext:
         "forwarding",
         "gateway",
         "heads",
+        "hsts",
         "idle",
         "loop",
         "manager",
@@ -85,6 +87,7 @@ class SessionContext:
         access_log: AccessLog | None,
         websocket_limits: WebSocketLimits,
         forwarding: Forwarding | None = None,
+        hsts: int = 0,
         facts: int = 0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -99,6 +102,7 @@ class SessionContext:
         self.access_log = access_log
         self.websocket_limits = websocket_limits
         self.forwarding = forwarding
+        self.hsts = b"Strict-Transport-Security: max-age=%d\r\n" % hsts if hsts else b""
         self.facts = facts
         self.clock = clock
         self.unread_since = FOREVER

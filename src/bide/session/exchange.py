@@ -119,6 +119,9 @@ class ServedExchange(HeadHolder):
         if self.over:
             self.require_open()
         self.connection.respond(status, fields, trailers)
+        hsts = self._context.hsts
+        if hsts and self.scheme == "https":  # to other clients it must not be sent (RFC 6797, 7.2)
+            self.connection.add_line(hsts)
         if not self.carrier.is_serving:  # as `hold_head`, inlined to save a call for each request
             heads = self._context.heads
             if not heads.given:

@@ -10,6 +10,7 @@ from typing import Any, Final, final
 from bide.terms import Address
 from bide.transport.poller import Poller
 from bide.transport.stream import SocketWire, address
+from bide.wire import Accept
 
 # Connections accepted in one pass, so that those that are open get their turn.
 _MAX_ACCEPTS_PER_PASS: Final = 16
@@ -19,7 +20,7 @@ _MAX_ACCEPTS_PER_PASS: Final = 16
 class Acceptor:
     """Makes a wire of each connection, and has it read at once."""
 
-    __slots__ = ("_failed", "_fd", "_is_started", "_local", "_poller", "_take")
+    __slots__ = ("_accept", "_failed", "_fd", "_is_started", "_local", "_poller", "_take")
 
     def __init__(
         self,
@@ -27,14 +28,18 @@ class Acceptor:
         sock: socket.socket,
         local: Address | None,
         failed: Callable[[OSError], None],
+        accept: Accept | None = None,
     ) -> None:
         """Keep the socket, which does not block.
 
         local: address that all its clients connect to; None if it has several.
         failed: called with the error if the system has no descriptor for a connection; it must
             call `stop`.
+        accept: called with the wire of each connection; returns its receiver. By default it is the
+            poller's.
         """
         self._poller = poller
+        self._accept = accept
         self._fd = sock.fileno()
         self._local = local
         self._failed = failed
@@ -65,4 +70,5 @@ class Acceptor:
                 return
             os.set_blocking(fd, False)
             wire = SocketWire(self._poller, fd, address(name), self._local)
-            wire.begin(self._poller.accept(wire))
+            accept = self._accept or self._poller.accept
+            wire.begin(accept(wire))

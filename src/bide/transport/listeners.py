@@ -20,6 +20,7 @@ from bide.transport.acceptor import Acceptor
 from bide.transport.poller import Poller
 from bide.transport.sockets import cannot_listen
 from bide.transport.stream import address
+from bide.wire import Accept
 
 _log = logging.getLogger("bide")
 
@@ -71,6 +72,7 @@ class Listener:
     During a pause the kernel goes on to queue new connections.
 
     url: URL that clients connect to; it stays readable after the end.
+    port: of that URL; 0 for a Unix socket.
     """
 
     __slots__ = (
@@ -83,6 +85,7 @@ class Listener:
         "_retry",
         "_socket",
         "_warned_at",
+        "port",
         "url",
     )
 
@@ -95,6 +98,7 @@ class Listener:
         *,
         ours: bool,
         scheme: str = "http",
+        accept: Accept | None = None,
     ) -> None:
         """Take over `sock`; it is closed at the end.
 
@@ -102,11 +106,13 @@ class Listener:
         poller: watches the socket and its connections.
         ours: whether no other process listens on this socket, now or later.
         scheme: of the URLs that lead here.
+        accept: called with the wire of each connection; returns its receiver. By default it is the
+            poller's.
         """
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        self._acceptor = Acceptor(poller, sock, _local(sock), self._wait_for_descriptors)
+        self._acceptor = Acceptor(poller, sock, _local(sock), self._wait_for_descriptors, accept)
         self._is_exclusive = ours
         self._is_accepting = False
         self._retry: asyncio.TimerHandle | None = None
@@ -116,11 +122,13 @@ class Listener:
         self._path: str | None = None  # of a Unix socket that no other process uses, until removed
         if sock.family == socket.AF_UNIX:
             self.url = f"unix:{name}"
+            self.port = 0
             if ours:
                 self._path = name
         else:
             host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
-            self.url = f"{scheme}://{host}:{name[1]}"
+            self.port = int(name[1])
+            self.url = f"{scheme}://{host}:{self.port}"
 
     def accept(self) -> None:
         """Accept connections until `pause` or `close`, and none once closed.

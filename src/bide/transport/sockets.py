@@ -8,7 +8,7 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from bide.errors import ListenError
@@ -41,10 +41,15 @@ def tcp(host: str, port: int) -> list[socket.socket]:
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901
             sock.bind(address)
     except OSError as error:
-        for sock in sockets:
-            sock.close()
+        close(sockets)
         raise ListenError(cannot_listen(f"{host}:{port}", error)) from error
     return sockets
+
+
+def close(sockets: Iterable[socket.socket]) -> None:
+    """Close sockets that nobody listens on, since the start has failed."""
+    for sock in sockets:
+        sock.close()
 
 
 def unix(path: str, mode: str | None = None, owner: str | None = None, group: str | None = None) -> socket.socket:

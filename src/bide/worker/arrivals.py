@@ -61,25 +61,33 @@ class Arrivals:
 
     def accepted(self, wire: Wire) -> Receiver:
         """Return what takes the facts of a new connection's wire."""
+        return self._introduced(wire, self._certificates)
+
+    def accepted_plain(self, wire: Wire) -> Receiver:
+        """Return what takes the facts of the wire of a new connection that does not speak TLS."""
+        return self._introduced(wire, None)
+
+    def _introduced(self, wire: Wire, certificates: Certificates | None) -> Receiver:
+        """Return what takes the facts of a wire, of which a PROXY header may come first."""
         introductions = self._introductions
         if introductions is None:
-            return self._opened(wire)[1]
+            return self._opened(wire, certificates)[1]
         assert isinstance(wire, SocketWire)
         is_trusted = introductions.trusts(wire.peer())
         wire.expect_header()
-        session, receiver = self._opened(wire)
+        session, receiver = self._opened(wire, certificates)
         if is_trusted:
             return HeaderReader(wire, receiver, introductions.versions)
         session.rejected(_REJECTED, f"{wire.sender()} is not in --proxy-allow-ips", False)
         return receiver
 
-    def _opened(self, wire: Wire) -> tuple[Session, Receiver]:
+    def _opened(self, wire: Wire, certificates: Certificates | None) -> tuple[Session, Receiver]:
         """Return the session of a new connection, and what takes the facts of its wire."""
-        if self._certificates is None:
+        if certificates is None:
             session = Session(self._context, wire)
             self._manager.opened(session, wire.descriptor())
             return session, session
-        tls = TlsWire(wire, self._certificates.context(), self._context.loop.call_soon, self._turns)
+        tls = TlsWire(wire, certificates.context(), self._context.loop.call_soon, self._turns)
         session = Session(self._context, tls)
         tls.begin(session)
         self._manager.opened(session, wire.descriptor())

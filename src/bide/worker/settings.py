@@ -86,6 +86,8 @@ class WorkerSettings:
     overflow, per_peer: numbers of connections, as in `bide.worker.admission.Admission`.
     log_format: format of the access log, "text" or "json"; None for no access log.
     certificates: for TLS; None without it.
+    redirect_http: port that redirects to https; None for no such port.
+    hsts: seconds for which clients are to use https only; 0 to say nothing.
     forwarding: what is read from forwarded fields; None if nothing is.
     introductions: which PROXY headers connections begin with; None for no header.
     threads: threads that call a WSGI application; 0 for none.
@@ -131,6 +133,8 @@ class WorkerSettings:
         self.draw_limits = draw_limits(config)
         self.tick = tick(config)
         self.certificates = certificates(config)
+        self.redirect_http = config.redirect_http
+        self.hsts = config.hsts
         self.forwarding = forwarding(config)
         self.introductions = introductions(config)
         self._idle = (config.timeout_idle, config.timeout_idle_least)

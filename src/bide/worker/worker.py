@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from typing import final
 
-from bide.errors import ApplicationError, LifespanError
+from bide.errors import ApplicationError, LifespanError, ListenError
 from bide.exchange import Gateway
 from bide.gateway.application import AnyApplication, Interface
 from bide.gateway.asgi import AsgiGateway
 from bide.gateway.builtin import BuiltinGateway
 from bide.gateway.lifespan import Lifespan
+from bide.gateway.redirect import RedirectGateway
 from bide.gateway.threads import Threads
 from bide.gateway.wsgi import WsgiGateway
 from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
@@ -30,6 +31,7 @@ from bide.terms import DRAIN
 from bide.transport import sockets
 from bide.transport.listeners import Listener
 from bide.transport.poller import Poller
+from bide.wire import Receiver, Wire
 from bide.worker.admission import Admission
 from bide.worker.arrivals import Arrivals
 from bide.worker.cleanup import stop_application
@@ -77,6 +79,7 @@ class Worker:
         self._context: SessionContext
         self._gateway: Gateway
         self._threads: Threads | None = None
+        self._arrivals: Arrivals
         self._register: Register
         self._admission: Admission
         self._pressure: PressureMonitor
@@ -133,10 +136,14 @@ class Worker:
         loop = asyncio.get_running_loop()
         ours = self._sockets is None and self._settings.listening.fd is None
         opened = self._open()
+        redirecting = self._open_redirecting(opened)
         poller = self._poller = Poller(loop)
         backlog = self._settings.listening.backlog
         scheme = "http" if self._settings.certificates is None else "https"
         self._listeners = [Listener(loop, sock, backlog, poller, ours=ours, scheme=scheme) for sock in opened]
+        self._listeners += [
+            Listener(loop, sock, backlog, poller, ours=True, accept=self._accept_plain) for sock in redirecting
+        ]
         try:
             await self._lifespan.startup()
             self._furnish(loop, poller)
@@ -228,6 +235,23 @@ class Worker:
             return [sockets.unix(listening.uds, listening.uds_mode, listening.uds_owner, listening.uds_group)]
         return sockets.tcp(listening.host, listening.port)
 
+    def _open_redirecting(self, opened: Sequence[socket.socket]) -> Sequence[socket.socket]:
+        """Return the sockets of `redirect_http`.
+
+        opened: the other sockets, which an error closes.
+        """
+        port = self._settings.redirect_http
+        if port is None:
+            return ()
+        try:
+            return sockets.tcp(self._settings.listening.host, port)
+        except ListenError:
+            sockets.close(opened)
+            raise
+
+    def _accept_plain(self, wire: Wire) -> Receiver:
+        return self._arrivals.accepted_plain(wire)
+
     def _furnish(self, loop: asyncio.AbstractEventLoop, poller: Poller) -> None:
         """Make the parts that the sessions need."""
         settings = self._settings
@@ -248,6 +272,8 @@ class Worker:
         manager = Manager(register, self._admission, counters, clients.peers, poller.wake)
         self._pressure = PressureMonitor(limits, register)
         self._gateway = self._application_gateway(loop)
+        if settings.redirect_http is not None:
+            self._gateway = RedirectGateway(self._gateway, self._listeners[0].port)
         if settings.health_path or settings.overflow or settings.per_peer:
             self._gateway = BuiltinGateway(self._gateway, settings.health_path, settings.retry_after)
         self._context = SessionContext(
@@ -263,9 +289,12 @@ class Worker:
             access_log=self._open_access_log(loop),
             websocket_limits=settings.websocket_limits,
             forwarding=settings.forwarding,
+            hsts=settings.hsts,
             facts=settings.facts,
         )
-        arrivals = Arrivals(self._context, manager, poller, settings.certificates, settings.introductions)
+        self._arrivals = arrivals = Arrivals(
+            self._context, manager, poller, settings.certificates, settings.introductions
+        )
         poller.serve(arrivals.accepted, arrivals.woken)
 
     def _application_gateway(self, loop: asyncio.AbstractEventLoop) -> Gateway:
