@@ -12,7 +12,9 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-with atheris.instrument_imports(include=["bide.http1", "bide.policy", "bide.semantics", "bide.transport.proxy"]):
+with atheris.instrument_imports(
+    include=["bide.http1", "bide.policy", "bide.semantics", "bide.transport.proxy", "bide.websocket"]
+):
     from tests.fuzz import targets
 
 LONGEST = 2048
@@ -26,6 +28,7 @@ def main() -> None:
         "chunked": (targets.chunked, targets.chunked_seeds),
         "proxy": (targets.proxy, targets.proxy_seeds),
         "forwarded": (targets.forwarded, targets.forwarded_seeds),
+        "websocket": (targets.websocket, targets.websocket_seeds),
     }[name]
     inputs = seeds()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,7 @@
 """The targets of the fuzzer, each of which takes any octets, and fails an assertion if something is wrong.
 
-`connection` and `chunked` are of HTTP, `proxy` is of PROXY headers, `forwarded` of the fields that front ends write.
+`connection` and `chunked` are of HTTP, `proxy` is of PROXY headers, `forwarded` of the fields that front ends write,
+`websocket` is of frames.
 
 An input of `connection` begins with the length of a script, then come the script and what the client sends. Each octet of the
 script is an act of the client, of an application that keeps to no rule, or of a worker that keeps to its contract. Without a script, a
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from bide.errors import Rejected
 from bide.http1.body import ChunkedDecoder
@@ -22,10 +23,12 @@ from bide.semantics.authority import is_authority
 from bide.semantics.forwarded import Forwarding
 from bide.terms import Clock, CloseMode, State
 from bide.transport.proxy import ANY, V1, V2, Header, MalformedHeaderError, read_header
+from bide.websocket.messages import Messages
 from bide.worker.trust import Trust
 from tests.http1.cases import CASES
 from tests.http1.driver import GET, Server, connect, limits
 from tests.http1.laws import LAWS, OPEN, Laws
+from tests.support import frames
 from tests.support.proxy_headers import (
     LOCAL,
     PROXY,
@@ -432,3 +435,119 @@ def forwarded(data: bytes) -> None:
             ]
             for fields in (in_one, in_two):
                 assert reader.origin(_PEER, "http", fields).client == (_CLIENT, 0)
+
+
+# -- WebSocket ----------------------------------------------------------------------------------------------------------
+
+_MAX_MESSAGE: Final = 300
+_CLOSE_CODES: Final = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+
+
+def websocket_seeds() -> list[bytes]:
+    """Return inputs of `websocket` to begin with."""
+    return [
+        frames.frame(frames.TEXT, b"text") + frames.frame(frames.BINARY, bytes(200)) + frames.close(1000, b"bye"),
+        frames.frame(frames.TEXT, b"\xe2\x82", final=False)
+        + frames.frame(frames.PING, b"ping")
+        + frames.frame(frames.CONTINUATION, b"\xac", final=False)
+        + frames.frame(frames.CONTINUATION),
+        frames.frame(frames.BINARY, bytes(301)),
+        frames.frame(frames.TEXT, b"\xff") + frames.close(1001),
+        frames.frame(frames.CLOSE),
+        frames.frame(frames.PONG, b"x", rsv=4),
+    ]
+
+
+class _Outcome(NamedTuple):
+    """What becomes of octets: the messages, the pings answered, the client's Close, and the code that rejects them."""
+
+    messages: list[str | bytes]
+    pongs: list[bytes]
+    closed_by: int | None
+    rejected: int | None
+
+
+def _expected(octets: bytes) -> _Outcome:
+    """Read frames as RFC 6455 says, one after another, with all octets at hand."""
+    messages: list[str | bytes] = []
+    pongs: list[bytes] = []
+    part: tuple[int, bytes] | None = None
+    position = 0
+
+    def outcome(closed_by: int | None = None, rejected: int | None = None) -> _Outcome:
+        return _Outcome(messages, pongs, closed_by, rejected)
+
+    while len(octets) - position >= 2:
+        first, second = octets[position], octets[position + 1]
+        opcode, size = first & 15, second & 127
+        is_control = opcode >= 8
+        if (
+            first & 0x70
+            or opcode not in (0, 1, 2, 8, 9, 10)
+            or not second & 0x80
+            or (is_control and (size > 125 or not first & 0x80))
+            or (not is_control and (opcode == 0) != (part is not None))
+        ):
+            return outcome(rejected=1002)
+        width = {126: 2, 127: 8}.get(size, 0)
+        position += 2
+        if len(octets) - position < width:
+            break
+        if width:
+            size = int.from_bytes(octets[position : position + width], "big")
+            if size < (126 if width == 2 else 1 << 16) or size >> 63:
+                return outcome(rejected=1002)
+        position += width
+        if not is_control and size + (0 if part is None else len(part[1])) > _MAX_MESSAGE:
+            return outcome(rejected=1009)
+        if len(octets) - position < 4 + size:
+            break
+        content = frames.masked(octets[position + 4 : position + 4 + size], octets[position : position + 4])
+        position += 4 + size
+        if opcode == frames.PING:
+            pongs.append(content)
+        elif opcode == frames.CLOSE:
+            if part is not None:
+                return outcome(rejected=1002)
+            code = int.from_bytes(content[:2], "big") if content else 1005
+            try:
+                content[2:].decode()
+            except UnicodeDecodeError:
+                return outcome(rejected=1007)
+            if len(content) == 1 or (content and code not in _CLOSE_CODES):
+                return outcome(rejected=1002)
+            return outcome(closed_by=code)
+        elif not is_control:
+            part = (opcode or (part[0] if part else 0), (part[1] if part else b"") + content)
+            if first & 0x80:
+                kind, whole = part
+                part = None
+                try:
+                    messages.append(whole.decode() if kind == frames.TEXT else whole)
+                except UnicodeDecodeError:
+                    return outcome(rejected=1007)
+    return outcome()
+
+
+def _read(octets: bytes, size: int) -> _Outcome:
+    messages = Messages(_MAX_MESSAGE, None)
+    for position in range(0, len(octets), size):
+        messages.receive(octets[position : position + size])
+    sent = frames.read(b"".join(messages.output))
+    closes = [content for opcode, content in sent if opcode == frames.CLOSE]
+    assert len(closes) == (messages.closed_by is not None or messages.rejected is not None)
+    if messages.rejected is not None:
+        assert int.from_bytes(closes[0][:2], "big") == messages.rejected[0]
+    return _Outcome(
+        list(messages.received),
+        [content for opcode, content in sent if opcode == frames.PONG],
+        None if messages.closed_by is None else messages.closed_by[0],
+        None if messages.rejected is None else messages.rejected[0],
+    )
+
+
+def websocket(data: bytes) -> None:
+    """Run one input: what a client sends behind the handshake."""
+    expected = _expected(data)
+    for size in (len(data) or 1, 1, 3):
+        assert _read(data, size) == expected, size

@@ -16,6 +16,7 @@ from bide.message import Field
 from bide.semantics.forwarded import Origin
 from bide.terms import Address
 from bide.transport.proxy import Header, read_header
+from bide.websocket.messages import Messages
 from bide.worker.trust import Trust
 from tests.fuzz import targets
 from tests.http1.driver import connect
@@ -27,6 +28,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
     "chunked": (targets.chunked, targets.chunked_seeds),
     "proxy": (targets.proxy, targets.proxy_seeds),
     "forwarded": (targets.forwarded, targets.forwarded_seeds),
+    "websocket": (targets.websocket, targets.websocket_seeds),
 }
 #: Inputs that once showed a fault, by target.
 FOUND = sorted((HERE / "found").glob("*/*"))
@@ -102,6 +104,7 @@ class Gullible:
         ("chunked", "ChunkedDecoder", Forgetful),
         ("proxy", "read_header", greedy),
         ("forwarded", "Forwarding", Gullible),
+        ("websocket", "Messages", lambda *_: Messages(1000, None)),
     ],
 )
 def test_target_with_a_planted_fault_fails(

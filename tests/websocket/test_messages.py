@@ -284,6 +284,22 @@ def test_messages_after_our_close_are_dropped_until_the_clients() -> None:
     assert [opcode for opcode, _ in sent(messages)] == [PONG], "a Close frame is answered by no other"
 
 
+@pytest.mark.parametrize("octets", [frame(TEXT, b"a", mask=False), frame(BINARY, bytes(MAX_SIZE + 1)), close(999)])
+def test_fault_after_our_close_brings_no_second_close(octets: bytes) -> None:
+    messages = opened()
+    messages.close(1000, "")
+    messages.output = []
+    messages.receive(octets)
+    assert messages.output == []
+    assert messages.rejected is not None
+
+
+def test_pings_before_a_fault_are_answered_and_none_after_it() -> None:
+    messages = fed(frame(PING, b"1") + frame(TEXT, b"\xff") + frame(PING, b"2") + close(1000))
+    assert [opcode for opcode, _ in sent(messages)] == [PONG, CLOSE]
+    assert code_sent(messages) == 1007
+
+
 # -- 9: limits --------------------------------------------------------------------------------------------------------------
 
 

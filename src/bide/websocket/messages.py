@@ -32,9 +32,7 @@ _TEXT: Final = Opcode.TEXT
 _BINARY: Final = Opcode.BINARY
 _CONT: Final = Opcode.CONT
 
-# First octet of a frame that the server sends.
-_PONG: Final = 0x8A
-_CLOSE: Final = 0x88
+_PONG_OCTET: Final = b"\x8a"  # the first of a Pong frame that the server sends
 
 # Silent: the library would log every connection.
 _SILENT: Final = logging.getLogger("bide.websocket")
@@ -53,6 +51,7 @@ class Messages:
 
     __slots__ = (
         "_deflates",
+        "_has_closed",
         "_headers",
         "_is_text",
         "_part",
@@ -77,6 +76,7 @@ class Messages:
         self._headers = FrameHeaders(self._deflates)
         self._part: bytearray | None = None  # content of a message whose last fragment has yet to come
         self._is_text = False
+        self._has_closed = False  # by our own decision, not in answer to the client
         self.received: deque[str | bytes] = deque()
         self.size = 0
         self.output: list[bytes] = []
@@ -86,7 +86,7 @@ class Messages:
     @property
     def is_open(self) -> bool:
         """Whether no Close frame was sent, so that messages can be."""
-        return self._protocol.state is _OPEN
+        return not self._has_closed and self._protocol.state is _OPEN
 
     @property
     def lacking(self) -> int:
@@ -100,25 +100,30 @@ class Messages:
         if self.closed_by is not None or self.rejected is not None:
             return
         protocol = self._protocol
-        was_open = protocol.state is _OPEN
+        pings = 0
         valid = self._headers.follow(data)
         protocol.receive_data(data if valid == len(data) else data[:valid])
         for frame in protocol.events_received():
             assert isinstance(frame, Frame)
             opcode = frame.opcode
             if opcode is _TEXT or opcode is _BINARY or opcode is _CONT:
-                if was_open and not self._add(frame):
+                if not (self._has_closed or self._add(frame)):
+                    self._reject(INVALID_DATA, "the text is not UTF-8", pings)
                     return
+            elif opcode is Opcode.PING:
+                pings += 1
             elif opcode is Opcode.CLOSE:
                 close = protocol.close_rcvd
                 assert close is not None
                 self.closed_by = (int(close.code), close.reason)
-        self._collect()
         if protocol.parser_exc is not None:
+            self._collect()
             sent = protocol.close_sent
             self.rejected = (PROTOCOL_ERROR, "") if sent is None else (int(sent.code), sent.reason)
         elif self._headers.fault and self.closed_by is None:
-            self._reject(PROTOCOL_ERROR, self._headers.fault)
+            self._reject(PROTOCOL_ERROR, self._headers.fault, pings)
+        else:
+            self._collect()
 
     def _add(self, frame: Frame) -> bool:
         """Add a frame of a message; return whether it is valid."""
@@ -140,7 +145,6 @@ class Messages:
             try:
                 message = str(data, "utf-8")
             except UnicodeDecodeError:
-                self._reject(INVALID_DATA, "the text is not UTF-8")
                 return False
         else:
             message = bytes(data)
@@ -148,15 +152,18 @@ class Messages:
         self.size += len(message)
         return True
 
-    def _reject(self, code: int, detail: str) -> None:
-        """Fail the WebSocket (7.1.7). What follows the fault is not read, and not answered."""
+    def _reject(self, code: int, detail: str, pings: int) -> None:
+        """Fail the WebSocket (7.1.7).
+
+        pings: those before the fault. What came after it is not answered, although the library has
+            done so by now.
+        """
         self.closed_by = None
-        self._collect()
-        self.output = [frame for frame in self.output if frame[0] != _CLOSE]
-        self.output.append(Frame(Opcode.CLOSE, Close(code, detail).serialize()).serialize(mask=False))
-        if self.is_open:
-            self._protocol.fail(code, detail)
-            self._protocol.data_to_send()
+        pongs = [frame for frame in self._protocol.data_to_send() if frame[:1] == _PONG_OCTET]
+        self.output += pongs[:pings]
+        if not self._has_closed:
+            self._has_closed = True
+            self.output.append(Frame(Opcode.CLOSE, Close(code, detail).serialize()).serialize(mask=False))
         self.rejected = (code, detail)
 
     def take(self) -> str | bytes:
@@ -198,12 +205,13 @@ class Messages:
             self._protocol.send_close(code, reason)
         except ProtocolError as error:
             raise Misuse(f"the Close frame is not valid: {error}, code={code!r}") from error
+        self._has_closed = True
         self._collect()
 
     @property
     def holds_only_pongs(self) -> bool:
         """Whether nothing is to be sent but answers to pings."""
-        return all(frame[0] == _PONG for frame in self.output)
+        return all(frame[:1] == _PONG_OCTET for frame in self.output)
 
     def keep_last_pong(self) -> None:
         """Drop all frames of `output`, which holds only pongs, but the last: it answers all pings
