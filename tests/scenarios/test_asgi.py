@@ -768,7 +768,8 @@ def double(inner: App) -> App:
 def test_application_of_asgi_2_is_answered_500(serve: Serve) -> None:
     """Its signature hides that it cannot be called with three arguments. So each request is an error in the log."""
     wrong = double(hello)
-    server = serve(lambda *arguments: wrong(*arguments))  # noqa: PLW0108  # its signature takes anything
+    app = lambda *arguments: wrong(*arguments)  # noqa: E731, PLW0108  # its signature takes anything
+    server = serve(app, interface="asgi")
     server.log.expect("the application failed")
     with server.client() as client:
         for _ in range(2):

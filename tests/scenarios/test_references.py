@@ -274,7 +274,7 @@ def test_application_whose_response_has_ended_is_not_kept(
 ) -> None:
     run, visit, logged = ENDS[how]
     # What nobody waits for may be sent for a while, here a short one.
-    monkeypatch.setattr("bide.gateway.asgi_coroutines._SEND_GRACE", 0.1)
+    monkeypatch.setattr("bide.gateway.asgi_coroutines.SEND_GRACE", 0.1)
     app = Held(run)
     server = serve(app, timeout_half_closed=0.05)
     if logged:
