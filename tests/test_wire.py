@@ -19,6 +19,7 @@ ANSWERS: Final[dict[str, tuple[Callable[[Wire], object], object]]] = {
     "defers": (lambda wire: wire.defers(), False),
     "write": (lambda wire: wire.write(b"x"), None),
     "write_pieces": (lambda wire: wire.write_pieces([b"x"]), None),
+    "send_file": (lambda wire: wire.send_file(b"x", 0, 0, 1), 0),
     "pause_reading": (lambda wire: wire.pause_reading(), None),
     "resume_reading": (lambda wire: wire.resume_reading(), None),
     "half_close": (lambda wire: wire.half_close(b"x"), None),

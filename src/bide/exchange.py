@@ -248,6 +248,16 @@ class Exchange(ABC):
         """
 
     @abstractmethod
+    def send_file(self, file: int, offset: int, count: int, more: bool) -> Awaitable[None]:
+        """Send octets of a file as content. The result is done once they are sent.
+
+        If nothing follows and no length was declared, `count` is. Octets beyond a declared length
+        are not sent. Raises as `send`, and Misuse if the file has less.
+
+        file: descriptor of the file, which stays open until the result is done.
+        """
+
+    @abstractmethod
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         """Send trailer fields. more: whether further trailer fields follow."""
 

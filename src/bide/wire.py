@@ -75,6 +75,10 @@ class Receiver(ABC):
         """Log the exception that is being handled, an error in bide; end this connection only."""
 
 
+#: What `Wire.send_file` returns if the file has nothing left to send.
+FILE_ENDED: Final = -1
+
+
 class Wire(ABC):
     """Takes orders. No order raises, whatever the state of the wire."""
 
@@ -110,6 +114,16 @@ class Wire(ABC):
     @abstractmethod
     def write_pieces(self, pieces: list[bytes]) -> None:
         """Send the octets of several pieces, as `write` does."""
+
+    @abstractmethod
+    def send_file(self, first: bytes, file: int, offset: int, count: int) -> int:
+        """Send `first`, then up to `count` octets of a file, from `offset` on; return their number.
+
+        It may be less than `count`, so that others have their turn. It is 0 if no octets can be
+        sent now, and FILE_ENDED if the file has none. May be called unless writing is paused.
+
+        file: descriptor of the file.
+        """
 
     @abstractmethod
     def pause_reading(self) -> None:
@@ -212,6 +226,9 @@ class ClosedWire(Wire):
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         pass
+
+    def send_file(self, first: bytes, file: int, offset: int, count: int) -> int:
+        return 0
 
     def pause_reading(self) -> None:
         pass

@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -82,7 +83,7 @@ def test_scope_has_what_the_request_says(loop: JumpingLoop) -> None:
         "headers": [(b"host", b"a"), (b"x-twice", b"1"), (b"x-twice", b"2")],
         "client": ("192.0.2.1", 4000),
         "server": ("192.0.2.2", 80),
-        "extensions": {"http.response.early_hint": {}},
+        "extensions": {"http.response.early_hint": {}, "http.response.pathsend": {}},
     }
     assert exchange.content == [b"hello\n"]
     assert exchange.has_finished is False, "the response was complete before"
@@ -129,9 +130,9 @@ def test_method_is_in_upper_case(loop: JumpingLoop) -> None:
 @pytest.mark.parametrize(
     ("minor", "accepts_trailers", "version", "extensions"),
     [
-        (1, False, "1.1", {"http.response.early_hint"}),
-        (1, True, "1.1", {"http.response.early_hint", "http.response.trailers"}),
-        (0, False, "1.0", set()),
+        (1, False, "1.1", {"http.response.early_hint", "http.response.pathsend"}),
+        (1, True, "1.1", {"http.response.early_hint", "http.response.pathsend", "http.response.trailers"}),
+        (0, False, "1.0", {"http.response.pathsend"}),
     ],
 )
 def test_extensions_are_those_that_the_client_understands(
@@ -463,3 +464,14 @@ def test_receive_whose_event_another_one_takes_waits_for_the_next(loop: JumpingL
         return [first, await waiting]
 
     assert received(loop, b"content", scene) == [WHOLE, GONE]
+
+
+def test_path_is_sent_after_the_head(loop: JumpingLoop, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.pathsend", "path": str(tmp_path / "file")})
+
+    (exchange,) = serve(loop, app)
+    assert (exchange.status, exchange.files, exchange.content) == (200, [(0, 7)], [b"content"])

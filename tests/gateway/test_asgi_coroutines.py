@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -353,3 +355,49 @@ def test_turn_lets_others_run(loop: JumpingLoop) -> None:
 
     loop.run_until_complete(take_turns())
     assert order == ["other", "sender"]
+
+
+# -- Files ------------------------------------------------------------------------------------------------------------------
+
+
+def test_path_is_sent_as_the_whole_content(
+    loop: JumpingLoop, exchange: StubExchange, cycle: AsgiExchange, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    before = descriptors_open()
+    Call(loop, asgi_coroutines.send_path(cycle, str(tmp_path / "file"))).result()
+    assert exchange.files == [(0, 7)]
+    assert exchange.content == [b"content"]
+    assert exchange.complete
+    assert descriptors_open() == before
+
+
+def descriptors_open() -> int:
+    """Return the number of descriptors that this process has open."""
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+def test_path_of_no_regular_file_is_refused(loop: JumpingLoop, cycle: AsgiExchange, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = descriptors_open()
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), Path("pyproject.toml")):
+        with pytest.raises(ValueError, match="must be the absolute path of a regular file"):
+            Call(loop, asgi_coroutines.send_path(cycle, str(path))).result()
+    with pytest.raises(FileNotFoundError):
+        Call(loop, asgi_coroutines.send_path(cycle, str(tmp_path / "none"))).result()
+    assert descriptors_open() == before
+
+
+@pytest.mark.parametrize("is_listening", [True, False])
+def test_path_for_a_client_that_is_gone_raises_unless_the_application_listens(
+    loop: JumpingLoop, exchange: StubExchange, cycle: AsgiExchange, tmp_path: Path, is_listening: bool
+) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    exchange.lose()
+    cycle.disconnect_delivered = is_listening
+    call = Call(loop, asgi_coroutines.send_path(cycle, str(tmp_path / "file")))
+    if is_listening:
+        call.result()
+    else:
+        with pytest.raises(DisconnectedError):
+            call.result()

@@ -4,15 +4,18 @@ Calls are made on the event loop's thread, where all that they give reaches the 
 """
 
 import asyncio
+import io
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from bide.errors import DisconnectedError, Misuse, Stopped
 from bide.exchange import DONE
+from bide.gateway.file_wrapper import FileWrapper
 from bide.gateway.wsgi_loop import LoopCall
 from tests.support.exchanges import StubExchange, request_of
 from tests.support.server import Log, logged
@@ -542,3 +545,80 @@ def test_call_that_is_given_up_closes_its_result(log: Log) -> None:
     flows.close()
     call.give_up(DisconnectedError("the client is gone"))
     assert (call.has_ended, result.closed, exchange.content) == (True, 1, [b"a"])
+
+
+# -- Files (W16) ------------------------------------------------------------------------------------------------------------
+
+
+def file_app(path: Path, *, position: int = 0, headers: list[tuple[str, str]] | None = None, write: bytes = b"") -> App:
+    """Return an application that sends a file from a position on."""
+
+    def app(environ: dict[str, Any], start_response: Start) -> Any:
+        file = path.open("rb")
+        file.seek(position)
+        start_response("200 OK", headers or [])(write)
+        files.append(file)
+        return FileWrapper(file)
+
+    return app
+
+
+files: list[Any] = []
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    yield tmp_path / "file"
+    assert all(file.closed for file in files)
+    files.clear()
+
+
+def test_file_is_sent_from_its_position_on(path: Path, log: Log) -> None:
+    exchange = called(file_app(path, position=4))
+    assert exchange.files == [(4, 6)]
+    assert exchange.content == [b"456789"]
+    assert exchange.complete
+
+
+def test_file_follows_what_was_written(path: Path, log: Log) -> None:
+    assert called(file_app(path, write=b"first")).content == [b"first", b"0123456789"]
+
+
+def test_file_after_all_declared_content_is_not_sent(path: Path, log: Log) -> None:
+    exchange = called(file_app(path, headers=[("Content-Length", "1")], write=b"a"))
+    assert exchange.content == [b"a"]
+
+
+def test_other_file_is_iterated(log: Log) -> None:
+    exchange = called(answering(FileWrapper(io.BytesIO(b"abc"), 2)))
+    assert exchange.files == []
+    assert exchange.content == [b"ab", b"c", b""]
+
+
+def test_file_without_a_head_is_a_failure(path: Path, log: Log) -> None:
+    log.expect("the application failed")
+
+    def app(environ: dict[str, Any], start_response: Start) -> Any:
+        files.append(path.open("rb"))
+        return FileWrapper(files[-1])
+
+    assert called(app).status == 0
+
+
+class SlowFileExchange(StubExchange):
+    """Asks to wait after a file."""
+
+    def send_file(self, *arguments: Any) -> Awaitable[None]:
+        super().send_file(*arguments)
+        return self._space()
+
+    async def _space(self) -> None: ...
+
+
+def test_file_is_closed_once_it_is_sent(path: Path, log: Log) -> None:
+    call, _ = call_of(file_app(path), SlowFileExchange())
+    flows = call.run()
+    assert not files[0].closed
+    assert finish(call, flows) == 1
+    assert files[0].closed

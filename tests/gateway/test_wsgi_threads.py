@@ -5,12 +5,14 @@ import contextvars
 import functools
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from bide.errors import DisconnectedError, Misuse
 from bide.exchange import DONE
+from bide.gateway.file_wrapper import FileWrapper
 from bide.gateway.threads import Threads
 from bide.gateway.wsgi_threads import Crossing, ThreadCall
 from tests.support.exchanges import StubExchange, request_of
@@ -405,3 +407,62 @@ def test_thread_that_waits_for_content_is_woken_by_a_cut(stage: Stage) -> None:
     assert isinstance(read[1], DisconnectedError)
     exchange.lose()
     stage.end(crossing)
+
+
+# -- Files ------------------------------------------------------------------------------------------------------------------
+
+
+class SlowFileExchange(StubExchange):
+    """Has a file wait until `flows` is set. error: raised then, if there is one."""
+
+    error: BaseException | None = None
+    has_begun = False
+
+    def send_file(self, *arguments: Any) -> Awaitable[None]:
+        if self.error is None:
+            super().send_file(*arguments)
+        self.has_begun = True
+        self.flows = asyncio.Event()
+        return self._space()
+
+    async def _space(self) -> None:
+        await self.flows.wait()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Any]:
+    (tmp_path / "file").write_bytes(b"content")
+    with (tmp_path / "file").open("rb") as opened:
+        yield opened
+
+
+def test_thread_waits_until_its_file_is_sent(stage: Stage, file: Any) -> None:
+    exchange = SlowFileExchange()
+    crossing = stage.begin(answering(FileWrapper(file)), exchange)
+    stage.until(lambda: exchange.files == [(0, 7)])
+    run(stage.loop)
+    assert not file.closed
+    exchange.flows.set()
+    stage.end(crossing)
+    assert file.closed
+    assert exchange.content == [b"content"]
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [(DisconnectedError("the client is gone"), False), (Misuse("the file ended"), True)]
+)
+def test_thread_is_woken_if_its_file_cannot_be_sent(
+    stage: Stage, file: Any, log: Log, error: BaseException, logged: bool
+) -> None:
+    if logged:
+        log.expect("GET /: the application failed")
+    exchange = SlowFileExchange()
+    exchange.error = error
+    crossing = stage.begin(answering(FileWrapper(file)), exchange)
+    stage.until(lambda: exchange.has_begun)
+    exchange.flows.set()
+    stage.end(crossing)
+    assert file.closed
+    assert crossing.is_cut

@@ -94,6 +94,125 @@ def refuses(act: Callable[[], object]) -> None:
         act()
 
 
+# -- Files: content that does not pass through the output -----------------------------------------------------------------
+
+
+def sent_file(connection: Connection, count: int, *, more: bool = False, available: int | None = None) -> bytes:
+    """Send a file of `count` octets; return what leaves, with an `f` in place of each of its octets."""
+    left = connection.begin_file(count, more)
+    written = connection.take_output()
+    if left:
+        sent = left if available is None else available
+        connection.file_sent(sent)
+        written += b"f" * sent
+        connection.end_file(more)
+        written += connection.take_output()
+    return written
+
+
+@pytest.mark.parametrize("fields", [[], LENGTH_2])
+def test_file_is_content_whose_length_is_declared(fields: list[tuple[bytes, bytes]]) -> None:
+    connection = begun()
+    connection.respond(200, fields)
+    written = sent_file(connection, 2)
+    assert written.lower() == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n".lower() + DATE.lower() + b"\r\nff"
+    assert (connection.sent, connection.progress, at(connection)) == (2, COMPLETE, State.IDLE)
+    assert connection.reason is None
+
+
+def test_file_to_http_1_0_is_content_whose_length_is_declared() -> None:
+    connection = begun(GET_10_KEEP)
+    connection.respond(200, [])
+    assert b"Content-Length: 2\r\nConnection: keep-alive\r\n" in sent_file(connection, 2)
+    assert at(connection) is State.IDLE
+
+
+def test_file_that_is_followed_by_more_is_a_chunk() -> None:
+    connection = begun()
+    connection.respond(200, [])
+    assert sent_file(connection, 18, more=True).endswith(b"\r\n\r\n12\r\n" + b"f" * 18 + b"\r\n")
+    connection.send(b"ok", False)
+    assert connection.take_output() == b"2\r\nok\r\n0\r\n\r\n"
+    assert (connection.sent, at(connection)) == (20, State.IDLE)
+
+
+def test_file_after_other_content_is_a_chunk() -> None:
+    connection = begun()
+    connection.respond(200, [])
+    connection.send(b"ok", True)
+    connection.take_output()
+    assert sent_file(connection, 2) == b"2\r\nff\r\n0\r\n\r\n"
+    assert at(connection) is State.IDLE
+
+
+def test_file_before_trailers_is_a_chunk() -> None:
+    connection = begun()
+    connection.respond(200, [], trailers=True)
+    assert sent_file(connection, 2).endswith(b"2\r\nff\r\n0\r\n")
+    connection.send_trailers([(b"x", b"1")], False)
+    assert connection.take_output() == b"x: 1\r\n\r\n"
+    assert at(connection) is State.IDLE
+
+
+def test_file_after_content_to_http_1_0_is_delimited_by_the_close() -> None:
+    connection = begun(GET_10)
+    connection.respond(200, [])
+    connection.send(b"ok", True)
+    connection.take_output()
+    assert sent_file(connection, 2) == b"ff"
+    assert connection.sent == 4
+    assert ended(connection)[0] is CloseReason.CLOSE_DELIMITED
+
+
+def test_file_that_is_longer_than_declared_is_sent_as_far_as_it_was() -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    assert sent_file(connection, 3).endswith(b"\r\n\r\nff")
+    assert (connection.sent, at(connection)) == (2, State.IDLE)
+
+
+def test_file_after_all_declared_content_is_not_sent() -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    connection.send(b"ok", True)
+    connection.take_output()
+    assert connection.begin_file(3, False) == 0
+    assert connection.progress == STARTED
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_file_that_is_shorter_than_declared_is_misuse(count: int) -> None:
+    connection = begun()
+    connection.respond(200, LENGTH_2)
+    assert connection.begin_file(count, False) == min(count, 2)
+    connection.file_sent(1)
+    refuses(lambda: connection.end_file(False))
+    connection.fail()
+    assert ended(connection)[0] is CloseReason.RESPONSE_INCOMPLETE
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "length"),
+    [(HEAD_REQUEST, 200, True), (GET, 204, False), (GET, 304, False)],
+)
+def test_file_is_not_sent_if_the_response_has_no_content(request_head: bytes, status: int, length: bool) -> None:
+    connection = begun(request_head)
+    connection.respond(status, [])
+    assert connection.begin_file(2, False) == 0
+    assert connection.progress == COMPLETE
+    written = connection.take_output()
+    assert written.endswith(b"\r\n\r\n")
+    assert (b"Content-Length: 2\r\n" in written) is length
+    assert at(connection) is State.IDLE
+
+
+def test_file_before_the_head_or_after_the_end_is_misuse() -> None:
+    connection = begun()
+    refuses(lambda: connection.begin_file(2, False))
+    answer(connection)
+    refuses(lambda: connection.begin_file(2, False))
+
+
 # -- How a response is framed (6.3, W12) ---------------------------------------------------------------------------------
 
 

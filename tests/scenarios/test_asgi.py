@@ -669,7 +669,7 @@ def test_extensions_offered_are_those_supported(serve: Serve) -> None:
     server = serve(app)
     with server.client() as client:
         client.get()
-    assert app.scopes[0]["extensions"] == {"http.response.early_hint": {}}
+    assert app.scopes[0]["extensions"] == {"http.response.early_hint": {}, "http.response.pathsend": {}}
 
 
 # -- Around it --------------------------------------------------------------------------------------------------------------
@@ -768,8 +768,7 @@ def double(inner: App) -> App:
 def test_application_of_asgi_2_is_answered_500(serve: Serve) -> None:
     """Its signature hides that it cannot be called with three arguments. So each request is an error in the log."""
     wrong = double(hello)
-    app = lambda *arguments: wrong(*arguments)  # noqa: E731, PLW0108  # its signature takes anything
-    server = serve(app, interface="asgi")
+    server = serve(lambda *arguments: wrong(*arguments), interface="asgi")  # noqa: PLW0108  # it takes anything
     server.log.expect("the application failed")
     with server.client() as client:
         for _ in range(2):

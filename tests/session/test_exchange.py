@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -414,6 +415,119 @@ def test_content_of_a_megabyte_lets_others_have_their_turn_once(scene: Scene) ->
     assert not is_pending(scene.exchange.send(bytes(FAIR), True))
     assert is_pending(scene.exchange.send(b"x", True))
     assert not is_pending(scene.exchange.send(b"x", True))
+
+
+# -- Files ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    """Return the descriptor of a file of ten octets."""
+    (tmp_path / "file").write_bytes(b"0123456789")
+    with (tmp_path / "file").open("rb") as opened:
+        yield opened.fileno()
+
+
+def test_file_is_sent_at_once_if_the_kernel_takes_it(scene: Scene, file: int) -> None:
+    scene.exchange.respond(200, [], False)
+    assert scene.exchange.send_file(file, 2, 5, False) is DONE
+    assert scene.carrier.file_octets == b"23456"
+    assert scene.carrier.told[-2:] == ["send_file 2 5", "answered"]
+    assert scene.connection.state is IDLE
+    assert b"Content-Length: 5" in scene.connection.output
+
+
+def test_file_without_octets_is_no_file(scene: Scene, file: int) -> None:
+    scene.exchange.respond(200, [], False)
+    assert scene.exchange.send_file(file, 0, 0, False) is DONE
+    assert b"Content-Length: 0" in scene.connection.output
+    assert scene.carrier.told == ["answered"]
+    assert scene.connection.state is IDLE
+
+
+def test_file_without_octets_before_more_content_is_no_chunk(scene: Scene, file: int) -> None:
+    scene.exchange.respond(200, [], False)
+    assert scene.exchange.send_file(file, 0, 0, True) is DONE
+    scene.exchange.send(b"ok", False)
+    assert scene.connection.output.endswith(b"\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+
+
+def test_file_is_sent_as_the_kernel_takes_it(scene: Scene, file: int, loop: JumpingLoop) -> None:
+    scene.exchange.respond(200, [], False)
+    scene.carrier.space = 4
+    sending = scene.exchange.send_file(file, 0, 10, False)
+    assert scene.carrier.file_octets == b"0123"
+    scene.carrier.space = 100
+    loop.run_until_complete(awaited(sending))
+    assert scene.carrier.file_octets == b"0123456789"
+    assert scene.connection.state is IDLE
+
+
+def test_file_is_not_sent_while_writing_is_paused(scene: Scene, file: int, loop: JumpingLoop) -> None:
+    scene.exchange.respond(200, [], False)
+    scene.carrier.is_write_paused = True
+    sending = loop.create_task(awaited(scene.exchange.send_file(file, 0, 10, False)))
+    loop.run_for(1.0)
+    assert scene.carrier.file_octets == b""
+    scene.carrier.is_write_paused = False
+    scene.exchange.wake()
+    loop.run_until_complete(sending)
+    assert scene.carrier.file_octets == b"0123456789"
+
+
+def test_file_of_more_than_a_megabyte_lets_others_have_their_turn(
+    scene: Scene, tmp_path: Path, loop: JumpingLoop
+) -> None:
+    (tmp_path / "large").write_bytes(bytes(FAIR + 2))
+    scene.exchange.respond(200, [], False)
+    with (tmp_path / "large").open("rb") as opened:
+        share = FAIR + 1
+        scene.carrier.share = share
+        sending = scene.exchange.send_file(opened.fileno(), 0, FAIR + 2, False)
+        assert len(scene.carrier.file_octets) == share
+        loop.run_until_complete(awaited(sending))
+    assert len(scene.carrier.file_octets) == FAIR + 2
+
+
+def test_file_that_ends_too_soon_is_misuse(scene: Scene, file: int) -> None:
+    scene.exchange.respond(200, [], False)
+    with pytest.raises(Misuse, match="the file ended 3 octets too soon"):
+        scene.exchange.send_file(file, 0, 13, False)
+    scene.exchange.finished()
+    assert scene.connection.reason is CloseReason.RESPONSE_INCOMPLETE
+
+
+def test_file_to_a_client_that_leaves_raises(scene: Scene, file: int, loop: JumpingLoop) -> None:
+    scene.exchange.respond(200, [], False)
+    scene.carrier.space = 4
+    sending = scene.exchange.send_file(file, 0, 10, False)
+    scene.lose()
+    with pytest.raises(DisconnectedError):
+        loop.run_until_complete(awaited(sending))
+    with pytest.raises(DisconnectedError):
+        scene.exchange.send_file(file, 0, 10, False)
+
+
+def test_file_in_answer_to_head_is_not_sent(loop: JumpingLoop, file: int) -> None:
+    scene = Scene(loop, request("/", method="HEAD"))
+    scene.exchange.respond(200, [], False)
+    assert scene.exchange.send_file(file, 0, 10, False) is DONE
+    assert scene.carrier.told == ["answered"]
+    assert b"Content-Length: 10" in scene.connection.output
+    assert scene.connection.state is IDLE
+
+
+def test_file_beyond_the_declared_length_is_not_sent(scene: Scene, file: int) -> None:
+    scene.exchange.respond(200, [(b"content-length", b"2")], False)
+    scene.exchange.send(b"ok", True)
+    assert scene.exchange.send_file(file, 0, 10, False) is DONE
+    assert scene.carrier.file_octets == b""
+    assert scene.connection.state is IDLE
+
+
+async def awaited(result: Awaitable[None]) -> None:
+    """Await what a call has returned."""
+    await result
 
 
 def test_trailers_complete_the_response(loop: JumpingLoop) -> None:

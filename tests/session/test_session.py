@@ -9,6 +9,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -811,3 +812,34 @@ def test_gap_of_a_connection_is_its_idle_time_in_a_drain_too(stage: Stage, drain
         assert session.deadline == stage.now + 2.0
     session.octets_received(GET)
     assert [index for index, count in enumerate(stage.context.counters.gaps) if count] == [(60_000).bit_length()]
+
+
+# -- Files ------------------------------------------------------------------------------------------------------------------
+
+
+def test_file_leaves_after_what_was_written_before(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    session, wire, exchange = stage.begun(GET)
+    exchange.respond(200, [], False)
+    with (tmp_path / "file").open("rb") as file:
+        exchange.send_file(file.fileno(), 0, 7, False)
+    assert wire.written.endswith(b"\r\n\r\ncontent")
+    assert session.state is State.IDLE
+
+
+def test_file_that_the_client_does_not_take_has_the_send_clock(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    session, wire, exchange = stage.begun(GET)
+    exchange.respond(200, [], False)
+    wire.space = 3
+    with (tmp_path / "file").open("rb") as file:
+        sending = exchange.send_file(file.fileno(), 0, 7, False)
+        session.write_paused()
+    assert session.deadline == stage.now + SECONDS[Clock.SEND]
+    assert wire.written.endswith(b"\r\n\r\ncon")
+    stage.now = session.deadline
+    session.deadline_reached(stage.now)
+    session.lost()
+    assert stage.manager.ends == [CloseReason.SEND_TIMEOUT]
+    with pytest.raises(DisconnectedError):
+        stage.context.loop.run_until_complete(sending)

@@ -1,8 +1,11 @@
 """A carrier as an exchange sees it, and a tunnel as a carrier sees it, played by a test."""
 
+import os
+
 from bide.exchange import Tunnel, TunnelEnd
 from bide.session.carrier import Carrier
 from bide.terms import CloseReason, Security
+from bide.wire import FILE_ENDED
 from tests.support.builds import require_interpreted
 from tests.support.managed import NOBODY, StubConnection
 
@@ -16,6 +19,9 @@ class StubCarrier(Carrier, StubConnection):
     tunnel: what takes the octets after a switch; None before.
     received: octets that came before the switch.
     written: octets sent through the tunnel.
+    file_octets: octets of files that were sent.
+    space: octets of files that the kernel takes.
+    share: octets of them that it takes at once.
     """
 
     def __init__(self) -> None:
@@ -31,6 +37,9 @@ class StubCarrier(Carrier, StubConnection):
         self.tunnel: Tunnel | None = None
         self.received = b""
         self.written = b""
+        self.file_octets = b""
+        self.space = 1 << 30
+        self.share = 1 << 30
 
     def security(self) -> Security | None:
         return None
@@ -43,6 +52,13 @@ class StubCarrier(Carrier, StubConnection):
 
     def release_head(self) -> None:
         self.told.append("release_head")
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        self.told.append(f"send_file {offset} {count}")
+        sent = os.pread(file, min(count, self.space, self.share), offset)
+        self.space -= len(sent)
+        self.file_octets += sent
+        return len(sent) or (FILE_ENDED if self.space else 0)
 
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         self.told.append("switched")

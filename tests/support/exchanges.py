@@ -1,6 +1,7 @@
 """An exchange as a gateway sees it, played by a test: no connection, no socket, no clock."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Iterable
 
 from bide.errors import DisconnectedError, Misuse
@@ -26,6 +27,7 @@ class StubExchange(Exchange):
 
     status, fields: of the final response; 0 before there is one.
     content: pieces that were sent.
+    files: (offset, count) of pieces that were sent from a file.
     informed: interim responses.
     trailers: trailer fields that were sent.
     has_finished: whether the gateway said that the application has ended.
@@ -46,6 +48,7 @@ class StubExchange(Exchange):
         self.status = 0
         self.fields: list[tuple[bytes, ...]] = []
         self.content: list[bytes] = []
+        self.files: list[tuple[int, int]] = []
         self.informed: list[int] = []
         self.trailers: list[tuple[bytes, ...]] = []
         self.has_finished = False
@@ -94,6 +97,13 @@ class StubExchange(Exchange):
         if not more:
             self.complete = self.over = True
         return DONE
+
+    def send_file(self, file: int, offset: int, count: int, more: bool) -> Awaitable[None]:
+        content = os.pread(file, count, offset)
+        if len(content) < count:
+            raise Misuse("the file ended too soon")
+        self.files.append((offset, count))
+        return self.send(content, more)
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         self.trailers += [tuple(field) for field in fields]

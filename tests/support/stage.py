@@ -1,6 +1,7 @@
 """One worker's sessions, played by a test: a wire, a gateway and a manager that do what the test says, and a clock that it sets."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from bide.session.context import SessionContext
 from bide.session.rules import CloseRules
 from bide.session.session import Session
 from bide.terms import Address, Clock, CloseReason, Security, State
-from bide.wire import Receiver, Wire
+from bide.wire import FILE_ENDED, Receiver, Wire
 from bide.worker.settings import WorkerSettings
 from tests.support.builds import require_interpreted
 from tests.support.client import request
@@ -55,6 +56,7 @@ class StubWire(Wire):
     may_rest: whether it can be given up.
     shakes_hands: whether a handshake comes first.
     is_deferring: whether other connections are to be read first.
+    space: octets of files that the kernel takes.
     resting: what stands for it since it was; None before.
     """
 
@@ -62,6 +64,7 @@ class StubWire(Wire):
         self.orders: list[str] = []
         self.written = b""
         self.held = 0
+        self.space = 1 << 30
         self.waiting = False
         self.is_broken = False
         self.half_closes = True
@@ -91,6 +94,13 @@ class StubWire(Wire):
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         self.written += b"".join(pieces)
+
+    def send_file(self, first: bytes, file: int, offset: int, count: int) -> int:
+        self.written += first
+        sent = os.pread(file, min(count, self.space), offset)
+        self.written += sent
+        self.space -= len(sent)
+        return len(sent) or (FILE_ENDED if self.space else 0)
 
     def pause_reading(self) -> None:
         self.orders.append("pause")

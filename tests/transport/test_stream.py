@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +21,16 @@ from bide.transport import stream
 from bide.transport.polled import PolledWire
 from bide.transport.poller import Poller
 from bide.transport.stream import SocketWire, address, borrowed
-from bide.wire import Receiver
+from bide.wire import FILE_ENDED, Receiver
 from tests.support.server import Log
 from tests.support.waiting import PATIENCE
 
 if not str(contract.__file__).endswith(".py"):
     pytest.skip("a compiled Receiver has no heirs that are not", allow_module_level=True)
+
+
+#: Octets of a file that are sent at once, at most.
+FILE_SHARE = 1 << 18
 
 
 class Ear:
@@ -572,6 +576,181 @@ def test_wire_whose_peer_sends_no_more_does_not_rest(play: Play) -> None:
             peer.sock.shutdown(socket.SHUT_WR)
             await until(lambda: ear.heard == ["eof"])
             assert not ear.wire.rest(cast("Receiver", ear))
+
+    play(scene)
+
+
+# -- Files ------------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def file_of(folder: Path, content: bytes) -> Iterator[int]:
+    """Yield the descriptor of a file with this content."""
+    (folder / "file").write_bytes(content)
+    with (folder / "file").open("rb") as file:
+        yield file.fileno()
+
+
+async def send_file(ear: Ear, file: int, count: int, first: bytes = b"", offset: int = 0) -> None:
+    """Send a file as a session does: wait while writing is paused."""
+    while count:
+        await until(lambda: ear.heard.count("flowing") == ear.heard.count("stuck"))
+        sent = ear.wire.send_file(first, file, offset, count)
+        first = b""
+        assert 0 <= sent <= FILE_SHARE
+        offset += sent
+        count -= sent
+
+
+@pytest.mark.parametrize("holding", [True, False])
+@pytest.mark.parametrize("before", [0, 10, 100_000])
+def test_file_arrives_whole_after_what_was_written(play: Play, tmp_path: Path, holding: bool, before: int) -> None:
+    content = os.urandom(3_000_000)
+
+    async def scene() -> None:
+        with file_of(tmp_path, content) as file:
+            async with connected(receive_buffer=4096, holding=holding) as (ear, peer):
+                written = b"w" * before
+                ear.wire.write(written)
+                reading = asyncio.ensure_future(peer.read(before + 5 + 2_999_990 + 1))
+                await send_file(ear, file, 2_999_990, b"first", 10)
+                ear.wire.write(b"x")
+                assert await reading == written + b"first" + content[10:] + b"x"
+                assert ear.heard.count("stuck") == ear.heard.count("flowing") > 0
+
+    play(scene)
+
+
+def test_file_that_the_kernel_does_not_take_waits_for_space(play: Play, tmp_path: Path) -> None:
+    async def scene() -> None:
+        with file_of(tmp_path, bytes(50_000_000)) as file:
+            async with connected(receive_buffer=4096, holding=False) as (ear, peer):
+                sent = 0
+                while "stuck" not in ear.heard:
+                    sent += ear.wire.send_file(b"", file, sent, 50_000_000 - sent)
+                assert sent < 50_000_000
+                await peer.read(sent)
+                await until(lambda: ear.heard == ["stuck", "flowing"])
+                assert ear.wire.send_file(b"", file, sent, 10) == 10
+
+    play(scene)
+
+
+def test_octets_before_a_file_that_the_kernel_does_not_take_are_not_lost(play: Play, tmp_path: Path) -> None:
+    async def scene() -> None:
+        with file_of(tmp_path, b"file") as file:
+            async with connected(receive_buffer=4096, holding=False) as (ear, peer):
+                ear.wire.write(bytes(20_000_000))
+                assert ear.heard == ["stuck"]
+                assert ear.wire.send_file(b"first", file, 0, 4) == 0
+                assert await peer.read(20_000_005) == bytes(20_000_000) + b"first"
+                await until(lambda: ear.heard == ["stuck", "flowing"])
+                assert ear.wire.send_file(b"", file, 0, 4) == 4
+                assert await peer.read(4) == b"file"
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("offset", "sent"), [(0, 4), (2, 2), (4, FILE_ENDED), (9, FILE_ENDED)])
+def test_file_that_has_less_says_so(play: Play, tmp_path: Path, offset: int, sent: int) -> None:
+    async def scene() -> None:
+        with file_of(tmp_path, b"abcd") as file:
+            async with connected(holding=False) as (ear, peer):
+                assert ear.wire.send_file(b"first", file, offset, 10) == sent
+                assert await peer.read(5) == b"first"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_file_that_the_kernel_cannot_send_is_read_in_pieces(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    content = os.urandom(300_000)
+    monkeypatch.setattr(stream, "_sendfile", Failing(code))
+
+    async def scene() -> None:
+        with file_of(tmp_path, content) as file:
+            async with connected() as (ear, peer):
+                reading = asyncio.ensure_future(peer.read(5 + len(content)))
+                await send_file(ear, file, len(content), b"first")
+                assert await reading == b"first" + content
+                assert ear.wire.send_file(b"", file, len(content), 1) == FILE_ENDED
+
+    play(scene)
+
+
+@pytest.mark.parametrize("call", ["_sendfile", "borrowed"])
+def test_file_to_a_peer_that_has_reset_loses_the_wire(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    class Reset:
+        """A socket whose peer has reset."""
+
+        def detach(self) -> None: ...
+
+        def send(self, *_: object) -> int:
+            raise ConnectionResetError
+
+    async def scene() -> None:
+        with file_of(tmp_path, b"abcd") as file:
+            async with connected(holding=False) as (ear, _):
+                with monkeypatch.context() as patched:
+                    failing = Failing(errno.EPIPE) if call == "_sendfile" else lambda *_: Reset()
+                    patched.setattr(stream, call, failing)
+                    assert ear.wire.send_file(b"first", file, 0, 4) == 0
+                await ear.gone.wait()
+                assert ear.heard == ["lost"]
+                assert ear.wire.send_file(b"first", file, 0, 4) == 0
+
+    play(scene)
+
+
+def test_octets_before_a_file_that_would_block_are_sent_later(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        """A socket whose buffer is full."""
+
+        def detach(self) -> None: ...
+
+        def send(self, *_: object) -> int:
+            raise BlockingIOError
+
+    async def scene() -> None:
+        with file_of(tmp_path, b"abcd") as file:
+            async with connected(holding=False) as (ear, peer):
+                with monkeypatch.context() as patched:
+                    patched.setattr(stream, "borrowed", lambda *_: Full())
+                    assert ear.wire.send_file(b"first", file, 0, 4) == 0
+                assert ear.heard == ["stuck"]
+                assert await peer.read(5) == b"first"
+                await until(lambda: ear.heard == ["stuck", "flowing"])
+
+    play(scene)
+
+
+def test_file_after_an_ordered_end_is_not_sent(play: Play, tmp_path: Path) -> None:
+    async def scene() -> None:
+        with file_of(tmp_path, b"abcd") as file:
+            async with connected() as (ear, peer):
+                ear.wire.half_close(b"last")
+                assert ear.wire.send_file(b"first", file, 0, 4) == 0
+                assert await peer.read(100) == b"last"
+
+    play(scene)
+
+
+def test_file_with_a_default_socket_timeout_does_not_wait(play: Play, tmp_path: Path) -> None:
+    async def scene() -> None:
+        with file_of(tmp_path, b"abcd") as file:
+            async with connected(holding=False) as (ear, peer):
+                socket.setdefaulttimeout(PATIENCE)
+                try:
+                    assert ear.wire.send_file(b"first", file, 0, 4) == 4
+                finally:
+                    socket.setdefaulttimeout(None)
+                assert await peer.read(9) == b"firstabcd"
 
     play(scene)
 

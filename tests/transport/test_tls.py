@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from bide.terms import CloseReason
 from bide.transport.security import ServerContext
 from bide.transport.tls import TlsWire
 from bide.transport.turns import MAX_STEPS, Turns
+from bide.wire import FILE_ENDED
 from tests.support.managed import StubConnection
 from tests.support.stage import StubWire
 from tests.support.tls import Authority
@@ -21,6 +24,9 @@ if not str(contract.__file__).endswith(".py"):
     pytest.skip("a compiled Receiver has no heirs that are not", allow_module_level=True)
 
 RECORD = 1 << 14
+
+#: Octets of a file that are sent at once, at most.
+FILE_PIECE = 1 << 16
 
 
 class Ear(StubConnection):
@@ -283,3 +289,23 @@ def test_failure_within_a_turn_is_reported(scene: Scene) -> None:
     scene.ear.fail_internal = lambda: failures.append(None)  # type: ignore[method-assign]
     scene.soon[0]()
     assert len(failures) == 1
+
+
+# -- Files ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, RECORD, 200_000])
+def test_file_leaves_encrypted_in_pieces_of_bounded_size(scene: Scene, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(b"skipped" + content)
+    scene.shake_hands()
+    sent = 0
+    with (tmp_path / "file").open("rb") as file:
+        first = b"first"
+        while sent < size:
+            octets = scene.tls.send_file(first, file.fileno(), 7 + sent, size - sent)
+            assert 0 < octets <= FILE_PIECE
+            first = b""
+            sent += octets
+        assert scene.tls.send_file(b"last", file.fileno(), 7 + size, 1) == FILE_ENDED
+    assert scene.take() == b"first" + content + b"last"

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange, Gateway
 from bide.gateway.application import Application, Message
-from bide.gateway.asgi_coroutines import flowing, may_send_in_vain, receive, run, send, turn
+from bide.gateway.asgi_coroutines import flowing, may_send_in_vain, receive, run, send, send_path, turn
 from bide.gateway.asgi_websocket import AsgiWebSocket, answer_refused
 from bide.gateway.asgi_websocket_coroutines import run as run_websocket
 from bide.gateway.tasks import ApplicationTasks, Call
@@ -24,7 +24,10 @@ from bide.websocket.handshake import Refusal, examine, is_asked_for
 # Not 2.4: there a failing `send` tells that the client is gone, and frameworks do not listen for
 # `http.disconnect`. A stream that waits for something to send would never be told.
 _VERSION: Final = {"version": "3.0", "spec_version": "2.3"}
-_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.early_hint": {}}
+_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
+    "http.response.early_hint": {},
+    "http.response.pathsend": {},
+}
 
 # Ignored sends before other tasks get their turn. A loop that awaits nothing else would keep its
 # listener from running.
@@ -109,7 +112,7 @@ class AsgiGateway(Gateway):
             extensions = _EXTENSIONS.copy()
         else:
             scope["http_version"] = "1.0"
-            extensions = {}
+            extensions = {"http.response.pathsend": {}}
         if request.accepts_trailers:
             extensions["http.response.trailers"] = {}
         if exchange.scheme == "https":
@@ -257,6 +260,8 @@ class AsgiExchange(Call):
                 return exchange.send(body, False)
             if kind == "http.response.start":
                 exchange.respond(event["status"], event.get("headers", ()), bool(event.get("trailers")))
+            elif kind == "http.response.pathsend":
+                return send_path(self, event["path"])
             elif kind == "http.response.trailers":
                 exchange.send_trailers(event.get("headers", ()), bool(event.get("more_trailers")))
             elif kind == "http.response.early_hint":

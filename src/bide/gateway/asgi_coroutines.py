@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import stat
 from collections.abc import Awaitable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -66,6 +68,25 @@ async def receive(asgi: AsgiExchange) -> Message:
 async def send(asgi: AsgiExchange, message: Message) -> None:
     """Send once this is awaited, thus in the event loop's thread."""
     await asgi.send(message)
+
+
+async def send_path(asgi: AsgiExchange, path: str) -> None:
+    """Send a whole file as the content of the response.
+
+    Raises OSError if the file cannot be opened, ValueError if `path` is not that of a regular file.
+    """
+    # A named pipe without a writer must not block the event loop.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(file)
+        if not os.path.isabs(path) or not stat.S_ISREG(status.st_mode):  # noqa: PTH117  # on each request
+            raise ValueError(f"path must be the absolute path of a regular file, got {path!r}")
+        await asgi.exchange.send_file(file, 0, status.st_size, False)
+    except DisconnectedError:
+        if not may_send_in_vain(asgi):
+            raise
+    finally:
+        os.close(file)
 
 
 async def flowing(asgi: AsgiExchange, flows: Awaitable[None]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 from bide.errors import DisconnectedError, Misuse, Stopped
 from bide.exchange import DONE, Exchange
 from bide.gateway.application import WsgiApplication
+from bide.gateway.file_wrapper import FilePart, FileWrapper
 
 _log = logging.getLogger("bide.error")
 
@@ -125,6 +126,10 @@ class WsgiCall(ABC):
         """
 
     @abstractmethod
+    def _put_file(self, part: FilePart) -> Awaitable[None]:
+        """Send a part of a file, which completes the content; otherwise as `_put`."""
+
+    @abstractmethod
     def _is_cut(self) -> bool:
         """Return whether the response can no longer become complete."""
 
@@ -140,6 +145,8 @@ class WsgiCall(ABC):
             self._result = result = self._app(self._environ, self.start_response)
             if isinstance(result, list | tuple):
                 self._take_all(b"".join(result))
+            elif type(result) is FileWrapper and (part := result.rest()) is not None:
+                return self._take_file(part)
             else:
                 self._iterator = iter(result)
                 stuck, self._stuck = self._stuck, DONE
@@ -225,6 +232,16 @@ class WsgiCall(ABC):
             raise Misuse(f"content is {excess} octets longer than its Content-Length: these were not sent")
         if not self._is_whole:
             self._give(content, False)
+
+    def _take_file(self, part: FilePart) -> Awaitable[None]:
+        """Send a file; return as `run`. Octets beyond a declared length are not sent."""
+        self._require_start()
+        if self._is_whole:
+            return self.go_on()
+        flows = self._put_file(part)
+        self._has_begun = True
+        self._is_whole = True
+        return self.go_on() if flows is DONE else flows
 
     def _give(self, content: bytes, more: bool) -> Awaitable[None]:
         """Send content; return as `_put`, and DONE if no more follows."""

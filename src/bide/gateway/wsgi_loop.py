@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import final
 
+from bide.gateway.file_wrapper import FilePart
 from bide.gateway.wsgi_call import WsgiCall
 
 
@@ -22,6 +23,12 @@ class LoopCall(WsgiCall):
         if not self._has_begun:
             exchange.respond(self._status, self._fields, False)
         return exchange.send(content, more)
+
+    def _put_file(self, part: FilePart) -> Awaitable[None]:
+        exchange = self.exchange
+        if not self._has_begun:
+            exchange.respond(self._status, self._fields, False)
+        return exchange.send_file(part.descriptor, part.offset, part.octets, False)
 
     def _is_cut(self) -> bool:
         return self.exchange.over and not self._is_whole

@@ -16,6 +16,7 @@ from typing import Final, final
 
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange
+from bide.gateway.file_wrapper import FilePart
 from bide.gateway.threads import Job, Threads
 from bide.gateway.wsgi_call import UNDECLARED, WsgiCall
 from bide.gateway.wsgi_coroutines import complete, feed
@@ -97,7 +98,7 @@ class Crossing(Job):
         self._is_feeding = False  # a task waits for request content
         self._has_ended = False
         # Written by both.
-        self._pieces: deque[tuple[bytes, bool]] = deque()
+        self._pieces: deque[tuple[bytes | FilePart, bool]] = deque()
         self._is_told = False  # the loop was told, and has not looked yet
 
     def begin(self, call: WsgiCall) -> None:
@@ -139,6 +140,19 @@ class Crossing(Job):
         if more and self._given - self._taken > _WINDOW_OCTETS:
             while self._given - self._taken > _LOW_WATER_OCTETS and not self.is_cut:
                 self._sleep()
+        if self.is_cut:
+            raise DisconnectedError("the client is gone")
+
+    def send_file(self, part: FilePart) -> None:
+        """Give a part of a file, which completes the content; wait until it is sent.
+
+        Raises DisconnectedError if the response is cut.
+        """
+        self._pieces.append((part, False))
+        self._given += part.octets
+        self._tell()
+        while self._given != self._taken and not self.is_cut:
+            self._sleep()
         if self.is_cut:
             raise DisconnectedError("the client is gone")
 
@@ -222,11 +236,16 @@ class Crossing(Job):
                 if not self._has_begun:
                     exchange.respond(self._status, self._fields, False)
                     self._has_begun = True
-                flows = exchange.send(content, more)
-                if flows is DONE:
-                    self._taken += len(content)
+                if isinstance(content, FilePart):
+                    octets = content.octets
+                    flows = exchange.send_file(content.descriptor, content.offset, octets, more)
                 else:
-                    self._in_hand = len(content)
+                    octets = len(content)
+                    flows = exchange.send(content, more)
+                if flows is DONE:
+                    self._taken += octets
+                else:
+                    self._in_hand = octets
         except Exception as error:
             self.cut(error)
         if self._given - self._taken <= _LOW_WATER_OCTETS:
@@ -282,6 +301,13 @@ class ThreadCall(WsgiCall):
             crossing.respond(self._status, self._fields, self._declared == UNDECLARED)
         # What is neither iterated nor closed is followed by the end of the call.
         crossing.send(content, more, not more and isinstance(self._result, list | tuple))
+        return DONE
+
+    def _put_file(self, part: FilePart) -> Awaitable[None]:
+        crossing = self._crossing
+        if not self._has_begun:
+            crossing.respond(self._status, self._fields, False)
+        crossing.send_file(part)
         return DONE
 
     def _is_cut(self) -> bool:

@@ -498,6 +498,48 @@ class Connection(ResponseWriter):
             raise Misuse(f"content is {excess} octets longer than its Content-Length: these were not sent")
         return self._framing == BODILESS and content != b"" and self.status in NO_CONTENT
 
+    def begin_file(self, count: int, more: bool) -> int:
+        """Take the news that a file follows as content, which does not pass through `output`.
+
+        Return the number of its octets to send after `output`. If it is not 0, `file_sent` and
+        `end_file` follow. Raises Misuse, as `send`.
+
+        count: octets of the file. They are declared if no length was, and no more content or
+            trailers follow (RFC 9110, 8.6).
+        """
+        if (
+            self.progress == HELD
+            and self._remaining == UNDECLARED
+            and not (more or self._trailers)
+            and self.status not in NO_CONTENT
+        ):
+            self._head += b"Content-Length: %d\r\n" % count
+            self._remaining = count
+        self.send(b"", count > 0 or more)
+        if self.progress != STARTED or not count:
+            return 0
+        if self._framing == BY_LENGTH:
+            return min(count, self._remaining)
+        if self._framing == BY_CHUNKS:
+            self.output += b"%x\r\n" % count
+        return count
+
+    def file_sent(self, octets: int) -> None:
+        """Take the news that octets of the file were sent."""
+        self.sent += octets
+        if self._framing == BY_LENGTH:
+            self._remaining -= octets
+
+    def end_file(self, more: bool) -> None:
+        """Take the news that the file was sent. Raises Misuse if content is missing.
+
+        more: whether further content follows.
+        """
+        if self._framing == BY_CHUNKS:
+            self.output += _CRLF
+        if not more:
+            self.send(b"", False)
+
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         """Take trailer fields (7.1.2). Writes them if the response is chunked, else drops them."""
         if self.progress != TRAILERS:

@@ -48,6 +48,10 @@ class Carrier(ManagedConnection):
         """Write a held head without its content, since the pass of the event loop is over."""
 
     @abstractmethod
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        """Send what is to be written, then octets of a file, as `bide.wire.Wire.send_file` does."""
+
+    @abstractmethod
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         """Take the news that 101 is ready to be written.
 

@@ -15,12 +15,13 @@ from bide.policy.clocks import FOREVER
 from bide.semantics.forwarded import Origin
 from bide.session.carrier import Carrier
 from bide.session.context import SessionContext
-from bide.session.exchange_coroutines import changed, flowing
+from bide.session.exchange_coroutines import changed, flowing, sending_file
 from bide.session.heads import HeadHolder
 from bide.session.progress import BodyProgress, Parting
 from bide.session.websocket import ServedWebSocket
 from bide.terms import Clock, Security
 from bide.websocket.handshake import Handshake, answer_fields
+from bide.wire import FILE_ENDED
 
 #: Octets gathered before they are written, within one pass of the event loop or of answers to
 #: pipelined requests. Event loops read the same amount at once. 16 writes of 16 KiB cost more than
@@ -35,6 +36,25 @@ _FAIR_OCTETS: Final = 1 << 20
 _MAX_LET_GO_CALLS: Final = 8
 
 _BODY: Final = Clock.BODY  # a name of the module is found faster
+
+
+@final
+class FileTransfer:
+    """Holds what is left to send of a file.
+
+    file: descriptor of the file.
+    offset: octets before the next one.
+    left: octets to send.
+    more: whether further content follows.
+    """
+
+    __slots__ = ("file", "left", "more", "offset")
+
+    def __init__(self, file: int, offset: int, left: int, more: bool) -> None:
+        self.file = file
+        self.offset = offset
+        self.left = left
+        self.more = more
 
 
 @final
@@ -156,6 +176,43 @@ class ServedExchange(HeadHolder):
             self._sent = 0
             return flowing(self)
         return DONE
+
+    def send_file(self, file: int, offset: int, count: int, more: bool) -> Awaitable[None]:
+        if self.over:
+            self._require_listener(more)
+        left = self.connection.begin_file(count, more)
+        if not left:
+            if self.connection.progress == COMPLETE:  # with its head
+                self._part().is_unheard = more
+                self.carrier.answered()
+                return DONE
+            return self.send(b"", more)  # nothing is left of the declared length
+        transfer = FileTransfer(file, offset, left, more)
+        return DONE if self.advance(transfer) else sending_file(self, transfer)
+
+    def advance(self, transfer: FileTransfer) -> bool:
+        """Send more of a file; return whether it is all sent, or others must have their turn.
+
+        Raises Misuse if the file has ended, or content is missing.
+        """
+        connection = self.connection
+        carrier = self.carrier
+        while transfer.left:
+            if carrier.is_write_paused or self._sent > _FAIR_OCTETS:
+                self._sent = 0
+                return False
+            octets = carrier.send_file(transfer.file, transfer.offset, transfer.left)
+            if octets == FILE_ENDED:
+                raise Misuse(f"the file ended {transfer.left} octets too soon")
+            if not octets:
+                return False
+            connection.file_sent(octets)
+            transfer.offset += octets
+            transfer.left -= octets
+            self._sent += octets
+        connection.end_file(transfer.more)
+        carrier.answered()
+        return True
 
     def send_trailers(self, fields: Iterable[Iterable[bytes]], more: bool) -> None:
         if self.over:

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bide.session.exchange import ServedExchange
+    from bide.session.exchange import FileTransfer, ServedExchange
 
 
 async def changed(exchange: ServedExchange) -> None:
@@ -36,3 +36,11 @@ async def flowing(exchange: ServedExchange) -> None:
         await exchange.flow_news()
     if not exchange.complete:  # another task may have completed it
         exchange.require_open()
+
+
+async def sending_file(exchange: ServedExchange, transfer: FileTransfer) -> None:
+    """Send the rest of a file, at the pace at which the client takes it."""
+    while True:
+        await flowing(exchange)
+        if exchange.advance(transfer):
+            return

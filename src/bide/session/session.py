@@ -304,6 +304,9 @@ class Session(ClockedCarrier):
         except Exception:
             self.fail_internal()
 
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        return self._wire.send_file(self.connection.take_output(), file, offset, count)
+
     def switched(self, tunnel: Tunnel, received: bytes) -> None:
         exchange = self._exchange
         assert exchange is not None

@@ -7,6 +7,7 @@ and close is that of the calls. No other module touches the end of a socket.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -17,10 +18,11 @@ import termios
 from typing import Any, Final, final
 
 from bide.terms import Address, Security
+from bide.transport.file_piece import file_piece
 from bide.transport.polled import PolledWire
 from bide.transport.poller import Poller
 from bide.transport.readiness import READS, WRITES
-from bide.wire import Receiver
+from bide.wire import FILE_ENDED, Receiver
 
 # A name of this module is found faster than one of another.
 _READS: Final = READS
@@ -28,6 +30,7 @@ _WRITES: Final = WRITES
 _read: Final = os.read
 _write: Final = os.write
 _writev: Final = os.writev
+_sendfile: Final = os.sendfile
 _ioctl: Final = fcntl.ioctl
 _default_timeout: Final = socket.getdefaulttimeout
 _Socket: Final[Any] = socket.SocketType
@@ -52,6 +55,14 @@ _FAIR_READ_OCTETS: Final = 1 << 18
 
 # With more unsent octets writing pauses, as with asyncio's transports.
 _HIGH_WATER_OCTETS: Final = 1 << 16
+
+# Octets of a file that are sent before other connections get their turn, or the caller asks again.
+_FILE_SHARE_OCTETS: Final = 1 << 18
+
+# What sendfile says if it cannot send from this file, or on this socket.
+_CANNOT_SEND_FILE: Final = frozenset(
+    {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTSOCK, errno.EOVERFLOW, errno.EIO}
+)
 
 # Pieces of one writev: IOV_MAX is 1024 on Linux, macOS and BSD, and at least 16 (POSIX).
 _MAX_PIECES: Final = 256
@@ -280,6 +291,69 @@ class SocketWire(PolledWire):
         if self._size:
             self._too_much()
 
+    def send_file(self, first: bytes, file: int, offset: int, count: int) -> int:
+        if self._fd < 0 or self._end != _OPEN:
+            return 0
+        if first:
+            self._append(first)
+        if self._size and (self._is_blocked or not self._send_before_more()):
+            self._await_space()
+            return 0
+        try:
+            sent = _sendfile(self._fd, file, offset, min(count, _FILE_SHARE_OCTETS))
+        except BlockingIOError:
+            self._blocked()
+            self._await_space()
+            return 0
+        except OSError as error:
+            if error.errno in _CANNOT_SEND_FILE:
+                return self._send_piece(file, offset, count)
+            self._close()
+            return 0
+        return sent or FILE_ENDED
+
+    def _send_piece(self, file: int, offset: int, count: int) -> int:
+        """Do as `send_file`, without the kernel."""
+        piece = file_piece(file, offset, count)
+        if not piece:
+            return FILE_ENDED
+        self.write(piece)
+        return len(piece)
+
+    def _send_before_more(self) -> bool:
+        """Send what is unsent, which a file follows; return whether nothing is left of it."""
+        if self._size > _HIGH_WATER_OCTETS or self._offset or _default_timeout() is not None:
+            return self._send()
+        sock = borrowed(self._fd)
+        try:
+            return self._send_joined(sock)
+        except BlockingIOError:
+            self._blocked()
+        except OSError:
+            self._close()
+        finally:
+            sock.detach()
+        return False
+
+    def _send_joined(self, sock: Any) -> bool:  # noqa: ANN401  # as `borrowed`
+        """Send what is unsent in one call, and say that more follows; return as above."""
+        data = self._first if self._more is None else b"".join([self._first, *self._more])
+        sent = sock.send(data, _MSG_MORE)
+        if sent == len(data):
+            self._sent_all()
+            return True
+        self._first = data
+        self._more = None
+        self._sent(sent)
+        self._blocked()
+        return False
+
+    def _await_space(self) -> None:
+        """Have the receiver pause until everything is sent."""
+        if self._fd >= 0 and not self._is_paused:
+            self._is_paused = True
+            self._receiver.write_paused()
+
     def _too_much(self) -> None:
         """Send what is unsent now, or have the receiver pause."""
         if self._is_blocked:
@@ -367,9 +441,8 @@ class SocketWire(PolledWire):
 
     def _pause(self) -> None:
         """Have the receiver pause, if too much is unsent."""
-        if self._size > _HIGH_WATER_OCTETS and not self._is_paused:
-            self._is_paused = True
-            self._receiver.write_paused()
+        if self._size > _HIGH_WATER_OCTETS:
+            self._await_space()
 
     def _flows(self) -> None:
         """Go on, since everything is sent."""
@@ -428,16 +501,8 @@ class SocketWire(PolledWire):
             return
         sock = borrowed(self._fd)
         try:
-            if self._size:
-                data = self._first if self._more is None else b"".join([self._first, *self._more])
-                sent = sock.send(data, _MSG_MORE)
-                if sent != len(data):
-                    self._first = data
-                    self._more = None
-                    self._sent(sent)
-                    self._blocked()
-                    return
-                self._sent_all()
+            if self._size and not self._send_joined(sock):
+                return
             if self._end == _FIN:
                 sock.shutdown(_SHUT_WR)
                 self._end = _FIN_SENT

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Final, final
 
 from bide.terms import Address, CloseReason, Security
+from bide.transport.file_piece import file_piece
 from bide.transport.security import security_of
 from bide.transport.turns import Turns
-from bide.wire import CLOSED_WIRE, Receiver, Wire
+from bide.wire import CLOSED_WIRE, FILE_ENDED, Receiver, Wire
 
 # Octets that a buffer of OpenSSL is given at once: one record (RFC 8446, 5.1). Such a buffer never
 # shrinks, so with more it would keep up to megabytes for the life of the connection.
@@ -236,6 +237,11 @@ class TlsWire(Wire):
         for piece in pieces:
             records += self._records(piece)
         self._wire.write_pieces(records)
+
+    def send_file(self, first: bytes, file: int, offset: int, count: int) -> int:
+        piece = file_piece(file, offset, count)
+        self.write_pieces([first, piece])
+        return len(piece) or FILE_ENDED
 
     def _records(self, data: bytes) -> list[bytes]:
         """Return the ciphertext of octets of any number."""
