@@ -16,6 +16,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests.support.apps import App
+from tests.support.django import settings
 from tests.support.server import Serve, Served
 from tests.support.waiting import PATIENCE
 
@@ -117,9 +118,11 @@ def test_quart(serve: Serve) -> None:
 
 
 def test_django_channels(serve: Serve) -> None:
-    settings: Any = importlib.import_module("django.conf").settings
-    if not settings.configured:
-        settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"])
+    with settings():
+        check_django_channels(serve)
+
+
+def check_django_channels(serve: Serve) -> None:
     generic: Any = importlib.import_module("channels.generic.websocket")
     routing: Any = importlib.import_module("channels.routing")
     urls: Any = importlib.import_module("django.urls")

@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from tests.support.apps import App
 from tests.support.client import request as octets_of
+from tests.support.django import settings
 from tests.support.server import Serve
 from tests.support.waiting import pause
 
@@ -176,11 +177,12 @@ def test_fastapi_serves_json_and_dependencies(serve: Serve) -> None:
 
 
 @pytest.fixture(scope="module")
-def django_app() -> App:
-    conf: Any = importlib.import_module("django.conf")
-    conf.settings.configure(
-        ALLOWED_HOSTS=["*"], DEBUG=False, ROOT_URLCONF=__name__, SECRET_KEY="test", LOGGING_CONFIG=None, MIDDLEWARE=[]
-    )
+def django_app() -> Iterator[App]:
+    with settings(ROOT_URLCONF=__name__):
+        yield made_by_django()
+
+
+def made_by_django() -> App:
     asgi: Any = importlib.import_module("django.core.asgi")
     urls: Any = importlib.import_module("django.urls")
     answers: Any = importlib.import_module("django.http")
