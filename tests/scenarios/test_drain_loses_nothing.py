@@ -1,7 +1,7 @@
 """A stop under load, as in a deployment, shows in nothing but `Connection: close` (9.3, 9.5).
 
 1. 24 clients ask without a pause, on persistent connections, and connect anew when they are told to. SIGTERM. Every request
-   that was sent gets its answer, in ten trials of ten (five on each loop); every answer that begins after the signal announces close.
+   that was sent gets its answer, in ten trials of ten (five on each loop), and over TLS in ten more; every answer that begins after the signal announces close.
 2. Connections wait in the listening socket's queue, with a request or without, while the loop is blocked. SIGTERM. All of them
    are accepted and answered; none is reset when that socket is closed. They may even be more than the limit on connections.
 3. A request on an idle connection once listening has stopped, a slow response, a long download: all complete, with close said.
@@ -14,6 +14,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.support.apps import Gated
 from tests.support.client import Client, IncompleteError, request
 from tests.support.program import Launch, Program, serving
 from tests.support.server import NOISE, Serve
+from tests.support.tls import Authority
 from tests.support.waiting import PATIENCE, pause, until
 
 CLIENTS = 24
@@ -46,9 +48,8 @@ def read_on(client: Client) -> None:
 class Crowd:
     """Clients that ask without a pause until nobody listens any more."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.where = program.where
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        self._connect = connect
         self.lost: list[str] = []
         self.connected = 0
         self.answers = 0
@@ -62,8 +63,11 @@ class Crowd:
     def _run(self) -> None:
         while True:
             try:
-                client = Client(self.where)
+                client = self._connect()
             except ConnectionRefusedError:
+                return
+            except OSError as error:
+                self.lost.append(f"{error!r} within a handshake")
                 return
             with client:
                 with self._lock:
@@ -96,7 +100,22 @@ class Crowd:
 @pytest.mark.parametrize("trial", range(TRIALS))
 def test_signal_under_load_loses_no_request(launch: Launch, loop: str, trial: int) -> None:
     program = launch(*serving(loop, "apps:hello", *DEBUG))
-    crowd = Crowd(program)
+    _under_load(program, lambda: Client(program.where), trial)
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+def test_signal_under_load_over_tls_loses_no_request(launch: Launch, loop: str, trial: int, tmp_path: Path) -> None:
+    authority = Authority.made(tmp_path)
+    files = authority.issue("drain")
+    options = ("--ssl-certfile", files["ssl_certfile"], "--ssl-keyfile", files["ssl_keyfile"])
+    program = launch(*serving(loop, "apps:hello", *DEBUG, *options))
+    context = authority.context()
+    _under_load(program, lambda: authority.client(program.where, context), trial)
+
+
+def _under_load(program: Program, connect: Callable[[], Client], trial: int) -> None:
+    """Stop a program while clients ask, and check that nothing is lost."""
+    crowd = Crowd(connect)
     until(lambda: crowd.answers > (20 + trial) * CLIENTS)
     signalled = program.signal()
     program.line("stopping")

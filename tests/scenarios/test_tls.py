@@ -17,13 +17,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import aiohttp
+import httpx
 import pytest
+import requests
 
 from bide import Server
 from bide.errors import ConfigError
-from tests.support.apps import Message, Receive, Send, answer, hello, read_body, slow
+from tests.support.apps import Message, Receive, Send, answer, echo, hello, read_body, slow
 from tests.support.client import Client, request
-from tests.support.server import Log, Serve
+from tests.support.server import NOISE, Log, Serve
 from tests.support.tls import Authority
 from tests.support.waiting import PATIENCE, pause
 
@@ -435,6 +438,49 @@ def test_new_certificate_reaches_new_connections_and_no_old_one_is_lost(serve: S
     assert set(server.ends()) == {"client_eof_idle"}
 
 
+def test_certificate_that_is_renewed_again_and_again_loses_no_request(
+    serve: Serve, authority: Authority, log: Log
+) -> None:
+    """24 clients ask all the while. New connections get the new certificate within a second or two looks at the clock."""
+    swaps, clients = 20, 24
+    own = authority.issue("renewed")
+    server = serve(hello, **own)
+    context = authority.context()
+    over = threading.Event()
+
+    def ask() -> int:
+        with authority.client(server.where, context) as client:
+            answers = 0
+            while not over.is_set():
+                assert client.get().status == 200
+                answers += 1
+                pause(0.005)  # so that 24 clients leave the machine time for handshakes
+            return answers
+
+    def current() -> object:
+        with authority.client(server.where, context) as client:
+            return client.sock.getpeercert()["serialNumber"]  # type: ignore[attr-defined]
+
+    seen = {current()}
+    with ThreadPoolExecutor(clients) as pool:
+        asking = [pool.submit(ask) for _ in range(clients)]
+        try:
+            for _ in range(swaps):
+                authority.issue("renewed")
+                limit = time.monotonic() + 1.0 + NOISE
+                while (serial := current()) in seen:
+                    assert time.monotonic() < limit
+                    pause(0.02)  # the server looks at the files once a second
+                seen.add(serial)
+        finally:
+            over.set()
+        assert min(one.result() for one in asking) > swaps
+    assert len(seen) == swaps + 1
+    assert set(server.ends()) == {"client_eof_idle", "client_eof_unused"}
+    failed = [line for line in log.messages() if "handshake failed" in line]
+    assert not failed
+
+
 # -- Other clients ----------------------------------------------------------------------------------------------------------------
 
 
@@ -544,3 +590,92 @@ def test_application_is_not_told_of_tls_that_a_front_end_speaks(serve: Serve) ->
     with server.client() as client:
         assert client.get("/", "X-Forwarded-Proto: https").content == b"https False"
         assert client.get("/").content == b"http False"
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssl_resumes_a_session_that_it_has_kept(
+    serve: Serve,
+    authority: Authority,
+    files: dict[str, str],
+    system_tool: Callable[..., str],
+    tmp_path: Path,
+    version: str,
+) -> None:
+    server = serve(hello, **files)
+    kept = str(tmp_path / "session.pem")
+    command = [
+        system_tool("openssl"),
+        "s_client",
+        "-connect",
+        "{}:{}".format(*server.where),
+        "-CAfile",
+        str(authority.ca_file),
+        "-ign_eof",
+        version,
+    ]
+    for number, option in enumerate(("-sess_out", "-sess_in")):
+        done = subprocess.run(
+            [*command, option, kept],
+            input=request("/", "Connection: close"),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        assert b"hello\n" in done.stdout
+        assert done.stdout.count(b"Reused, TLSv1." if number else b"New, TLSv1.") == 1
+    assert server.ends() == {"client_close_option": 2}
+
+
+@pytest.mark.parametrize("arguments", [["--tls-max", "1.2"], ["--tlsv1.3"], ["--http1.1", "--tlsv1.2"]])
+def test_curl_is_served(
+    serve: Serve, authority: Authority, files: dict[str, str], system_tool: Callable[..., str], arguments: list[str]
+) -> None:
+    server = serve(echo, **files)
+    url = f"https://localhost:{server.where[1]}/"
+    done = subprocess.run(
+        [system_tool("curl"), "-sS", "--cacert", str(authority.ca_file), *arguments, "-d", "a" * 100_000, url, url],
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.stderr == b""
+    assert done.stdout == b"a" * 200_000
+    assert server.ends() == {"client_eof_idle": 1}, "one connection serves both"
+
+
+def test_curl_shows_its_certificate(
+    serve: Serve, authority: Authority, files: dict[str, str], system_tool: Callable[..., str]
+) -> None:
+    own = authority.issue("curl", "curl.example")
+    server = serve(hello, ssl_ca_certs=str(authority.ca_file), ssl_cert_reqs=2, **files)
+    command = [system_tool("curl"), "-sS", "--cacert", str(authority.ca_file), f"https://localhost:{server.where[1]}/"]
+    shown = ["--cert", own["ssl_certfile"], "--key", own["ssl_keyfile"]]
+    done = subprocess.run([*command, *shown], capture_output=True, timeout=PATIENCE, check=True)
+    assert done.stdout == b"hello\n"
+    refused = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    assert refused.returncode != 0
+    assert b"certificate required" in refused.stderr
+    assert server.ends() == {"client_eof_idle": 1, "tls_rejected": 1}
+
+
+def test_python_clients_are_served(serve: Serve, authority: Authority, files: dict[str, str]) -> None:
+    """httpx, aiohttp and requests: several requests on one connection, with a body."""
+    server = serve(echo, **files)
+    url = f"https://localhost:{server.where[1]}/"
+    context = authority.context()
+    body = b"a" * 100_000
+    with httpx.Client(verify=context, timeout=PATIENCE) as one:
+        for _ in range(3):
+            assert one.post(url, content=body).content == body
+
+    async def with_aiohttp() -> None:
+        async with aiohttp.ClientSession() as session:
+            for _ in range(3):
+                async with session.post(url, data=body, ssl=context) as response:
+                    assert await response.read() == body
+
+    asyncio.run(with_aiohttp())
+    with requests.Session() as other:
+        for _ in range(3):
+            assert other.post(url, data=body, verify=str(authority.ca_file), timeout=PATIENCE).content == body
+    assert server.ends() == {"client_eof_idle": 3}

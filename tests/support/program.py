@@ -101,7 +101,7 @@ class Program:
         url = self.url
         if url.startswith("unix:"):
             return url.removeprefix("unix:")
-        host, _, port = url.removeprefix("http://").rpartition(":")
+        host, _, port = url.partition("//")[2].rpartition(":")
         return host.strip("[]"), int(port)
 
     def client(self) -> Client:
