@@ -12,9 +12,13 @@ import gc
 import logging
 import random
 import re
+import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
+
+import pytest
 
 from bide.session.exchange import ServedExchange
 from bide.session.session import Session
@@ -22,8 +26,9 @@ from bide.terms import CloseReason
 from bide.transport.stream import SocketWire
 from tests.support.abuse import add_up, balanced, ended, kernel_sockets
 from tests.support.apps import Message, Receive, Send, answer, echo, slow
-from tests.support.client import Client, request
+from tests.support.client import Client, IncompleteError, request
 from tests.support.server import Serve
+from tests.support.tls import Authority
 from tests.support.waiting import PATIENCE, pause, until
 
 # What the clocks are set to, seconds.
@@ -252,6 +257,166 @@ def test_reasons_of_clients_of_each_kind_add_up(serve: Serve) -> None:
     for warning in server.log.messages(
         logging.WARNING
     ):  # of a limit that is small, and of requests that crossed an end
+        server.log.expect(re.escape(warning))
+
+
+# -- PROXY headers and TLS --------------------------------------------------------------------------------------------------
+
+HEADER = b"PROXY TCP4 192.0.2.1 198.51.100.1 4000 443\r\n"
+
+
+class Visitor:
+    """A client that comes through a proxy, and speaks TLS."""
+
+    def __init__(self, client: Client, context: ssl.SSLContext) -> None:
+        self.client = client
+        self.context = context
+
+    def shake_hands(self) -> None:
+        self.client.send(HEADER)
+        self.client.sock = self.context.wrap_socket(self.client.sock, server_hostname="localhost")
+
+    def raw(self) -> socket.socket:
+        """Return the socket below TLS, which is given up."""
+        self.client.sock = socket.socket(fileno=self.client.sock.detach())
+        self.client.sock.settimeout(PATIENCE)
+        return self.client.sock
+
+
+def visits(visitor: Visitor) -> None:
+    visitor.shake_hands()
+    asks(visitor.client)
+
+
+def has_no_header(visitor: Visitor) -> None:
+    visitor.client.send(request("/"))
+    visitor.client.ending()
+
+
+def drips_a_header(visitor: Visitor) -> None:
+    visitor.client.send(HEADER[:20])
+    visitor.client.ending()
+
+
+def speaks_no_tls(visitor: Visitor) -> None:
+    visitor.client.send(HEADER + random.choice([request("/"), random.randbytes(100), b"\x16\x03\x01\x00\x05hello"]))
+    visitor.client.ending()
+
+
+def is_silent_within_tls(visitor: Visitor) -> None:
+    visitor.client.send(HEADER + b"\x16\x03")
+    visitor.client.ending()
+
+
+def leaves_within_tls(visitor: Visitor) -> None:
+    visitor.client.send(HEADER + b"\x16\x03")
+    if random.random() < 0.5:
+        visitor.client.reset()
+
+
+def is_idle_over_tls(visitor: Visitor) -> None:
+    visitor.shake_hands()
+    visitor.client.get("/")
+    visitor.client.ending()
+
+
+def ends_before_a_request(visitor: Visitor) -> None:
+    visitor.shake_hands()
+    visitor.client.ending()
+
+
+def sends_a_bad_record(visitor: Visitor) -> None:
+    visitor.shake_hands()
+    visitor.client.send(request(random.choice(["/0.1", "/large"])))
+    raw = visitor.raw()
+    raw.sendall(b"\x17\x03\x03\x00\x20" + random.randbytes(32))
+    visitor.client.ending()
+
+
+def resets_within_a_response(visitor: Visitor) -> None:
+    visitor.shake_hands()
+    visitor.client.ask("/large")
+    visitor.raw()
+    visitor.client.reset()
+
+
+def leaves_within_a_request(visitor: Visitor) -> None:
+    visitor.shake_hands()
+    visitor.client.send(request("/echo", "Content-Length: 10", method="POST") + b"half")
+
+
+VISITS: list[Callable[[Visitor], None]] = [
+    visits,
+    has_no_header,
+    drips_a_header,
+    speaks_no_tls,
+    is_silent_within_tls,
+    leaves_within_tls,
+    is_idle_over_tls,
+    ends_before_a_request,
+    sends_a_bad_record,
+    resets_within_a_response,
+    leaves_within_a_request,
+]
+EXPECTED_OF_VISITS = {
+    "proxy_header_rejected",
+    "tls_rejected",
+    "handshake_timeout",
+    "client_eof_unused",
+    "client_eof_idle",
+    "client_incomplete",
+    "client_reset",
+    "first_octet_timeout",
+    "idle_timeout",
+}
+
+
+def test_reasons_of_clients_through_a_proxy_over_tls_add_up(
+    serve: Serve, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    authority = Authority.made(tmp_path_factory.mktemp("tls"))
+    context = authority.context()
+    server = serve(
+        app,
+        proxy_protocol="auto",
+        timeout_handshake=2 * SHORT,
+        timeout_first_octet=SHORT,
+        timeout_idle=SHORT,
+        timeout_idle_least=SHORT / 2,
+        timeout_linger=SHORT,
+        **authority.issue("proxied"),
+    )
+    enough = threading.Event()
+    visited: Counter[str] = Counter()
+
+    def run(turn: int) -> None:
+        while not enough.is_set():
+            visit = VISITS[turn % len(VISITS)]
+            turn += 1
+            with Client(server.where, receive_buffer=65536) as client:
+                visited[visit.__name__] += 1
+                with contextlib.suppress(OSError, IncompleteError):  # an end where more was expected: clocks are short
+                    visit(Visitor(client, context))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(VISITS))]
+    for thread in threads:
+        thread.start()
+
+    def look() -> bool:
+        snapshot = server.snapshot()
+        assert add_up(snapshot), snapshot
+        return set(ended(snapshot)) >= EXPECTED_OF_VISITS and min(visited[visit.__name__] for visit in VISITS) > 3
+
+    try:
+        until(look, message=lambda: EXPECTED_OF_VISITS - set(ended(server.snapshot())))
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+    ends = server.ends()
+    assert kernel_sockets(server.where) == 0
+    assert sum(ends.values()) == server.snapshot()["opened"] == sum(visited.values())
+    for warning in server.log.messages(logging.WARNING):  # requests that crossed an end
         server.log.expect(re.escape(warning))
 
 
