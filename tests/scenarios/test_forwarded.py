@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.support.apps import Message, Receive, Send, answer, hello
 from tests.support.client import request
 from tests.support.server import Serve
+from tests.support.tls import Authority
 
 CLIENT = "192.0.2.1"
 #: Idle connections that are not parked (`bide.session.pool`).
@@ -157,3 +159,24 @@ def test_client_is_told_after_a_connection_was_parked(serve: Serve) -> None:
         assert server.open == RECENT + 1
         assert len(server.sessions()) == RECENT  # all but the first
         assert json.loads(client.get("/", FORWARDED_FOR).content)["client"] == [CLIENT, 0]
+
+
+def test_websocket_has_the_same_client_scheme_and_tls(serve: Serve, tmp_path: Path) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        told = [scope["client"][0], scope["scheme"], scope["root_path"], "tls" in scope["extensions"]]
+        await send({"type": "websocket.send", "text": json.dumps(told)})
+        await send({"type": "websocket.close"})
+
+    authority = Authority.made(tmp_path)
+    fields = {"X-Forwarded-For": CLIENT, "X-Forwarded-Proto": "wss", "X-Forwarded-Prefix": "/app"}
+    server = serve(app, forwarded_prefix=True, access_log=True)
+    with connect(server.url.replace("http", "ws"), additional_headers=fields) as websocket:
+        assert json.loads(websocket.recv()) == [CLIENT, "wss", "/app", False]
+    (line,) = server.access_log(1)
+    assert f" {CLIENT}:0 " in line
+    server = serve(app, **authority.issue("websocket"))
+    port = server.where[1]
+    with connect(f"wss://localhost:{port}", sock=server.client().sock, ssl=authority.context()) as websocket:
+        assert json.loads(websocket.recv()) == ["127.0.0.1", "wss", "", True]
