@@ -279,6 +279,11 @@ def test_name_of_other_servers_in_the_environment_sets_its_option(launch: Launch
     assert program.errors[-1].startswith("bide: --forwarded-allow-ips must be IP addresses, networks, unix or *, ")
 
 
+def test_blind_trust_is_said_at_the_start(launch: Launch) -> None:
+    program = launch(*serving("auto"), "--forwarded-allow-ips", "*", "--forwarded-hops", "2")
+    program.line(r"forwarded fields of every peer are believed .*: entry 2 from the right is the client")
+
+
 def test_unknown_name_in_the_environment_is_named_and_ignored(launch: Launch) -> None:
     """They are named, and nothing else happens: another program may use the prefix."""
     program = launch(*serving("auto"), env={"BIDE_PROT": "1", "BIDE_WORKERS": "4", "BIDE_EXAMPLE_DB": "x"})

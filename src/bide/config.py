@@ -169,6 +169,9 @@ class Config:
     ssl_ciphers: str | None = _option(
         None, TLS, "Ciphers for TLS 1.2, in OpenSSL's form; by default OpenSSL's own choice."
     )
+    ssl_minimum_version: Literal["tlsv1.2", "tlsv1.3"] = _option(
+        "tlsv1.2", TLS, "Oldest version of TLS that is spoken.", "as Go and nginx"
+    )
     redirect_http: int | None = _option(
         None,
         TLS,
@@ -185,9 +188,6 @@ class Config:
         "RFC 6797",
         least=0,
         zero="none",
-    )
-    ssl_minimum_version: Literal["tlsv1.2", "tlsv1.3"] = _option(
-        "tlsv1.2", TLS, "Oldest version of TLS that is spoken.", "as Go and nginx"
     )
 
     ws: Literal["auto", "none", "websockets", "websockets-sansio", "wsproto"] = _option(

@@ -180,3 +180,18 @@ def test_websocket_has_the_same_client_scheme_and_tls(serve: Serve, tmp_path: Pa
     port = server.where[1]
     with connect(f"wss://localhost:{port}", sock=server.client().sock, ssl=authority.context()) as websocket:
         assert json.loads(websocket.recv()) == ["127.0.0.1", "wss", "", True]
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_wsgi_application_is_told_the_same(serve: Serve, threads: int) -> None:
+    names = ("REMOTE_ADDR", "wsgi.url_scheme", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST")
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [json.dumps([environ[name] for name in names]).encode()]
+
+    server = serve(app, threads=threads, forwarded_host=True, forwarded_prefix=True)
+    lines = ("X-Forwarded-Proto: https", "X-Forwarded-Host: a.example", "X-Forwarded-Prefix: /app")
+    with server.client() as client:
+        found = json.loads(client.get("/a", FORWARDED_FOR, *lines).content)
+    assert found == [CLIENT, "https", "/app", "/a", "a.example"]

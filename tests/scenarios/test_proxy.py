@@ -6,6 +6,7 @@
 4. HAProxy and nginx, as they are installed, are understood.
 """
 
+import contextlib
 import json
 import ssl
 from collections.abc import Callable
@@ -113,6 +114,20 @@ def test_limit_for_a_peer_counts_the_clients_of_headers(serve: Serve) -> None:
     with server.client() as client:
         client.send(V1)
         assert client.get("/0").status == 200
+
+
+def test_connection_that_was_parked_keeps_the_ends_of_its_header(serve: Serve) -> None:
+    recent = 256  # idle connections that are not parked (`bide.session.pool`)
+    server = serve(tell, proxy_protocol="v2")
+    with server.client() as client, contextlib.ExitStack() as others:
+        client.send(v2(PROXY, TCP4, addresses4(CLIENT, FRONT) + value(SSL, TLS)))
+        told(client)
+        for _ in range(recent):
+            other = others.enter_context(server.client())
+            other.send(V2)
+            told(other)
+        assert len(server.sessions()) == recent  # all but the first
+        assert told(client) == [[*CLIENT], [*FRONT], "https"]
 
 
 # -- What is refused --------------------------------------------------------------------------------------------------------

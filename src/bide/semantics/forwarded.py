@@ -70,9 +70,10 @@ class Forwarding:
 
     trusts: tells whether the peer of a connection is a trusted front end. From other peers no field
         is believed.
+    hops: number of front ends, if they are counted; 0 if `judge` tells them by their addresses.
     """
 
-    __slots__ = ("_hops", "_judge", "_reads_standard", "_takes_host", "_takes_prefix", "trusts")
+    __slots__ = ("_judge", "_reads_standard", "_takes_host", "_takes_prefix", "hops", "trusts")
 
     def __init__(
         self,
@@ -87,14 +88,13 @@ class Forwarding:
         """Keep the rules.
 
         judge: tells which other front ends are trusted.
-        hops: number of front ends, if they are counted; 0 if `judge` tells them by their addresses.
         reads_standard: whether front ends write Forwarded (RFC 7239); otherwise X-Forwarded-*. Only
             one of the two is read. A front end passes the other on as the client sent it.
         takes_host, takes_prefix: whether they set these parts, too.
         """
         self.trusts = trusts
         self._judge = judge
-        self._hops = hops
+        self.hops = hops
         self._reads_standard = reads_standard
         self._takes_host = takes_host
         self._takes_prefix = takes_prefix
@@ -154,7 +154,7 @@ class Forwarding:
             if not host or number > _MAX_PORT:
                 break
             client = (host, number)
-            if (len(nodes) - place >= self._hops) if self._hops else not is_trusted:
+            if (len(nodes) - place >= self.hops) if self.hops else not is_trusted:
                 break
         return client, place
 

@@ -166,6 +166,12 @@ async def serve(settings: WorkerSettings, app: AnyApplication, interface: Interf
         return
     await starting
     signals.serving()
+    if settings.forwarding is not None and settings.forwarding.hops:
+        _log.info(
+            "forwarded fields of every peer are believed (--forwarded-allow-ips *): "
+            "entry %d from the right is the client",
+            settings.forwarding.hops,
+        )
     _log.info("serving on %s (process %d)", ", ".join(worker.urls), os.getpid())
     await stop.wait()
     _log.info("stopping: every response now says close; a second signal stops at once")
