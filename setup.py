@@ -104,13 +104,16 @@ def _can_compile() -> bool:
 
 
 def _compiler(editable: bool) -> list[str]:
-    """Return the requirements of a build besides setuptools: lint's mypy, if it compiles."""
+    """Return the requirements of a build besides setuptools: lint's mypy, if it compiles, and what
+    mypy must find, since compiled modules import it.
+    """
     if not _is_to_compile(editable):
         return []
     import tomllib  # imported here: an older Python lacks it, and pip is to refuse that one
 
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return [name for name in project["optional-dependencies"]["lint"] if name.startswith("mypy")]
+    known = [*project["optional-dependencies"]["lint"], *project["dependencies"]]
+    return [name for name in known if name.startswith(("mypy", "websockets"))]
 
 
 def get_requires_for_build_wheel(  # type: ignore[no-redef]  # in place of the one imported
