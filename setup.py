@@ -156,7 +156,7 @@ def _extensions(scratch: str) -> list[Any]:
     package = _ROOT / "src" / "bide"
     paths = [str(path.relative_to(_ROOT)) for pattern in _COMPILED for path in sorted(package.glob(pattern))]
     # `make lint` checks types. Here only errors that stop mypyc fail the build.
-    options = ["--config-file=", f"--cache-dir={os.devnull}", "--follow-imports=silent", "--ignore-missing-imports"]
+    options = ["--config-file=", f"--cache-dir={os.devnull}", "--follow-imports=silent"]
     try:
         from mypyc.build import mypycify
 
