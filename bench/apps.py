@@ -1,7 +1,7 @@
-"""Defines the ASGI applications that every server under test serves."""
+"""Defines the applications that every server under test serves."""
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -50,6 +50,30 @@ async def count(scope: Message, receive: Receive, send: Send) -> None:
         octets += len(message.get("body", b""))
         more = message.get("more_body", False)
     await answer(send, b"%d" % octets, b"text/plain")
+
+
+async def echo_messages(scope: Message, receive: Receive, send: Send) -> None:
+    """Send back each message of a WebSocket."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "bytes": message["bytes"]})
+
+
+def wsgi_minimal(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Answer every request with a greeting, by WSGI."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(HELLO)))])
+    return [HELLO]
+
+
+def wsgi_stream(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+    """Stream 1 MB in chunks of 16 KB, by WSGI."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    for _ in range(PIECES):
+        yield PIECE
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
