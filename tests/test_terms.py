@@ -5,7 +5,20 @@ import re
 import pytest
 
 from bide import terms
-from bide.terms import FACTS, REASONS, Clock, CloseMode, CloseReason, Initiator, Input, State
+from bide.terms import (
+    FACTS,
+    REASONS,
+    Cause,
+    Clock,
+    CloseMode,
+    CloseReason,
+    Initiator,
+    Input,
+    State,
+    WorkerInput,
+    WorkerOrder,
+    WorkerState,
+)
 
 BITS = {
     name: value
@@ -42,14 +55,19 @@ def test_initiator_of_a_reason_follows_its_name() -> None:
         assert {REASONS[reason].initiator for reason in reasons} == {initiator}
 
 
-@pytest.mark.parametrize("words", [State, Input, CloseReason, CloseMode, Clock, Initiator])
+@pytest.mark.parametrize(
+    "words",
+    [State, Input, CloseReason, CloseMode, Clock, Initiator, WorkerState, WorkerInput, WorkerOrder, Cause],
+)
 def test_words_are_fit_for_labels(words: type[State]) -> None:
     for word in words:
         assert word.value == word.name.lower()
         assert re.fullmatch(r"[a-z][a-z0-9_]*", word.value)
 
 
-@pytest.mark.parametrize("words", [State, Input, CloseReason, CloseMode, Clock])
+@pytest.mark.parametrize(
+    "words", [State, Input, CloseReason, CloseMode, Clock, WorkerState, WorkerInput, WorkerOrder, Cause]
+)
 def test_words_are_keys_by_identity(words: type[State]) -> None:
     table = {word: word.name for word in words}
     for word in words:

@@ -283,3 +283,55 @@ FACTS: Final[dict[CloseReason, int]] = {
     CloseReason.CLIENT_INCOMPLETE: CLIENT_INCOMPLETE,
     CloseReason.BODY_REJECTED: BODY_REJECTED,
 }
+
+
+class WorkerState(_Word):
+    """Names the states of a worker process."""
+
+    STARTING = "starting"  # the process runs, and does not accept yet
+    READY = "ready"  # it accepts connections
+    DRAINING = "draining"  # it ends its connections in order: it was told to, or began by itself
+    ENDING = "ending"  # it is to end at once: its start failed, or its event loop is stuck
+    LOST = "lost"  # its channel is closed; its exit is expected
+    KILLED = "killed"  # SIGKILL is sent
+    GONE = "gone"  # it has ended
+
+
+class WorkerInput(_Word):
+    """Names the events in the life of a worker process."""
+
+    READY = "ready"  # its application has started, and it accepts
+    FAILED = "failed"  # its start failed; it has said why
+    BEAT = "beat"  # its event loop has turned
+    DRAINS = "drains"  # it began to drain by itself
+    LATE = "late"  # the clock of its state has expired
+    RETIRE = "retire"  # it was told to drain or to end
+    HANGUP = "hangup"  # its channel has closed
+    EXIT = "exit"  # it has ended
+
+
+class WorkerOrder(_Word):
+    """Names the orders about a worker process."""
+
+    START = "start"  # start a process
+    DRAIN = "drain"  # have it drain
+    HURRY = "hurry"  # have it drain without waiting
+    STACKS = "stacks"  # have it print the stacks of its threads
+    TERMINATE = "terminate"  # SIGTERM
+    ABORT = "abort"  # SIGABRT: it prints its stacks, and ends
+    KILL = "kill"  # SIGKILL
+    GIVE_UP = "give_up"  # none has ever been ready, and one has failed: end the program
+
+
+class Cause(_Word):
+    """Names the causes for which a worker process is replaced or ends."""
+
+    RELOAD = "reload"  # another generation replaces it
+    REQUESTS = "requests"  # it has served its number of requests
+    AGE = "age"  # it has reached its age
+    MEMORY = "memory"  # it holds more memory than it may
+    SURPLUS = "surplus"  # there are more workers than are wanted
+    STOP = "stop"  # the whole server stops
+    SIGNAL = "signal"  # it was sent SIGTERM itself
+    HANGUP = "hangup"  # its channel has closed
+    ASKED = "asked"  # an operator asked for another one
