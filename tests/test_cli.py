@@ -1,13 +1,16 @@
 """Checks the output and the exit status of the command line."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from bide import cli
 from bide.cli import main, octets
 from bide.config import about, options
 from tests.support.client import Client
@@ -77,7 +80,6 @@ def test_help_fits_the_terminal(width: int) -> None:
 def test_help_ends_with_what_belongs_to_no_group() -> None:
     last = bide("serve", "--help").output.partition("\nOther:\n")[2]
     assert re.findall(r"^  (\S+)", last, re.MULTILINE) == ["APP", "-h,"]
-    assert "--workers" not in bide("serve", "--help").output
 
 
 def test_help_says_what_zero_means() -> None:
@@ -97,7 +99,6 @@ def test_application_instead_of_a_command_is_pointed_to_serve() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--workers", "4"], "bide has no --workers yet"),
         (["--reload"], "bide has no --reload yet"),
         (["--reload-dir=src"], "bide has no --reload-dir yet"),
         (["--env-file=.env"], "bide has no --env-file yet"),
@@ -258,11 +259,36 @@ def test_environment_sets_options(launch: Launch) -> None:
 
 
 def test_option_on_the_command_line_wins_over_the_environment(launch: Launch) -> None:
-    program = launch(
-        *serving("asyncio"), "--workers", "1", env={"BIDE_PORT": "1", "BIDE_LOOP": "nonsense", "BIDE_LIFESPAN": "on"}
-    )
+    program = launch(*serving("asyncio"), env={"BIDE_PORT": "1", "BIDE_LOOP": "nonsense", "BIDE_LIFESPAN": "on"})
     with program.client() as client:
         assert client.get().status == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "workers"),
+    [
+        ([], {}, 1),
+        ([], {"WEB_CONCURRENCY": "3"}, 3),
+        ([], {"WEB_CONCURRENCY": "3", "BIDE_WORKERS": "2"}, 2),
+        (["--workers", "4"], {"BIDE_WORKERS": "2"}, 4),
+        (["--workers", "auto"], {}, "auto"),
+        (["--workers", "AUTO"], {}, "auto"),
+        (["--workers", "-1"], {}, -1),
+    ],
+)
+def test_number_of_workers_comes_from_flag_or_environment(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], variables: dict[str, str], workers: int | str
+) -> None:
+    for name in ("WEB_CONCURRENCY", "BIDE_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    seen: list[Any] = []
+    monkeypatch.setattr(cli, "run", lambda app, **options: seen.append(options["workers"]))
+    monkeypatch.setattr(cli, "leave_within", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert bide("serve", "x:y", *arguments).exit_code == 0
+    assert seen == [workers]
 
 
 def test_second_name_in_the_environment_sets_its_option(launch: Launch) -> None:
@@ -286,11 +312,11 @@ def test_blind_trust_is_said_at_the_start(launch: Launch) -> None:
 
 def test_unknown_name_in_the_environment_is_named_and_ignored(launch: Launch) -> None:
     """They are named, and nothing else happens: another program may use the prefix."""
-    program = launch(*serving("auto"), env={"BIDE_PROT": "1", "BIDE_WORKERS": "4", "BIDE_EXAMPLE_DB": "x"})
+    program = launch(*serving("auto"), env={"BIDE_PROT": "1", "BIDE_COLOR": "4", "BIDE_EXAMPLE_DB": "x"})
     with program.client() as client:
         assert client.get().status == 200
-    assert program.errors[0] == "bide: unknown option BIDE_PROT in the environment; did you mean BIDE_PORT?"
-    assert program.errors[1] == "bide: unknown option BIDE_WORKERS in the environment"
+    assert program.errors[1] == "bide: unknown option BIDE_PROT in the environment; did you mean BIDE_PORT?"
+    assert program.errors[0] == "bide: unknown option BIDE_COLOR in the environment"
     assert "serving" in program.errors[2]
 
 

@@ -83,6 +83,11 @@ def test_timeout_options_are_positive_floats() -> None:
         ("root_path", "api"),
         ("root_path", "/api/"),
         ("root_path", "/"),
+        ("workers", "many"),
+        ("workers", -1),
+        ("workers", 513),
+        ("workers", "4"),
+        ("supervise", "yes"),
     ],
 )
 def test_impossible_value_raises_with_its_name(name: str, value: object) -> None:
@@ -95,8 +100,8 @@ def test_unknown_option_is_refused_with_the_nearest_name() -> None:
     assert configured({"port": 5}).port == 5
     with pytest.raises(ConfigError, match=r"^unknown option 'prot'; did you mean 'port'\?$"):
         configured({"prot": 5})
-    with pytest.raises(ConfigError, match=r"^unknown option 'workers'$"):
-        configured({"workers": 5})
+    with pytest.raises(ConfigError, match=r"^unknown option 'color'$"):
+        configured({"color": 5})
 
 
 def test_possible_values_are_kept() -> None:
@@ -224,3 +229,41 @@ def test_certificates_of_hosts_need_one_for_other_names() -> None:
 def test_redirects_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_supervised"),
+    [
+        ({}, False),
+        ({"workers": 1}, False),
+        ({"workers": 2}, True),
+        ({"workers": "auto"}, True),
+        ({"workers": 0}, True),
+        ({"supervise": "on"}, True),
+        ({"supervise": "off"}, False),
+        ({"limit_worker_requests": 1}, True),
+        ({"limit_worker_age": 0.5}, True),
+        ({"limit_worker_memory": 1}, True),
+    ],
+)
+def test_several_workers_or_a_limit_need_a_supervisor(options: dict[str, Any], is_supervised: bool) -> None:
+    config = Config(**options)
+    assert config.is_supervised is is_supervised
+    assert config.workers == (0 if options.get("workers") == "auto" else options.get("workers", 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "alone"),
+    [("workers", 4, 1), ("limit_worker_requests", 5, 0), ("limit_worker_age", 2.5, 0), ("limit_worker_memory", 9, 0)],
+)
+def test_option_of_a_supervisor_without_one_is_refused(name: str, value: float, alone: int) -> None:
+    with pytest.raises(
+        ConfigError,
+        match=rf"^{name} must be {alone} without a supervisor, got {value:g}; leave out supervise, or set it on$",
+    ):
+        Config(supervise="off", **{name: value})  # type: ignore[arg-type]
+
+
+def test_word_that_stands_for_a_number_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^workers must be a whole number or auto, got 'many'$"):
+        Config(workers="many")  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bide.config import options
+from bide.config import about, options
 from bide.http1 import lifetime
 from bide.policy.clocks import EXPIRIES
 from bide.terms import CloseReason, Input, State
@@ -71,9 +71,9 @@ def test_pages_name_known_options_only() -> None:
     known = (
         {option.name for option in options()}
         | {f"no_{option.name}" for option in options() if option.default is True}
-        | {"timeout_keep_alive", "timeout_graceful_shutdown"}
+        | {about(option).also for option in options()}
     )
-    named = re.findall(r"`--([a-z-]+)", page("docs/lifetime.md") + page("docs/options.md"))
+    named = re.findall(r"`--([a-z-]+)", page("docs/lifetime.md") + page("docs/options.md") + page("docs/workers.md"))
     assert named, "the pattern finds nothing"
     assert {name.replace("-", "_") for name in named} <= known
 

@@ -78,6 +78,18 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.session",
         "bide.worker",
     ),
+    # supervisor and worker process
+    "bide.channel": ("bide.terms",),
+    # runs worker processes; never imports the application
+    "bide.supervisor": (
+        "bide.terms",
+        "bide.errors",
+        "bide.channel",
+        "bide.config",
+        "bide.policy",
+        "bide.transport.sockets",
+        "bide.supervisor",
+    ),
     # what a program runs
     "bide.server": (
         "bide.terms",
@@ -85,12 +97,19 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.config",
         "bide.gateway",
         "bide.observe",
+        "bide.channel",
+        "bide.supervisor.run",
+        "bide.supervisor.settings",
+        "bide.transport.sockets",
         "bide.worker.cleanup",
+        "bide.worker.pressure",
         "bide.worker.settings",
+        "bide.worker.share",
         "bide.worker.worker",
         "bide.server",
     ),
     # the way in
+    "bide.worker.__main__": ("bide.server.supervised",),
     "bide.cli": ("bide",),
     "bide.__main__": ("bide.cli",),
     "bide.__init__": ("bide.config", "bide.errors", "bide.server"),

@@ -14,6 +14,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 #: Modules without a test file, and why.
 WITHOUT_TESTS: Final[dict[str, str]] = {
     "__main__.py": "calls `cli.main`; tests that start programs run it",
+    "worker/__main__.py": "calls `supervised.main`; tests that start workers run it",
 }
 
 #: Test files that mirror no module, and why.

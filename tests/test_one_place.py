@@ -79,10 +79,10 @@ def reads_of_config(source: str) -> Iterator[str]:
             yield f"line {node.lineno}: config.{node.attr}"
 
 
-def test_configuration_is_read_in_one_place() -> None:
+def test_configuration_is_read_in_one_place_of_each_kind_of_process() -> None:
     readers = {
         path.relative_to(SRC).as_posix()
         for path in (SRC / "bide").rglob("*.py")
         if list(reads_of_config(path.read_text(encoding="utf-8")))
     }
-    assert readers == {"bide/worker/settings.py"}
+    assert readers == {"bide/worker/settings.py", "bide/supervisor/settings.py"}

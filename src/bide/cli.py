@@ -23,12 +23,9 @@ from bide.server.signals import LEAVE, SIGNALS, leave_within
 
 # Flags of uvicorn and gunicorn that bide lacks: planned, replaced by another option, not planned.
 _NOT_YET: Final = (
-    "--workers",
     "--reload",
     "--ws",
     "--env-file",
-    "--limit-max-requests",
-    "--timeout-worker-healthcheck",
 )
 _INSTEAD: Final = {
     "--limit-concurrency": "--limit-connections",
@@ -58,8 +55,9 @@ _NOT_HERE: Final = (
     "--reset-contextvars",
 )
 
-# Variables that set no option: the application's name, the build's wish, the examples' database.
-_OTHER_VARIABLES: Final = frozenset({"BIDE_APP", "BIDE_COMPILED", "BIDE_EXAMPLE_DB"})
+# Variables that set no option: the application's name, the build's wish, the examples' database,
+# and the number of a worker whose application starts another server.
+_OTHER_VARIABLES: Final = frozenset({"BIDE_APP", "BIDE_COMPILED", "BIDE_EXAMPLE_DB", "BIDE_WORKER"})
 
 # Width of the help's column of flags, in characters. Most flags fit, and in a terminal of 80
 # characters the text has space, too.
@@ -91,6 +89,14 @@ def octets(value: str | int) -> int:
     if match is None:
         raise click.BadParameter(f"must be a number of octets, as 65536, 64K or 512M, got {value!r}")
     return int(match[1]) << 10 * " KMG".find(match[2] or " ")
+
+
+def count(value: str | int) -> int | str:
+    """Return a number, or a word that stands for one, which `bide.config` checks.
+
+    The help shows the function's name as the type of the option.
+    """
+    return int(value) if re.fullmatch(r"-?\d+", str(value)) else str(value).lower()
 
 
 class _Commands(click.Group):
@@ -157,7 +163,7 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
     if known.also:
         declared.insert(1, f"--{known.also.replace('_', '-')}")
     kind = kind_of(option)
-    extra: dict[str, Any] = {"type": octets if known.octets else kind}
+    extra: dict[str, Any] = {"type": octets if known.octets else count if known.word else kind}
     if kind is bool:
         declared[0] = f"--{name}/--no-{name}" if option.default else f"--{name}"
         extra = {"is_flag": True}
@@ -192,11 +198,6 @@ def _default(option: dataclasses.Field[Any]) -> str:
         return ""
     said = about(option).zero or (f"{default:g}" if isinstance(default, float) else str(default))
     return f"[default: {said}]"
-
-
-def _one_worker(_ctx: click.Context, _parameter: click.Parameter, count: int) -> None:
-    if count != 1:
-        raise _Missing("bide has no --workers yet; see README, Coming from uvicorn")
 
 
 def _spoken(error: Exception) -> str:
@@ -277,8 +278,6 @@ main.add_command(
         params=[
             click.Argument(["app"], envvar="BIDE_APP"),
             *map(_parameter, options()),
-            # bide has one worker. With this, uvicorn's most common command line works.
-            click.Option(["--workers"], type=int, default=1, hidden=True, expose_value=False, callback=_one_worker),
         ],
     )
 )

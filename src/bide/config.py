@@ -25,6 +25,7 @@ PERSISTENCE: Final = "Persistence"
 CONNECTIONS: Final = "Connections (counts, unless said otherwise)"
 LIMITS: Final = "Limits (octets, unless counted)"
 STOPPING: Final = "Stopping (seconds)"
+WORKERS: Final = "Worker processes (counts, unless said otherwise)"
 LOGS: Final = "Logs"
 
 # Type of an option -> the types that its value may have, and how an error names them.
@@ -47,6 +48,7 @@ class About:
     also: second name, for command line and environment.
     zero: meaning of 0, if that is the default.
     octets: whether it counts octets.
+    word: stands for 0; "" if no word does.
     variable: environment variable of other servers that sets it, too.
     """
 
@@ -58,6 +60,7 @@ class About:
     also: str = ""
     zero: str = ""
     octets: bool = False
+    word: str = ""
     variable: str = ""
 
 
@@ -72,12 +75,12 @@ def _option(
     also: str = "",
     zero: str = "",
     octets: bool = False,
+    word: str = "",
     variable: str = "",
 ) -> T:
     """Declare an option. Returns a dataclass field, typed as its default."""
-    value: T = field(
-        default=default, metadata={"about": About(group, help, precedent, least, most, also, zero, octets, variable)}
-    )
+    described = About(group, help, precedent, least, most, also, zero, octets, word, variable)
+    value: T = field(default=default, metadata={"about": described})
     return value
 
 
@@ -463,6 +466,64 @@ class Config:
         also="timeout_graceful_shutdown",
     )
 
+    workers: int = _option(
+        1,
+        WORKERS,
+        "Worker processes; 0 or auto for one per processor. They share the listening socket.",
+        "as uvicorn",
+        least=0,
+        most=512,
+        word="auto",
+        variable="WEB_CONCURRENCY",
+    )
+    supervise: Literal["auto", "on", "off"] = _option(
+        "auto",
+        WORKERS,
+        "Whether a supervisor runs the workers and replaces them; auto if there are several, or a worker has a limit.",
+    )
+    timeout_start: float = _option(
+        300.0,
+        WORKERS,
+        "From a worker's start until it accepts, seconds.",
+        "as Puma's worker_boot_timeout, but models load for minutes",
+        least=0.001,
+    )
+    timeout_blocked: float = _option(
+        30.0,
+        WORKERS,
+        "Longest time for which a worker's event loop may be blocked, seconds; 0 for no limit. After a third of it the "
+        "stacks are logged.",
+        "as gunicorn's timeout",
+        least=0,
+        also="timeout_worker_healthcheck",
+    )
+    limit_worker_requests: int = _option(
+        0,
+        WORKERS,
+        "Requests after which a worker is replaced; 0 for no limit.",
+        "as uvicorn's limit-max-requests",
+        least=0,
+        also="limit_max_requests",
+        zero="no limit",
+    )
+    limit_worker_age: float = _option(
+        0.0,
+        WORKERS,
+        "Age at which a worker is replaced, seconds; 0 for no limit.",
+        "as granian's workers-lifetime",
+        least=0,
+        zero="no limit",
+    )
+    limit_worker_memory: int = _option(
+        0,
+        WORKERS,
+        "Resident memory with which a worker is replaced, octets; 0 for no limit.",
+        "as granian's workers-max-rss",
+        least=0,
+        zero="no limit",
+        octets=True,
+    )
+
     access_log: bool = _option(True, LOGS, "Write a line for each request.", "as uvicorn")
     log_format: Literal["text", "json"] = _option("text", LOGS, "Form of the log and of the access log.")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = _option(
@@ -497,6 +558,7 @@ class Config:
         self._check_access()
         self._check_tls()
         self._check_front_ends()
+        self._check_workers()
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise ConfigError(
                 f"root_path must be a path that starts with / and does not end with /, got {self.root_path!r}"
@@ -556,11 +618,40 @@ class Config:
                 "RFC 7239 has no prefix"
             )
 
+    def _check_workers(self) -> None:
+        """Check the options that need a supervisor."""
+        if self.supervise == "off":
+            for name, alone in (
+                ("workers", 1),
+                ("limit_worker_requests", 0),
+                ("limit_worker_age", 0),
+                ("limit_worker_memory", 0),
+            ):
+                value = getattr(self, name)
+                if value != alone:
+                    raise ConfigError(
+                        f"{name} must be {alone} without a supervisor, got {value:g}; leave out supervise, or set it on"
+                    )
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether a supervisor runs the workers."""
+        return self.supervise == "on" or (
+            self.supervise == "auto"
+            and (
+                self.workers != 1
+                or self.limit_worker_requests > 0
+                or self.limit_worker_age > 0
+                or self.limit_worker_memory > 0
+            )
+        )
+
     def _check(self, option: dataclasses.Field[Any]) -> None:
         """Check one value by itself. A choice is accepted in any case, and stored in lower case."""
         name = option.name
         value = getattr(self, name)
         kind = kind_of(option)
+        known = about(option)
         choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
         if choices:
             if not isinstance(value, str) or value.lower() not in choices:
@@ -569,14 +660,17 @@ class Config:
             return
         if value is None and option.default is None:
             return
+        if known.word and value == known.word:
+            object.__setattr__(self, name, 0)
+            return
         if kind in _TYPES:
             accepted, constraint = _TYPES[kind]
             # To Python a bool is a number; here it is a mistake.
             if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-                raise ConfigError(f"{name} must be {constraint}, got {value!r}")
+                word = f" or {known.word}" if known.word else ""
+                raise ConfigError(f"{name} must be {constraint}{word}, got {value!r}")
         elif not isinstance(value, tuple | list) or not all(isinstance(item, str) for item in value):
             raise ConfigError(f"{name} must be a tuple of str, got {value!r}")
-        known = about(option)
         if known.least is None:
             return
         shown = f"{value:g}" if isinstance(value, float) else str(value)

@@ -44,6 +44,17 @@ def test_log_as_json_is_an_object_per_line(capsys: pytest.CaptureFixture[str]) -
     assert second["traceback"].endswith("ValueError: no")
 
 
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_log_of_a_worker_has_its_number(capsys: pytest.CaptureFixture[str], style: str) -> None:
+    log_setup.configure("info", style, 3)
+    logging.getLogger("bide").info("hello")
+    err = capsys.readouterr().err
+    if style == "text":
+        assert err.endswith(" INFO hello worker=3\n")
+    else:
+        assert json.loads(err)["worker"] == 3
+
+
 def test_log_configured_twice_has_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     """No line twice, and none to the root logger's handlers."""
     for _ in range(3):

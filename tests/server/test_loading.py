@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bide.errors import ApplicationError
-from bide.server.loading import interface_of, load
+from bide.server.loading import interface_of, load, own_traceback
 
 
 @pytest.fixture
@@ -195,3 +195,31 @@ def test_interface_that_is_asked_for_decides_if_both_fit(app: object, wanted: An
 def test_application_that_fits_no_interface_raises_with_a_remedy(app: object, wanted: Any, message: str) -> None:
     with pytest.raises(ApplicationError, match=message):
         interface_of(app, "it", wanted)
+
+
+def test_application_that_runs_a_server_when_it_is_imported_is_named(folder: Path) -> None:
+    (folder / "unguarded.py").write_text("import bide\n\nbide.run('unguarded:app', workers=2)\n")
+    with pytest.raises(
+        ApplicationError,
+        match=r"^bide.run must not be called while 'unguarded' is imported; call it under `if __name__",
+    ):
+        load("unguarded:app", False, str(folder))
+
+
+def test_traceback_of_an_application_has_its_own_frames_only(folder: Path) -> None:
+    (folder / "outer_module.py").write_text("import inner_module\n")
+    (folder / "inner_module.py").write_text("def fail():\n    raise RuntimeError('no luck')\n\n\nfail()\n")
+    with pytest.raises(ApplicationError) as caught:
+        load("outer_module:app", False, str(folder))
+    told = own_traceback(caught.value)
+    assert [line.split('"')[1] for line in told.splitlines() if line.startswith("  File")] == [
+        str(folder / "outer_module.py"),
+        str(folder / "inner_module.py"),
+        str(folder / "inner_module.py"),
+    ]
+    assert told.startswith("Traceback")
+    assert told.endswith("RuntimeError: no luck\n")
+
+
+def test_error_without_a_cause_has_no_traceback() -> None:
+    assert own_traceback(ApplicationError("the name is wrong")) == ""

@@ -488,3 +488,46 @@ def test_server_within_a_program_logs_to_its_own_loggers_and_leaves_the_program_
     assert [record.getMessage() for record in records if record.name != "bide"] == []
     assert (logging.INFO, [*logging.getLogger("bide").handlers]) == (root.level, before[1])
     assert root.handlers == [keep]
+
+
+# -- Several workers ----------------------------------------------------------------------------------------------------------
+
+
+def test_server_within_a_program_has_one_worker() -> None:
+    with pytest.raises(ConfigError, match=r"^workers must be 1 without limits in a Server, got 3; use bide.run"):
+        bide.Server(hello, workers=3)
+
+
+def test_several_workers_need_the_name_of_the_application() -> None:
+    with pytest.raises(
+        ApplicationError, match=r"^the application must be given as 'module:attribute' to several workers"
+    ):
+        bide.run(hello, workers=2, port=0)
+
+
+def test_several_workers_from_a_script_serve(tmp_path: Path) -> None:
+    """The script that runs them may hold the application, if it guards the call."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import bide
+
+            async def app(scope, receive, send):
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"from a script"})
+
+            if __name__ == "__main__":
+                bide.run("script:app", workers=2, uds="socket", lifespan="off")
+            """
+        )
+    )
+    process = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "serving on" not in (line := process.stderr.readline()):
+        assert line
+    with Client(str(tmp_path / "socket")) as client:
+        assert client.get().content == b"from a script"
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
+    process.stderr.close()

@@ -52,10 +52,10 @@ def poller() -> Iterator[Poller]:
 
 
 @contextlib.contextmanager
-def listening(sock: socket.socket, accept: Any = None) -> Iterator[listeners.Listener]:
+def listening(sock: socket.socket, accept: Any = None, *, shared: bool = False) -> Iterator[listeners.Listener]:
     with poller() as watching:
         watching.serve(accept or MagicMock(), MagicMock())
-        listener = listeners.Listener(asyncio.get_running_loop(), sock, 10, watching, ours=True)
+        listener = listeners.Listener(asyncio.get_running_loop(), sock, 10, watching, ours=True, shared=shared)
         with contextlib.closing(listener):
             yield listener
 
@@ -147,6 +147,31 @@ def test_pause_keeps_the_name_of_a_unix_socket(loop: str, tmp_path: Path) -> Non
             assert path.exists()
             listener.close()
             assert not path.exists()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())
+
+
+def test_name_of_a_unix_socket_that_other_workers_share_stays(loop: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+
+    async def scene() -> None:
+        with listening(sockets.unix(str(path)), shared=True) as listener:
+            await listener.finish()
+        assert path.exists()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(scene())
+
+
+def test_socket_that_listens_already_keeps_its_backlog(loop: str) -> None:
+    async def scene() -> None:
+        sock = MagicMock(wraps=sockets.tcp("127.0.0.1", 0)[0])
+        with listening(sock) as listener:
+            listener.accept()
+            listener.pause()
+            listener.accept()
+            sock.listen.assert_called_once_with(10)
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(scene())

@@ -280,3 +280,15 @@ def test_inherited_descriptor_of_something_else_raises(tmp_path: Path) -> None:
             sockets.inherited(sock.fileno())
         assert sock.fileno() >= 0
         sock.bind(("127.0.0.1", 0))
+
+
+def test_descriptor_wins_over_path_and_path_over_address(tmp_path: Path) -> None:
+    where = sockets.Listening("127.0.0.1", 0, None, None, None, None, None, 10)
+    (tcp,) = sockets.opened(where)
+    tcp.listen()
+    path = str(tmp_path / "socket")
+    (unix,) = sockets.opened(where._replace(uds=path, uds_mode="600"))
+    (inherited,) = sockets.opened(where._replace(uds=path, fd=os.dup(tcp.fileno())))
+    with tcp, unix, inherited:
+        assert unix.getsockname() == path
+        assert inherited.getsockname() == tcp.getsockname()

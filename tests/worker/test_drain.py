@@ -119,6 +119,7 @@ class Scene:
         timeout: float = TIMEOUT,
         backlog_seconds: float = 0.0,
         timeout_idle: float = 75.0,
+        is_last: bool = True,
     ) -> None:
         self.loop = loop
         self.journal: Journal = []
@@ -137,6 +138,7 @@ class Scene:
             self.gateway,
             functools.partial(stop_application, self.lifespan.as_lifespan, self.forced),
             self.forced,
+            is_last=is_last,
         )
 
     def note(self, event: str) -> None:
@@ -207,6 +209,16 @@ def test_drain_takes_its_steps_in_order(loop: JumpingLoop) -> None:
         (DELAY + 1.0, "connection: shorten_wait"),
         (TIMEOUT, "connection: stop"),
         (TIMEOUT + LAST, "connection: stop"),
+    ]
+
+
+def test_drain_beside_other_workers_leaves_the_backlog_to_them_at_once(loop: JumpingLoop) -> None:
+    scene = Scene(loop, delay=DELAY, is_last=False)
+    scene.open(state=State.EXCHANGE, ends_after=0.5)
+    scene.stop_connections()
+    assert [step for step in scene.journal if step[1].startswith(("admission", "listener"))] == [
+        (0.0, "admission: close"),
+        (0.0, "listener: close"),
     ]
 
 

@@ -160,7 +160,7 @@ def test_pressure_of_descriptors_is_their_share_of_the_limit(
 
 
 def test_pressure_of_memory_is_its_share_of_the_limit(monkeypatch: pytest.MonkeyPatch, limits: ResourceLimits) -> None:
-    monkeypatch.setattr(pressure, "_memory", lambda: MEMORY // 2)
+    monkeypatch.setattr(pressure, "resident_memory", lambda: MEMORY // 2)
     limits.memory = MEMORY
     assert PressureMonitor(limits, Register()).measure(100.0, TICK) == 0.5
 
@@ -169,12 +169,12 @@ def test_memory_without_a_limit_is_not_measured(monkeypatch: pytest.MonkeyPatch,
     def measured() -> int:
         raise AssertionError("reading it costs a system call or three")
 
-    monkeypatch.setattr(pressure, "_memory", measured)
+    monkeypatch.setattr(pressure, "resident_memory", measured)
     assert PressureMonitor(limits, Register()).measure(100.0, TICK) == 0.0
 
 
 def test_pressure_is_that_of_the_scarcest_resource(monkeypatch: pytest.MonkeyPatch, limits: ResourceLimits) -> None:
-    monkeypatch.setattr(pressure, "_memory", lambda: MEMORY // 2)
+    monkeypatch.setattr(pressure, "resident_memory", lambda: MEMORY // 2)
     limits.memory = MEMORY
     assert PressureMonitor(limits, register_of(3)).measure(100.0, TICK) == 0.5
     assert PressureMonitor(limits, register_of(8)).measure(100.0, TICK) == pytest.approx(0.8)
@@ -217,7 +217,7 @@ def test_lag_of_every_sweep_is_pressure_by_the_least_of_it(limits: ResourceLimit
 def test_memory_is_a_whole_number_of_resident_pages() -> None:
     if not os.path.exists("/proc/self/statm"):  # noqa: PTH110
         pytest.skip("this system has no /proc/self/statm")
-    memory = pressure._memory()
+    memory = pressure.resident_memory()
     assert memory % resource.getpagesize() == 0
     assert MEMORY < memory < 1 << 40
 
@@ -227,4 +227,4 @@ def test_memory_on_a_system_that_does_not_tell_is_zero(monkeypatch: pytest.Monke
         raise FileNotFoundError
 
     monkeypatch.setattr(pressure, "open", missing, raising=False)
-    assert pressure._memory() == 0
+    assert pressure.resident_memory() == 0

@@ -84,6 +84,14 @@ def test_limits_of_requests_are_spread_if_large() -> None:
     assert set(ages) == {FOREVER}
 
 
+@pytest.mark.parametrize(
+    ("workers", "blocked", "expected"), [(1, 0.6, 0.5), (2, 0.6, 0.05), (2, 3.0, 0.25), (2, 30.0, 0.5), (2, 0.0, 0.5)]
+)
+def test_tick_under_a_supervisor_allows_for_beats(workers: int, blocked: float, expected: float) -> None:
+    """A third of `timeout_blocked` without a beat brings the stacks."""
+    assert tick(Config(workers=workers, timeout_blocked=blocked)) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(("shortest", "least", "most"), [(0.001, 0.01, 0.05), (1.0, 0.1, 0.3), (60.0, 0.4, 0.6)])
 def test_tick_of_shorter_clocks_is_shorter(shortest: float, least: float, most: float) -> None:
     """Sweeps are not so frequent that they cost much, nor so rare that a clock is late by more than a part of its time."""

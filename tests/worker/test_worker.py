@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from bide.errors import ApplicationError, LifespanError, ListenError
 from bide.session.session import Session
 from bide.terms import CloseReason, State
 from bide.worker import pressure
-from bide.worker.settings import WorkerSettings
+from bide.worker.settings import Draining, WorkerSettings
+from bide.worker.share import Share
 from bide.worker.worker import Worker
 from tests.support.apps import App, Lifespan, Message, Receive, Send, hello
 from tests.support.client import request
@@ -61,7 +63,9 @@ class Scene:
         self.loop = loop
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
-        self.worker = Worker(WorkerSettings(Config(**(OPTIONS | options))), app, [self.socket])
+        self.swept: list[float] = []
+        share = Share([self.socket], self.swept.append) if options.pop("shares", False) else None
+        self.worker = Worker(WorkerSettings(Config(**(OPTIONS | options))), app, [self.socket], share=share)
 
     @property
     def is_listening(self) -> bool:
@@ -488,3 +492,34 @@ def test_access_log_is_left_out_if_it_is_off_or_has_no_output(
     assert scene.ask(scene.connect()).endswith(b"hello\n")
     scene.stop()
     assert stdout.getvalue() == ""
+
+
+# -- Beside other workers -----------------------------------------------------------------------------------------------------
+
+
+def test_sweeps_are_reported_to_what_workers_share(start: Make, loop: JumpingLoop) -> None:
+    scene = start(shares=True)
+    loop.run_for(4 * TICK + TICK / 2)
+    assert len(scene.swept) == 5
+    assert scene.swept == sorted(scene.swept)
+
+
+def test_stop_beside_other_workers_leaves_the_listening_socket_at_once(start: Make, loop: JumpingLoop) -> None:
+    scene = start(shares=True, drain_delay=5.0)
+    other = socket.socket(fileno=os.dup(scene.socket.fileno()))
+    with other:
+        before = loop.time()
+        loop.run_until_complete(scene.worker.stop(is_last=False))
+        assert loop.time() - before < 1.0
+        assert scene.socket.fileno() == -1
+        assert other.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        with socket.create_connection(other.getsockname()):  # is queued for the others: no filter keeps it out
+            pass
+
+
+def test_stop_takes_the_time_that_it_is_given(start: Make, loop: JumpingLoop) -> None:
+    scene = start(shares=True, drain_timeout=50.0)
+    scene.connect()
+    before = loop.time()
+    loop.run_until_complete(scene.worker.stop(Draining(0.0, 100.0, 0.0, 0.0, 3.0)))
+    assert 3.0 <= loop.time() - before < 5.5

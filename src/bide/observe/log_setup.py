@@ -16,30 +16,39 @@ from typing import final
 class JsonFormatter(logging.Formatter):
     """Formats a record as a JSON object on one line."""
 
+    def __init__(self, worker: int) -> None:
+        """Keep the number of this worker; 0 without a supervisor."""
+        super().__init__()
+        self._worker = worker
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON. Its traceback is a text within."""
-        row = {
+        row: dict[str, str | int] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "event": record.name,
             "message": record.getMessage(),
         }
+        if self._worker:
+            row["worker"] = self._worker
         if record.exc_info:
             row["traceback"] = self.formatException(record.exc_info)
         return json.dumps(row)
 
 
-def configure(level: str, style: str) -> None:
+def configure(level: str, style: str, worker: int = 0) -> None:
     """Send bide's log to standard error.
 
     level: the lowest level that is written.
     style: "text" or "json".
+    worker: number of this worker, which each line has; 0 without a supervisor.
     """
     handler = logging.StreamHandler(sys.stderr)
     if style == "json":
-        handler.setFormatter(JsonFormatter())
+        handler.setFormatter(JsonFormatter(worker))
     else:
-        text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        number = f" worker={worker}" if worker else ""
+        text = logging.Formatter(f"%(asctime)s %(levelname)s %(message)s{number}", "%Y-%m-%dT%H:%M:%SZ")
         text.converter = time.gmtime
         handler.setFormatter(text)
     log = logging.getLogger("bide")

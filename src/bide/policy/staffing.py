@@ -36,8 +36,8 @@ _DELAYS_S: Final[tuple[float, ...]] = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 # One worker in four is replaced at a time (compare Kubernetes' maxSurge of 25 percent).
 _SURGE_SHARE: Final = 4
 
-# At this share of the time for which an event loop may be stuck, its stacks are printed.
-_STACKS_SHARE: Final = 3
+#: At this share of the time for which an event loop may be stuck, its stacks are printed.
+STACKS_SHARE: Final = 3
 
 #: What follows from what. A pair outside the table cannot happen.
 TRANSITIONS: Final[dict[WorkerState, dict[WorkerInput, WorkerState]]] = {
@@ -299,7 +299,7 @@ def _entered(fleet: Fleet, worker: Worker, state: WorkerState, event: WorkerInpu
     bounds = fleet.bounds
     if state is WorkerState.READY:
         ready_at = now if event is WorkerInput.READY else worker.ready_at
-        stacks_at = now + bounds.blocked / _STACKS_SHARE
+        stacks_at = now + bounds.blocked / STACKS_SHARE
         return worker._replace(state=state, ready_at=ready_at, until=now + bounds.blocked, stacks_at=stacks_at)
     if state is worker.state:
         return worker

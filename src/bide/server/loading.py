@@ -25,6 +25,19 @@ _ARGUMENT_NAMES: Final[dict[Interface, str]] = {
 _REMEDY: Final = "use --factory for a function that returns one"
 
 
+# Holds the name of the application while it is imported.
+_importing: Final[list[str]] = []
+
+
+def require_no_import() -> None:
+    """Raise ApplicationError if an application is being imported: its module runs a server."""
+    if _importing:
+        raise ApplicationError(
+            f"bide.run must not be called while {_importing[0]!r} is imported; "
+            'call it under `if __name__ == "__main__":`'
+        )
+
+
 def load(name: str, factory: bool, app_dir: str) -> AnyApplication:
     """Import the application. Raises ApplicationError.
 
@@ -75,8 +88,11 @@ def load(name: str, factory: bool, app_dir: str) -> AnyApplication:
 
 
 def _imported(module_name: str, folders: Sequence[str]) -> object:
+    _importing.append(module_name)
     try:
         return importlib.import_module(module_name)
+    except ApplicationError:  # it runs a server
+        raise
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise ApplicationError(
@@ -87,6 +103,8 @@ def _imported(module_name: str, folders: Sequence[str]) -> object:
         ) from error
     except (Exception, SystemExit) as error:
         raise ApplicationError(f"importing {module_name!r} failed: {_said(error, folders)}") from error
+    finally:
+        _importing.pop()
 
 
 def interface_of(app: object, name: str, wanted: Interface | Literal["auto"]) -> Interface:
@@ -143,3 +161,23 @@ def _said(error: BaseException, folders: Sequence[str]) -> str:
         if _PACKAGES_FOLDER not in frame.filename and any(frame.filename.startswith(folder) for folder in folders):
             return f"{text} ({frame.filename}, line {frame.lineno})"
     return text
+
+
+def own_traceback(error: BaseException) -> str:
+    """Return the traceback of the application's own error behind `error`, without bide's frames.
+
+    "" if there is none.
+    """
+    cause = error.__cause__
+    if cause is None:
+        return ""
+    told = traceback.TracebackException.from_exception(cause)
+    package = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
+    told.stack = traceback.StackSummary.from_list(
+        [
+            frame
+            for frame in told.stack
+            if not frame.filename.startswith((package, "<frozen importlib")) and frame.filename != importlib.__file__
+        ]
+    )
+    return "".join(told.format())

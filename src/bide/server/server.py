@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, final
 
 from bide.config import configured
-from bide.errors import ApplicationError, Stopped
+from bide.errors import ApplicationError, ConfigError, Stopped
 from bide.gateway.application import AnyApplication, Interface
 from bide.observe import log_setup
-from bide.server.loading import interface_of, load
+from bide.server.loading import interface_of, load, require_no_import
 from bide.server.signals import LEAVE, Signals, leave_within
+from bide.supervisor.run import supervise
+from bide.supervisor.settings import supervisor_settings
 from bide.worker.cleanup import STARTUP_GRACE
-from bide.worker.settings import WorkerSettings, program_settings
+from bide.worker.settings import ProgramSettings, WorkerSettings, program_settings
 from bide.worker.worker import Worker
 
 _log = logging.getLogger("bide")
@@ -43,7 +46,12 @@ class Server:
 
     def __init__(self, app: AnyApplication, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
         config = configured(options)
-        interface = interface_of(app, repr(app), program_settings(config).interface)
+        program = program_settings(config)
+        interface = interface_of(app, repr(app), program.interface)
+        if program.is_supervised:
+            raise ConfigError(
+                f"workers must be 1 without limits in a Server, got {program.workers}; use bide.run for several workers"
+            )
         self._worker = Worker(WorkerSettings(config), app, sockets, interface=interface)
 
     @property
@@ -105,46 +113,90 @@ def run(app: AnyApplication | str, **options: Any) -> None:  # noqa: ANN401
 
     A second signal stops at once; a third ends the process. Signals are handled only in the main
     thread. Sets up logging. The process ends without threads of the application that outlive the
-    drain.
+    drain. With several workers, a supervisor runs them, as `bide.supervisor.run` describes.
 
     Raises ApplicationError, ListenError, LifespanError or ConfigError.
 
     app: the application, or "module:attribute" to import it from.
     options: keyword arguments of `bide.config.Config`.
     """
+    require_no_import()
     config = configured(options)
     settings = WorkerSettings(config)
     program = program_settings(config)
     log_setup.configure(program.log_level, program.log_format)
+    if program.is_supervised:
+        if not isinstance(app, str):
+            raise ApplicationError(
+                "the application must be given as 'module:attribute' to several workers, got an object; "
+                "each worker imports it"
+            )
+        supervise(app, supervisor_settings(config))
+        return
+    with Signals() as signals:  # first of all: process 1 of a container gets no unhandled signal
+        run_program(app, program, functools.partial(serve, settings, signals), signals)
+
+
+def run_program(
+    app: AnyApplication | str,
+    program: ProgramSettings,
+    serving: Callable[[AnyApplication, Interface], Coroutine[Any, Any, None]],
+    signals: Signals,
+) -> None:
+    """Load the application, and serve it on an event loop of its own until a signal.
+
+    serving: returns what serves an application of an interface.
+    """
     runner = asyncio.Runner(loop_factory=loop_factory(program.loop))
     stopped = "stopped before the application was loaded"
-    with Signals() as signals:  # first of all: process 1 of a container gets no unhandled signal
+    try:
+        name = repr(app)
+        if isinstance(app, str):
+            app = load(app, program.factory, program.app_dir)
+        interface = interface_of(app, name, program.interface)
+        stopped = "stopped"
+        main = serving(app, interface)
         try:
-            name = repr(app)
-            if isinstance(app, str):
-                app = load(app, program.factory, program.app_dir)
-            interface = interface_of(app, name, program.interface)
-            stopped = "stopped"
-            serving = serve(settings, app, interface, signals)
-            try:
-                runner.run(serving)
-            finally:
-                signals.leaving()
-                if inspect.getcoroutinestate(serving) == inspect.CORO_CREATED:  # another event loop runs
-                    serving.close()
-                error = sys.exception()
-                closed = leave_within(LEAVE, None if isinstance(error, Stopped) else error)
-                runner.close()
-                closed.set()
-        except Stopped:
-            signals.leaving()  # one more signal has nothing left to end
-            _log.info(stopped)
+            runner.run(main)
+        finally:
+            signals.leaving()
+            if inspect.getcoroutinestate(main) == inspect.CORO_CREATED:  # another event loop runs
+                main.close()
+            error = sys.exception()
+            closed = leave_within(LEAVE, None if isinstance(error, Stopped) else error)
+            runner.close()
+            closed.set()
+    except Stopped:
+        signals.leaving()  # one more signal has nothing left to end
+        _log.info(stopped)
 
 
-async def serve(settings: WorkerSettings, app: AnyApplication, interface: Interface, signals: Signals) -> None:
+async def serve(settings: WorkerSettings, signals: Signals, app: AnyApplication, interface: Interface) -> None:
     """Serve until a signal, as `run` describes."""
     worker = Worker(settings, app, interface=interface)
     stop = asyncio.Event()
+    if not await start(worker, signals, stop):
+        return
+    if settings.forwarding is not None and settings.forwarding.hops:
+        _log.info(
+            "forwarded fields of every peer are believed (--forwarded-allow-ips *): "
+            "entry %d from the right is the client",
+            settings.forwarding.hops,
+        )
+    _log.info("serving on %s (process %d)", ", ".join(worker.urls), os.getpid())
+    await stop.wait()
+    _log.info("stopping: every response now says close; a second signal stops at once")
+    await worker.stop()
+    if signals.interrupted:
+        _log.warning("application interrupted: it had blocked the event loop for %g s after a signal", STARTUP_GRACE)
+    _log.info("stopped")
+
+
+async def start(worker: Worker, signals: Signals, stop: asyncio.Event) -> bool:
+    """Start a worker; return False if a signal stopped it before it served.
+
+    stop: set at the first signal; at the second one, the stop is forced.
+    """
 
     def signalled() -> None:
         if stop.is_set():
@@ -163,22 +215,10 @@ async def serve(settings: WorkerSettings, app: AnyApplication, interface: Interf
         if signals.interrupted:
             _log.warning("startup interrupted: it had blocked the event loop for %g s after a signal", STARTUP_GRACE)
         _log.info("stopped before serving")
-        return
+        return False
     await starting
     signals.serving()
-    if settings.forwarding is not None and settings.forwarding.hops:
-        _log.info(
-            "forwarded fields of every peer are believed (--forwarded-allow-ips *): "
-            "entry %d from the right is the client",
-            settings.forwarding.hops,
-        )
-    _log.info("serving on %s (process %d)", ", ".join(worker.urls), os.getpid())
-    await stop.wait()
-    _log.info("stopping: every response now says close; a second signal stops at once")
-    await worker.stop()
-    if signals.interrupted:
-        _log.warning("application interrupted: it had blocked the event loop for %g s after a signal", STARTUP_GRACE)
-    _log.info("stopped")
+    return True
 
 
 def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

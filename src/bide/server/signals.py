@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, final
 
@@ -46,7 +46,7 @@ class _Phase(enum.Enum):
 
 @final
 class Signals:
-    """Handles SIGNALS within a `with` statement in the main thread, then restores the program's
+    """Handles signals within a `with` statement in the main thread, then restores the program's
     handlers.
 
     While the application is imported, a signal raises Stopped. From `starting` on, each signal is
@@ -59,7 +59,9 @@ class Signals:
     interrupted: whether Stopped has interrupted code.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stops: Sequence[signal.Signals] = SIGNALS) -> None:
+        """Take the signals that stop the server."""
+        self._stops = stops
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
         self._phase = _Phase.LOADING
@@ -75,7 +77,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # other threads may not set handlers
-            for number in SIGNALS:
+            for number in self._stops:
                 before = signal.getsignal(number)
                 if number is not signal.SIGHUP or before is not signal.SIG_IGN:  # nohup has it ignored
                     self._before[number] = before

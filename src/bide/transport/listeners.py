@@ -97,6 +97,7 @@ class Listener:
         poller: Poller,
         *,
         ours: bool,
+        shared: bool = False,
         scheme: str = "http",
         accept: Accept | None = None,
     ) -> None:
@@ -104,7 +105,8 @@ class Listener:
 
         backlog: connections that the kernel queues.
         poller: watches the socket and its connections.
-        ours: whether no other process listens on this socket, now or later.
+        ours: whether no other server listens on this socket, now or later.
+        shared: whether other workers of this server listen on it; the supervisor removes its path.
         scheme: of the URLs that lead here.
         accept: called with the wire of each connection; returns its receiver. By default it is the
             poller's.
@@ -123,7 +125,7 @@ class Listener:
         if sock.family == socket.AF_UNIX:
             self.url = f"unix:{name}"
             self.port = 0
-            if ours:
+            if ours and not shared:
                 self._path = name
         else:
             host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
@@ -139,7 +141,8 @@ class Listener:
             return
         self._is_accepting = True
         try:
-            self._socket.listen(self._backlog)
+            if not self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                self._socket.listen(self._backlog)  # once only: SELinux may deny it on what listens
             self._acceptor.start()
         except OSError as error:
             self._is_accepting = False

@@ -9,12 +9,36 @@ import pwd
 import socket
 import stat
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from bide.errors import ListenError
 
 # The kernel's "no change" for a user or group (chown(2)).
 _NO_ID: Final = 0xFFFFFFFF
+
+
+class Listening(NamedTuple):
+    """Holds where to listen: on the descriptor if given, else on the path if given, else on host
+    and port.
+    """
+
+    host: str
+    port: int
+    uds: str | None
+    uds_mode: str | None
+    uds_owner: str | None
+    uds_group: str | None
+    fd: int | None
+    backlog: int
+
+
+def opened(where: Listening) -> list[socket.socket]:
+    """Return the sockets to listen on. Raises ListenError."""
+    if where.fd is not None:
+        return [inherited(where.fd)]
+    if where.uds is not None:
+        return [unix(where.uds, where.uds_mode, where.uds_owner, where.uds_group)]
+    return tcp(where.host, where.port)
 
 
 def tcp(host: str, port: int) -> list[socket.socket]:
@@ -47,7 +71,7 @@ def tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def close(sockets: Iterable[socket.socket]) -> None:
-    """Close sockets that nobody listens on, since the start has failed."""
+    """Close sockets. Other processes that have them may go on to listen."""
     for sock in sockets:
         sock.close()
 

@@ -54,8 +54,14 @@ class Drain:
         gateway: Gateway,
         clean_up: Callable[[float], Awaitable[None]],
         forced: asyncio.Event,
+        *,
+        is_last: bool = True,
     ) -> None:
-        """Keep the parts of the worker. forced: set once the stop is forced."""
+        """Keep the parts of the worker.
+
+        forced: set once the stop is forced.
+        is_last: whether no other worker goes on to accept from its listening sockets.
+        """
         self._durations = durations
         self._context = context
         self._register = register
@@ -64,6 +70,7 @@ class Drain:
         self._gateway = gateway
         self._clean_up = clean_up
         self._forced = forced
+        self._is_last = is_last
         self._deadline = time.monotonic() + durations.timeout
 
     async def connections(self) -> None:
@@ -71,9 +78,12 @@ class Drain:
         self._announce()
         streams = asyncio.ensure_future(self._end_streams())
         tunnels = asyncio.ensure_future(self._close_tunnels())
-        await self._forced_within(self._durations.delay)
-        self._shorten_idle()
-        await self._finish_listening()
+        if self._is_last:
+            await self._forced_within(self._durations.delay)
+            self._shorten_idle()
+            await self._finish_listening()
+        else:  # other workers accept the backlog
+            self._stop_listening()
         self._shorten_idle()  # for connections accepted from the backlog
         await self._until_empty()
         streams.cancel()
@@ -107,9 +117,13 @@ class Drain:
         # A listener that fails does not end the wait for the others.
         finishing = asyncio.gather(*(listener.finish() for listener in self._listeners), return_exceptions=True)
         await wait_for(finishing, self._forced, self._seconds_left)
-        self._admission.close()
         finishing.cancel()
         await asyncio.gather(finishing, return_exceptions=True)
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        """Close the listeners."""
+        self._admission.close()
         for listener in self._listeners:
             listener.close()
         _log.info("stopped listening: %d open connections", len(self._register))

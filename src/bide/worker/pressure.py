@@ -90,7 +90,7 @@ class PressureMonitor:
         self.pressure = pressure(
             (len(self._register), limits.connections),
             (self.descriptor, limits.descriptors),
-            (_memory() if limits.memory else 0, limits.memory),
+            (resident_memory() if limits.memory else 0, limits.memory),
             (min(self._lags), limits.lag),
         )
         return self.pressure
@@ -109,7 +109,7 @@ def lowest_descriptor() -> int:
     return fd
 
 
-def _memory() -> int:
+def resident_memory() -> int:
     """Return the resident memory of this process in octets; 0 if the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123

@@ -9,6 +9,7 @@ from bide.config import Config
 from bide.gateway.lifespan import Mode
 from bide.http1.limits import DROP, PASS, REFUSE, Limits
 from bide.policy.clocks import FOREVER
+from bide.policy.staffing import STACKS_SHARE
 from bide.semantics.forwarded import Forwarding
 from bide.session.context import DrawLimits
 from bide.session.durations import Durations
@@ -17,6 +18,7 @@ from bide.session.rules import CloseRules
 from bide.session.websocket_limits import WebSocketLimits
 from bide.terms import KEEP_ALIVE_OFF, Clock
 from bide.transport.proxy import ANY, V1, V2
+from bide.transport.sockets import Listening
 from bide.worker.arrivals import Introductions
 from bide.worker.certificates import Certificates, TlsOptions
 from bide.worker.pressure import ResourceLimits
@@ -36,21 +38,6 @@ _SHORTEST_TICK: Final = 0.02
 _SWEEPS_PER_CLOCK: Final = 4
 
 
-class Listening(NamedTuple):
-    """Holds where to listen: on the descriptor if given, else on the path if given, else on host
-    and port.
-    """
-
-    host: str
-    port: int
-    uds: str | None
-    uds_mode: str | None
-    uds_owner: str | None
-    uds_group: str | None
-    fd: int | None
-    backlog: int
-
-
 class Draining(NamedTuple):
     """Holds how long the steps of a drain take, in seconds."""
 
@@ -62,7 +49,10 @@ class Draining(NamedTuple):
 
 
 class ProgramSettings(NamedTuple):
-    """Holds the options of the program around a worker, which `bide.config` describes."""
+    """Holds the options of the program around a worker, which `bide.config` describes.
+
+    is_supervised: whether a supervisor runs the workers.
+    """
 
     log_level: str
     log_format: str
@@ -70,12 +60,21 @@ class ProgramSettings(NamedTuple):
     factory: bool
     app_dir: str
     interface: Literal["auto", "asgi", "wsgi"]
+    workers: int
+    is_supervised: bool
 
 
 def program_settings(config: Config) -> ProgramSettings:
     """Return the options of the program."""
     return ProgramSettings(
-        config.log_level, config.log_format, config.loop, config.factory, config.app_dir, config.interface
+        config.log_level,
+        config.log_format,
+        config.loop,
+        config.factory,
+        config.app_dir,
+        config.interface,
+        config.workers,
+        config.is_supervised,
     )
 
 
@@ -244,4 +243,6 @@ def draw_limits(config: Config) -> DrawLimits:
 def tick(config: Config) -> float:
     """Return the seconds between sweeps: a fraction of the shortest clock, within bounds."""
     shortest = min(config.timeout_idle, *durations(config).by_clock.values())
+    if config.is_supervised and config.timeout_blocked:  # each sweep may beat, and a third of it is too late
+        shortest = min(shortest, config.timeout_blocked / STACKS_SHARE)
     return min(_LONGEST_TICK, max(_SHORTEST_TICK, shortest / _SWEEPS_PER_CLOCK))

@@ -39,7 +39,8 @@ from bide.worker.drain import Drain
 from bide.worker.manager import Manager
 from bide.worker.pressure import PressureMonitor
 from bide.worker.register import Register
-from bide.worker.settings import WorkerSettings
+from bide.worker.settings import Draining, WorkerSettings
+from bide.worker.share import Share
 
 
 @final
@@ -55,12 +56,14 @@ class Worker:
         sockets: Sequence[socket.socket] | None = None,
         *,
         interface: Interface = "asgi",
+        share: Share | None = None,
     ) -> None:
         """Keep the settings and the application.
 
         sockets: bound sockets to listen on, instead of addresses from the settings. The stop closes
             them.
         interface: the interface that the application speaks. Only ASGI has a lifespan.
+        share: what it has in common with the other workers of a supervisor; None without one.
 
         Raises ApplicationError if a lifespan is demanded of a WSGI application.
         """
@@ -69,6 +72,7 @@ class Worker:
                 "--lifespan must be auto or off for a WSGI application, got on; only ASGI has a lifespan"
             )
         self._settings = settings
+        self._share = share
         self._app = app
         self._interface = interface
         self._sockets = sockets
@@ -134,15 +138,25 @@ class Worker:
         describes.
         """
         loop = asyncio.get_running_loop()
-        ours = self._sockets is None and self._settings.listening.fd is None
-        opened = self._open()
+        listening = self._settings.listening
+        opened = sockets.opened(listening) if self._sockets is None else self._sockets
         redirecting = self._open_redirecting(opened)
         poller = self._poller = Poller(loop)
-        backlog = self._settings.listening.backlog
-        scheme = "http" if self._settings.certificates is None else "https"
-        self._listeners = [Listener(loop, sock, backlog, poller, ours=ours, scheme=scheme) for sock in opened]
+        self._listeners = [
+            Listener(
+                loop,
+                sock,
+                listening.backlog,
+                poller,
+                ours=self._is_ours(sock),
+                shared=self._share is not None,
+                scheme="http" if self._settings.certificates is None else "https",
+            )
+            for sock in opened
+        ]
         self._listeners += [
-            Listener(loop, sock, backlog, poller, ours=True, accept=self._accept_plain) for sock in redirecting
+            Listener(loop, sock, listening.backlog, poller, ours=True, accept=self._accept_plain)
+            for sock in redirecting
         ]
         try:
             await self._lifespan.startup()
@@ -160,12 +174,15 @@ class Worker:
             raise
         self._sweep()
 
-    async def stop(self) -> None:
+    async def stop(self, draining: Draining | None = None, *, is_last: bool = True) -> None:
         """Drain within the drain timeout, close the connections that are left, stop the
         application.
+
+        draining: how long the steps take, instead of the settings.
+        is_last: whether no other worker goes on to accept from its sockets.
         """
         drain = Drain(
-            self._settings.draining,
+            draining or self._settings.draining,
             self._context,
             self._register,
             self._admission,
@@ -173,6 +190,7 @@ class Worker:
             self._gateway,
             functools.partial(stop_application, self._lifespan, self._forced),
             self._forced,
+            is_last=is_last,
         )
         await drain.connections()
         if self._sweeper is not None:
@@ -222,18 +240,16 @@ class Worker:
         self._register.sweep(now, context.idle.cut)
         if self._threads is not None:
             self._threads.watch()
+        if self._share is not None:
+            self._share.swept(now)
 
     # -- Starting ----------------------------------------------------------------------------------
 
-    def _open(self) -> Sequence[socket.socket]:
-        if self._sockets is not None:
-            return self._sockets
-        listening = self._settings.listening
-        if listening.fd is not None:
-            return [sockets.inherited(listening.fd)]
-        if listening.uds is not None:
-            return [sockets.unix(listening.uds, listening.uds_mode, listening.uds_owner, listening.uds_group)]
-        return sockets.tcp(listening.host, listening.port)
+    def _is_ours(self, sock: socket.socket) -> bool:
+        """Return whether no other server listens on a socket."""
+        if self._share is not None:
+            return sock in self._share.ours
+        return self._sockets is None and self._settings.listening.fd is None
 
     def _open_redirecting(self, opened: Sequence[socket.socket]) -> Sequence[socket.socket]:
         """Return the sockets of `redirect_http`.

@@ -1,0 +1,33 @@
+"""Keeps what is known of each worker beyond what decides about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bide.supervisor.process import Process
+
+
+@dataclass
+class Member:
+    """Holds what is known of a worker.
+
+    process: its process.
+    generation: number of the reload that it was started for.
+    urls: that its clients connect to.
+    failure: why it could not start; "" unless it said so.
+    traceback: of the application's error behind that.
+    snapshot: its figures as of its last beat.
+    memory: resident octets as of its last beat.
+    accepts: whether it may accept connections; not once it has said that it drains.
+    """
+
+    process: Process
+    generation: int
+    urls: list[str] = field(default_factory=list)
+    failure: str = ""
+    traceback: str = ""
+    snapshot: Mapping[str, Any] = field(default_factory=dict)
+    memory: int = 0
+    accepts: bool = True

@@ -1,0 +1,122 @@
+"""Starts a worker process, signals it, and sees its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, final
+
+from bide.channel import BLOCKED, DESCRIPTOR, NUMBER, Begin, Channel
+
+# Variables for the supervisor alone: systemd's, about sockets, notifications and the watchdog.
+_KEPT_BACK: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+
+# Signals with which the kernel ends processes, and the usual cause.
+_HINTS: Final = {signal.SIGKILL: "perhaps out of memory"}
+
+
+@final
+class Process:
+    """Holds a worker process.
+
+    pid: its process id.
+    channel: to it.
+    """
+
+    def __init__(self, begin: Begin) -> None:
+        """Start it. Raises OSError."""
+        ours, its = socket.socketpair()
+        with its:
+            environment = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
+            environment |= {DESCRIPTOR: str(its.fileno()), NUMBER: str(begin.number)}
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+            try:
+                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
+                    command(begin.app, begin.number),
+                    pass_fds=[its.fileno(), *(fd for fd, _ in begin.sockets)],
+                    stdin=subprocess.DEVNULL,
+                    env=environment,
+                    cwd=_folder(),
+                )
+            except OSError:
+                ours.close()
+                raise
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self.pid = self._process.pid
+        self.channel = Channel(ours)
+        self.channel.send(begin)
+
+    def has_ended(self) -> bool:
+        """Return whether the process has ended, and reap it."""
+        return self._process.poll() is not None
+
+    def end(self) -> str:
+        """Return how the process ended."""
+        status = self._process.returncode
+        if status >= 0:
+            return f"status {status}"
+        try:
+            number = signal.Signals(-status)
+        except ValueError:
+            return f"signal {-status}"
+        hint = _HINTS.get(number)
+        return f"{number.name}, {hint}" if hint else number.name
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process has been reaped: its id may be another's then."""
+        self._process.send_signal(number)
+
+
+def command(app: str, number: int, arguments: Sequence[str] | None = None) -> list[str]:
+    """Return the command of a worker. `ps` shows its application and its number.
+
+    arguments: of this program, as the interpreter got them.
+    """
+    # -P: no file of the current folder stands in for a module of the standard library or of bide.
+    flags = _flags(sys.orig_argv[1:] if arguments is None else arguments)
+    return [sys.executable, *flags, "-P", "-m", "bide.worker", app, str(number)]
+
+
+def _flags(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments that are the interpreter's."""
+    flags: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-") or argument in ("-m", "-c", "-"):
+            break
+        flags.append(argument)
+        if argument in ("-X", "-W", "--check-hash-based-pycs"):
+            flags.append(next(rest, ""))
+    return flags
+
+
+def _folder() -> str | None:
+    """Return the current folder by the name that the shell gave it.
+
+    A deployment may change where a symbolic link in that name leads.
+    """
+    name = os.environ.get("PWD", "")
+    try:
+        return name if name and os.path.samefile(name, Path.cwd()) else None  # noqa: PTH121
+    except OSError:
+        return None
+
+
+def reap_orphans(ours: Sequence[int]) -> None:
+    """As process 1, reap processes that the application left behind. ours: ids to leave alone."""
+    if os.getpid() != 1:
+        return
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in ours:
+            return
+        os.waitpid(ended.si_pid, os.WNOHANG)

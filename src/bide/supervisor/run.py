@@ -1,0 +1,386 @@
+"""Runs the supervisor: facts from processes and signals in, the orders of the plan out.
+
+Nothing waits within an action. So a signal in the middle of a reload, or a crash in the middle of
+a drain, is a fact like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, final
+
+from bide.channel import Beat, Begin, ChannelError, Drain, Draining, Failed, Hurry, Ready
+from bide.errors import ApplicationError, ListenError
+from bide.policy.staffing import (
+    FOREVER,
+    Fleet,
+    Order,
+    obeyed,
+    plan,
+    reloaded,
+    resized,
+    slept,
+    stopped,
+    told,
+)
+from bide.supervisor.fleet import Member
+from bide.supervisor.process import Process, reap_orphans
+from bide.supervisor.settings import SupervisorSettings
+from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
+from bide.terms import WorkerInput, WorkerOrder, WorkerState
+from bide.transport import sockets
+from bide.transport.sockets import Listening
+
+_log = logging.getLogger("bide")
+
+# The supervisor looks at its own clock this often. If it comes later than that by _LATE_S, it did
+# not run meanwhile: the machine slept, or it was stopped.
+_TURN_EVERY_S: Final = 1.0
+_LATE_S: Final = 1.0
+
+# Workers of a supervisor that has died may hold the address for as long as they drain.
+_BIND_TRIES: Final = 30
+_BIND_EVERY_S: Final = 0.1
+
+
+def supervise(app: str, settings: SupervisorSettings) -> None:
+    """Serve with several workers until a signal to stop.
+
+    Raises ListenError, or ApplicationError if no worker could ever start.
+
+    app: "module:attribute".
+    """
+    # A terminal that closes sends SIGHUP. nohup has it ignored, and then it never comes from there.
+    had_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
+    opened = _bound(settings.listening)
+    supervisor = Supervisor(app, settings, opened, had_terminal=had_terminal)
+    try:
+        asyncio.run(supervisor.run())
+    finally:
+        supervisor.close_sockets()
+        supervisor.remove_path()
+    if supervisor.failure:
+        raise ApplicationError(supervisor.failure)
+
+
+def _bound(listening: Listening) -> list[socket.socket]:
+    """Return the bound sockets; wait for a while if their address is still in use."""
+    for tries in range(_BIND_TRIES):
+        try:
+            return sockets.opened(listening)
+        except ListenError as error:
+            if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE or tries + 1 == _BIND_TRIES:
+                raise
+            if not tries:
+                _log.warning("%s; trying again for %g s", error, _BIND_TRIES * _BIND_EVERY_S)
+            time.sleep(_BIND_EVERY_S)
+    raise AssertionError
+
+
+@final
+class Supervisor:
+    """Starts, replaces and stops workers.
+
+    failure: why no worker could ever start; "" otherwise.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        settings: SupervisorSettings,
+        opened: list[socket.socket],
+        *,
+        had_terminal: bool,
+        new_process: Callable[[Begin], Process] = Process,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep what to serve.
+
+        opened: bound sockets, as the settings describe them.
+        had_terminal: whether SIGHUP may mean that the terminal is gone.
+        """
+        self._app = app
+        self._settings = settings
+        self._sockets = opened
+        self._is_ours = settings.listening.fd is None  # whether no other server listens on them
+        self._path = settings.listening.uds if self._is_ours else None
+        self._had_terminal = had_terminal
+        self._new_process = new_process
+        self._clock = clock
+        self._members: dict[int, Member] = {}
+        self._over = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._next_look: asyncio.TimerHandle | None = None
+        self._turn: asyncio.TimerHandle | None = None
+        self._turned_at = clock()
+        self._generation = 1  # as of the last look
+        self._announced = 0  # the last generation that was said to serve
+        self._reason = ""  # of the last early end
+        self._traceback = ""
+        self.failure = ""
+        self._fleet = Fleet(settings.bounds, settings.wanted, settings.processors)
+
+    async def run(self) -> None:
+        """Run until all workers have ended after a stop."""
+        self._loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            self._loop.add_signal_handler(number, self.signalled, number)
+        self._loop.add_signal_handler(signal.SIGCHLD, self.reap)
+        _log.info("starting %d workers (process %d)", self._fleet.wanted, os.getpid())
+        self._turning()
+        with self._settling():
+            pass
+        await self._over.wait()
+        for timer in (self._turn, self._next_look):
+            if timer is not None:
+                timer.cancel()
+        if not self.failure:
+            _log.info("stopped")
+
+    # -- Facts -------------------------------------------------------------------------------------
+
+    def signalled(self, number: signal.Signals) -> None:
+        """Take a signal."""
+        self.asked(meaning(number, had_terminal=self._had_terminal))
+
+    def asked(self, word: Word) -> None:
+        """Take what an operator asks for."""
+        with self._settling():
+            now = self._clock()
+            if word is Word.STOP:
+                if not self._fleet.is_stopping:
+                    _log.info("stopping: every response now says close; a second signal stops at once")
+                self._fleet = stopped(self._fleet, now)
+            elif self._fleet.is_stopping:
+                return
+            elif word is Word.RELOAD:
+                self._fleet = reloaded(self._fleet, now, self._settings.wanted, self._settings.bounds)
+                self._reason = self._traceback = ""
+                _log.info("reloading: new workers start (generation %d)", self._fleet.generation)
+            elif word is Word.MORE or word is Word.FEWER:
+                self._fleet = resized(self._fleet, 1 if word is Word.MORE else -1)
+                _log.info("%d workers wanted", self._fleet.wanted)
+
+    def reap(self) -> None:
+        """Take the news that a process has ended."""
+        with self._settling():
+            for number, member in list(self._members.items()):
+                if member.process.has_ended():
+                    self._ended(number, member)
+            reap_orphans([member.process.pid for member in self._members.values()])
+
+    def read(self, number: int) -> None:
+        """Take the messages of a worker."""
+        with self._settling():
+            self._read(number)
+
+    def _read(self, number: int) -> None:
+        member = self._members[number]
+        channel = member.process.channel
+        try:
+            messages = channel.receive() if channel.fileno() >= 0 else []
+        except ChannelError:
+            self._loop.remove_reader(channel.fileno())
+            channel.close()
+            self._tell(number, WorkerInput.HANGUP)
+            return
+        for message in messages:
+            self._received(number, member, message)
+
+    def _received(self, number: int, member: Member, message: Any) -> None:  # noqa: ANN401
+        if isinstance(message, Beat):
+            member.snapshot, member.memory = message.snapshot, message.memory
+            self._tell(number, WorkerInput.BEAT)
+        elif isinstance(message, Ready):
+            member.urls = list(message.urls)
+            _log.info("worker %d ready (process %d)", number, member.process.pid)
+            self._tell(number, WorkerInput.READY)
+        elif isinstance(message, Failed):
+            member.failure, member.traceback = message.text, message.traceback
+            self._reason, self._traceback = message.text, message.traceback
+            self._tell(number, WorkerInput.FAILED)
+        elif isinstance(message, Draining):
+            if self._fleet.worker(number).state is WorkerState.READY:
+                _log.info("worker %d (process %d) drains: %s", number, member.process.pid, message.cause)
+            member.accepts = False
+            self._tell(number, WorkerInput.DRAINS)
+
+    def _tell(self, number: int, event: WorkerInput) -> None:
+        """Report a fact to the policy. If a worker failed, say so, and when the next one starts."""
+        before = self._fleet
+        self._fleet = told(before, number, event, self._clock())
+        if self._fleet.strikes > before.strikes and self._fleet.good:
+            seconds = max(0.0, self._fleet.not_before - self._clock())
+            _log.error(
+                "worker failed (%d in a row): %s; next start in %.3g s", self._fleet.strikes, self._reason, seconds
+            )
+
+    def _ended(self, number: int, member: Member) -> None:
+        """Take the end of a process: first what it had said."""
+        with contextlib.suppress(ChannelError):
+            while member.process.channel.fileno() >= 0 and (messages := member.process.channel.receive()):
+                for message in messages:
+                    self._received(number, member, message)
+        how = member.process.end()
+        worker = self._fleet.worker(number)
+        if worker.state in (WorkerState.STARTING, WorkerState.READY, WorkerState.LOST):
+            when = "before it was ready" if worker.ready_at == FOREVER else "after it had been ready"
+            self._reason = f"worker {number} (process {member.process.pid}) ended {when}: {how}"
+            _log.warning("%s", self._reason)
+        else:
+            _log.info("worker %d (process %d) ended: %s", number, member.process.pid, how)
+        self._tell(number, WorkerInput.EXIT)
+        if member.process.channel.fileno() >= 0:
+            self._loop.remove_reader(member.process.channel.fileno())
+            member.process.channel.close()
+        del self._members[number]
+
+    # -- Orders ------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _settling(self) -> Iterator[None]:
+        """Take facts, then carry out what follows from them."""
+        self._wake()
+        yield
+        self._settle()
+
+    def _settle(self) -> None:
+        orders, look_at = plan(self._fleet, self._clock())
+        while orders:
+            for order in orders:
+                self._carry_out(order)
+            orders, look_at = plan(self._fleet, self._clock())
+        if self._next_look is not None:
+            self._next_look.cancel()
+        if look_at < FOREVER:
+            self._next_look = self._loop.call_later(max(0.0, look_at - self._clock()), self._look)
+        if self._fleet.is_stopping:
+            if self._sockets:
+                self._loop.call_later(self._settings.drain_delay, self.remove_path)
+            self.close_sockets()
+            if not self._fleet.workers:
+                self._over.set()
+        else:
+            self._announce()
+
+    def _carry_out(self, order: Order) -> None:
+        number, kind = order.number, order.kind
+        now = self._clock()
+        if kind is WorkerOrder.START:
+            self._fleet = obeyed(self._fleet, order, now)
+            self._start(number)
+            return
+        member = self._members.get(number)
+        if kind is WorkerOrder.GIVE_UP:
+            self.failure = self._reason or "no worker became ready"
+            if self._traceback:
+                _log.error("the application failed:\n%s", self._traceback.rstrip())
+        elif member is not None:
+            self._order(order, member)
+        self._fleet = obeyed(self._fleet, order, now)
+
+    def _start(self, number: int) -> None:
+        passed = [(sock.fileno(), self._is_ours) for sock in self._sockets]
+        generation = self._fleet.generation
+        begin = Begin(self._app, self._settings.options, number, generation, passed)
+        try:
+            process = self._new_process(begin)
+        except OSError as error:
+            self._reason = f"the system cannot start a process: {error.strerror}"
+            _log.error("worker %d cannot start: %s", number, error.strerror)
+            self._fleet = told(self._fleet, number, WorkerInput.EXIT, self._clock())
+            return
+        self._members[number] = Member(process, generation)
+        self._loop.add_reader(process.channel.fileno(), self.read, number)
+        _log.debug("worker %d started (process %d, generation %d)", number, process.pid, generation)
+
+    def _order(self, order: Order, member: Member) -> None:
+        """Give an order to a worker that runs."""
+        process = member.process
+        name = f"worker {order.number} (process {process.pid})"
+        kind = order.kind
+        if kind is WorkerOrder.DRAIN:
+            assert order.cause is not None
+            _log.info("%s drains: %s", name, order.cause.value)
+            process.channel.send(Drain(order.seconds, order.is_last, order.cause.value))
+        elif kind is WorkerOrder.HURRY:
+            process.channel.send(Hurry())
+        elif kind is WorkerOrder.STACKS:
+            blocked = self._fleet.bounds.blocked
+            _log.warning(
+                "%s has not turned its event loop for %.3g s: its stacks follow; it is ended after %g s",
+                name,
+                blocked - (self._fleet.worker(order.number).until - self._clock()),
+                blocked,
+            )
+            process.signal(signal.SIGXCPU)
+        elif kind is WorkerOrder.ABORT:
+            _log.error("%s has not turned its event loop for %g s: it is ended", name, self._fleet.bounds.blocked)
+            process.signal(signal.SIGABRT)
+        elif kind is WorkerOrder.TERMINATE:
+            if self._fleet.worker(order.number).until <= self._clock():
+                self._reason = f"worker {order.number} was not ready within {self._fleet.bounds.start:g} s"
+            process.signal(signal.SIGTERM)
+        elif kind is WorkerOrder.KILL:
+            _log.warning("%s is killed: it did not end in time", name)
+            process.signal(signal.SIGKILL)
+
+    def close_sockets(self) -> None:
+        """Let go of the sockets, so that the last worker's close is the end of them."""
+        opened, self._sockets = self._sockets, []
+        sockets.close(opened)
+
+    def remove_path(self) -> None:
+        """Remove the name of a Unix socket, once: later it may be another server's."""
+        path, self._path = self._path, None
+        if path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
+
+    def _announce(self) -> None:
+        """Log that all workers of a generation serve, and none before, or that it was given up."""
+        fleet = self._fleet
+        before, self._generation = self._generation, fleet.generation
+        if fleet.generation < before:
+            traceback = f"\n{self._traceback.rstrip()}" if self._traceback else ""
+            _log.error("reload failed: %s; the workers of before serve on%s", self._reason, traceback)
+            return
+        fresh = [
+            worker.number
+            for worker in fleet.workers
+            if worker.state is WorkerState.READY and worker.generation == fleet.generation
+        ]
+        has_others = any(member.accepts and member.generation != fleet.generation for member in self._members.values())
+        if self._announced < fleet.generation and len(fresh) >= fleet.wanted and not has_others:
+            self._announced = fleet.generation
+            urls = ", ".join(self._members[fresh[0]].urls)
+            _log.info("serving on %s (process %d, %d workers)", urls, os.getpid(), fleet.wanted)
+
+    # -- Time --------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Read what the workers have said, then see which clocks have expired."""
+        with self._settling():
+            for number in list(self._members):
+                self._read(number)
+
+    def _turning(self) -> None:
+        self._wake()
+        self._turn = self._loop.call_later(_TURN_EVERY_S, self._turning)
+
+    def _wake(self) -> None:
+        """Take the time, and leave out time in which this process did not run."""
+        now = self._clock()
+        late = now - self._turned_at - _TURN_EVERY_S
+        self._turned_at = now
+        if late > _LATE_S:
+            _log.warning("the supervisor was not run for %.3g s", late)
+            self._fleet = slept(self._fleet, late)

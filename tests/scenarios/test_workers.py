@@ -1,0 +1,420 @@
+"""Several workers of one supervisor, real processes under real load: no request is lost by what happens to them.
+
+1. Ten reloads under busy clients: none is lost, and never are fewer workers ready than are wanted.
+2. A worker that is killed, crashes or ends by itself is replaced. Only what it held is lost.
+3. New code that does not work: the old workers serve on, and the log says why. The next good code is taken.
+4. A first start that fails is said once.
+5. A stop under load loses nothing, is bounded, and a second signal makes it short.
+6. A blocked event loop is seen: its stacks are printed, then it is ended.
+7. If the supervisor is killed, its workers drain and leave. A new one can bind.
+8. TTIN and TTOU change the number of workers. Workers are replaced after a number of requests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.crowd import Crowd
+from tests.support.program import Launch, Program
+from tests.support.server import NOISE
+from tests.support.waiting import pause, until
+
+APP = """
+import asyncio, os, signal, time
+
+VERSION = b"{version}"
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            {startup}
+            await send({{"type": message["type"] + ".complete"}})
+            if message["type"] == "lifespan.shutdown":
+                return
+    path = scope["path"]
+    content = VERSION
+    if path == "/echo":
+        content, more = b"", True
+        while more:
+            message = await receive()
+            content += message.get("body", b"")
+            more = message.get("more_body", False)
+    elif path == "/pid":
+        content = str(os.getpid()).encode()
+    elif path == "/worker":
+        content = os.environ["BIDE_WORKER"].encode()
+    elif path.startswith("/sleep/"):
+        await asyncio.sleep(float(path[7:]))
+    elif path == "/block":
+        while True:
+            pass
+    elif path == "/exit":
+        os._exit(0)
+    elif path == "/segv":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    length = (b"content-length", str(len(content)).encode())
+    await send({{"type": "http.response.start", "status": 200, "headers": [length]}})
+    await send({{"type": "http.response.body", "body": content}})
+{more}
+"""
+
+WORKERS = 4
+
+
+class Site:
+    """An application in a folder, whose code changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.deploy("one")
+
+    def deploy(self, version: str, startup: str = "pass", more: str = "") -> None:
+        """Change the code."""
+        made = self.folder / "site_app.new"
+        made.write_text(APP.format(version=version, startup=startup, more=more))
+        made.rename(self.folder / "site_app.py")
+
+    def serving(self, loop: str, *more: str, workers: int = WORKERS) -> list[str]:
+        """Return the arguments that serve it."""
+        return [
+            *("serve", "site_app:app", "--app-dir", str(self.folder), "--port", "0", "--loop", loop),
+            *("--workers", str(workers), "--no-access-log", *more),
+        ]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def ask(program: Program, path: str = "/") -> str:
+    with program.client() as client:
+        return client.get(path, "Connection: close").content.decode()
+
+
+def children(program: Program) -> list[int]:
+    """Return the process ids of the workers that run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                status = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(status[1]) == program.process.pid and status[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def logged(program: Program, pattern: str) -> list[str]:
+    return [line for line in list(program.errors) if re.search(pattern, line)]
+
+
+def least_ready(lines: Sequence[str], pattern: str = r"serving on") -> int:
+    """Return the least number of workers that were ready and not draining, after the first start, as logged."""
+    ready: set[str] = set()
+    has_begun = False
+    least = 1000
+    for line in lines:
+        if match := re.search(r"worker (\d+) .*ready \(process", line):
+            ready.add(match[1])
+        elif match := re.search(r"worker (\d+) \(process \d+\) (drains|ended)", line):
+            ready.discard(match[1])
+        has_begun = has_begun or bool(re.search(pattern, line))
+        if has_begun:
+            least = min(least, len(ready))
+    return least
+
+
+def test_reloads_under_load_lose_no_request(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop))
+    with Crowd(program.where) as crowd:
+        for number in range(10):
+            crowd.go_on()
+            site.deploy(f"version {number}")
+            program.signal(signal.SIGHUP)
+            until(lambda number=number: len(logged(program, "serving on")) == number + 2)  # type: ignore[misc]
+            assert ask(program) == f"version {number}"
+        crowd.go_on()
+    assert crowd.lost == []
+    assert crowd.closes >= WORKERS * 10
+    assert least_ready(program.errors) == WORKERS
+    program.signal()
+    assert program.wait() == 0
+
+
+def test_killed_worker_costs_what_it_held_and_is_replaced(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop))
+    with Crowd(program.where) as crowd:
+        crowd.go_on()
+        victim = children(program)[0]
+        os.kill(victim, signal.SIGKILL)
+        program.line(rf"\(process {victim}\) ended .*SIGKILL, perhaps out of memory")
+        until(lambda: len(logged(program, r"worker \d ready")) == WORKERS + 1)
+        lost = len(crowd.lost)
+        crowd.go_on(2000)
+        assert len(crowd.lost) == lost, "the others lose nothing"
+    assert lost <= 24 + 4
+    assert victim not in children(program)
+    assert len(children(program)) == WORKERS
+
+
+@pytest.mark.parametrize(
+    ("path", "how"), [("/exit", "status 0"), ("/segv", "SIGSEGV")], ids=["ends by itself", "crashes"]
+)
+def test_worker_that_ends_is_named_and_replaced(launch: Launch, loop: str, site: Site, path: str, how: str) -> None:
+    program = launch(*site.serving(loop, workers=2))
+    assert len(children(program)) == 2 if program.where else False
+    with program.client() as client:
+        client.ask(path)
+        assert client.ending().rest == b""
+    program.line(rf"worker \d \(process \d+\) ended after it had been ready: {how}")
+    until(lambda: len(logged(program, r"worker \d ready")) == 3)
+    assert ask(program) == "one"
+
+
+def test_worker_that_is_told_to_end_drains_and_is_replaced(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop))
+    with Crowd(program.where) as crowd:
+        for victim in children(program):
+            crowd.go_on()
+            ready = len(logged(program, r"worker \d ready"))
+            os.kill(victim, signal.SIGTERM)
+            program.line(rf"\(process {victim}\) drains: signal")
+            until(lambda ready=ready: len(logged(program, r"worker \d ready")) > ready)  # type: ignore[misc]
+        crowd.go_on()
+    assert crowd.lost == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN])
+def test_signal_for_the_supervisor_does_nothing_to_a_worker(launch: Launch, site: Site, number: signal.Signals) -> None:
+    program = launch(*site.serving("asyncio", workers=2))
+    assert ask(program) == "one"
+    before = children(program)
+    for pid in before:
+        os.kill(pid, number)
+    for _ in range(4):
+        assert ask(program) == "one"
+    assert children(program) == before
+
+
+BROKEN = {
+    "a syntax error": ({"more": "def ("}, r"SyntaxError.*line \d+"),
+    "a lifespan that fails": (
+        {"startup": 'return await send({"type": "lifespan.startup.failed", "message": "no database"})'},
+        "no database",
+    ),
+    "an import that ends the process": ({"more": "os._exit(7)"}, "ended before it was ready: status 7"),
+    "an end after it was ready": (
+        {"startup": "asyncio.get_running_loop().call_later(0.3, os._exit, 7)"},
+        "ended after it had been ready: status 7",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), BROKEN.values(), ids=BROKEN)
+def test_reload_to_broken_code_loses_nothing_and_the_next_one_repairs_it(
+    launch: Launch, loop: str, site: Site, change: dict[str, str], reason: str
+) -> None:
+    program = launch(*site.serving(loop))
+    with Crowd(program.where) as crowd:
+        crowd.go_on()
+        before = children(program)
+        site.deploy("two", **change)
+        program.signal(signal.SIGHUP)
+        program.line(rf"reload failed: .*{reason}")
+        crowd.go_on()
+        until(lambda: children(program) == before)
+        site.deploy("three")
+        program.signal(signal.SIGHUP)
+        until(lambda: len(logged(program, "serving on")) == 2)
+        assert ask(program) == "three"
+    # While new code that ends after it was ready served, it may have had requests.
+    assert crowd.lost == [] or "had been ready" in reason
+    assert least_ready(program.errors) == WORKERS
+    program.errors[:] = [line for line in program.errors if "Traceback" not in line]
+
+
+def test_reload_to_code_that_is_never_ready_is_given_up(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, "--timeout-start", "3"))
+    with Crowd(program.where, persistent=4) as crowd:
+        crowd.go_on()
+        site.deploy("two", startup="await asyncio.sleep(100)")
+        program.signal(signal.SIGHUP)
+        program.line(r"reload failed: worker \d was not ready within 3 s")
+        crowd.go_on()
+        assert ask(program) == "one"
+    assert crowd.lost == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [BROKEN["a syntax error"], BROKEN["a lifespan that fails"]], ids=["syntax", "lifespan"]
+)
+def test_first_start_that_fails_is_said_once(
+    launch: Launch, loop: str, site: Site, change: dict[str, str], reason: str
+) -> None:
+    site.deploy("one", **change)
+    program = launch(*site.serving(loop))
+    assert program.wait() == 1
+    assert len([line for line in program.errors if re.search(rf"^bide: .*{reason}", line)]) == 1
+    assert sum("Traceback" in line for line in program.errors) <= 1
+    assert children(program) == []
+    program.errors[:] = [line for line in program.errors if "Traceback" not in line]
+
+
+@pytest.mark.parametrize("trial", range(3))
+def test_stop_under_load_loses_no_request(launch: Launch, loop: str, site: Site, trial: int) -> None:
+    program = launch(*site.serving(loop))
+    crowd = Crowd(program.where, persistent=24, single=24, until_refused=True)
+    crowd.go_on(500 + 100 * trial)
+    signalled = program.signal()
+    assert program.wait() == 0
+    took = time.monotonic() - signalled
+    crowd.join()
+    assert crowd.lost == []
+    assert took < 1 + NOISE
+    assert children(program) == []
+
+
+def test_second_signal_hurries_a_stop(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, workers=2))
+    with program.client() as client:
+        client.ask("/sleep/60")
+        pause(0.3)  # until the application has it: nothing tells
+        program.signal()
+        program.line("drains: stop")
+        signalled = program.signal()
+        assert program.wait() == 0
+        assert time.monotonic() - signalled < 2.5 + NOISE
+
+
+def test_stop_of_what_does_not_end_is_bounded(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, "--drain-timeout", "1", workers=2))
+    with program.client() as client:
+        client.ask("/block")
+        pause(0.3)  # until the application has it: nothing tells
+        signalled = program.signal()
+        assert program.wait() == 0
+        took = time.monotonic() - signalled
+        assert 5.0 <= took < 5.5 + NOISE
+    program.line("is killed: it did not end in time")
+    assert children(program) == []
+
+
+def test_blocked_worker_prints_its_stacks_and_is_replaced(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, "--timeout-blocked", "3", workers=2))
+    with program.client() as client:
+        client.ask("/block")
+        program.line("has not turned its event loop")
+        program.line(r'File ".*site_app.py", line \d+ in app')
+        program.line("has not turned its event loop for 3 s: it is ended")
+        program.line("ended: SIGABRT")
+        until(lambda: len(logged(program, r"worker \d ready")) == 3)
+        assert ask(program) == "one"
+    program.errors[:] = [line for line in program.errors if "Traceback" not in line]
+
+
+def test_import_that_takes_long_is_no_blocked_loop(launch: Launch, loop: str, site: Site) -> None:
+    site.deploy("one", more="time.sleep(4)")
+    program = launch(*site.serving(loop, "--timeout-blocked", "1", workers=1), "--supervise", "on")
+    assert ask(program) == "one"
+    assert not logged(program, "has not turned")
+
+
+def test_supervisor_that_was_stopped_ends_no_worker(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, "--timeout-blocked", "1.5", workers=2))
+    assert ask(program) == "one"
+    before = children(program)
+    program.signal(signal.SIGSTOP)
+    pause(5)  # as long as it is stopped: that is what the test is about
+    program.signal(signal.SIGCONT)
+    program.line("was not run for")
+    pause(1)
+    assert children(program) == before
+    assert not logged(program, "has not turned")
+
+
+def test_workers_of_a_killed_supervisor_drain_and_leave(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop))
+    where = program.where
+    crowd = Crowd(where, until_refused=True)
+    crowd.go_on()
+    workers = children(program)
+    assert len(workers) == WORKERS
+    program.signal(signal.SIGKILL)
+    port = str(where[1])
+    another = launch(*site.serving(loop), "--port", port)
+    crowd.join() if crowd.refused else None
+    another.line("serving on")
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    crowd.end()
+    assert crowd.lost == []
+    with Client(where) as client:
+        assert client.get("/").content == b"one"
+
+
+def test_numbers_of_workers_can_be_changed(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, workers=2))
+    with Crowd(program.where, persistent=8, single=2) as crowd:
+        crowd.go_on()
+        program.signal(signal.SIGTTIN)
+        until(lambda: len(children(program)) == 3)
+        program.signal(signal.SIGTTIN)
+        until(lambda: len(children(program)) == 4)
+        crowd.go_on()
+        program.signal(signal.SIGTTOU)
+        until(lambda: len(children(program)) == 3)
+        crowd.go_on()
+    assert crowd.lost == []
+    assert least_ready(program.errors) == 2
+
+
+def test_hangups_in_a_row_end_with_the_newest_code(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, workers=2))
+    assert ask(program) == "one"
+    for number in range(5):
+        site.deploy(f"version {number}")
+        program.signal(signal.SIGHUP)
+        program.line(rf"reloading: .*generation {number + 2}\)")
+    until(lambda: len(logged(program, "serving on")) == 2)
+    assert ask(program) == "version 4"
+    until(lambda: len(children(program)) == 2)
+    program.signal(signal.SIGHUP)
+    program.line(r"generation 7\)")
+    program.signal()
+    assert program.wait() == 0
+
+
+def test_port_in_use_is_one_line_before_any_worker_starts(launch: Launch, site: Site) -> None:
+    first = launch(*site.serving("asyncio", workers=2))
+    port = str(first.where[1])
+    second = launch(*site.serving("asyncio", workers=2), "--port", port)
+    assert second.wait() == 1
+    assert len([line for line in second.errors if line.startswith("bide: cannot listen")]) == 1
+    assert not logged(second, "starting")
+
+
+def test_unix_socket_is_removed_at_the_stop(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    program = launch(*site.serving(loop, workers=2), "--uds", str(path))
+    crowd = Crowd(program.where, until_refused=True)
+    crowd.go_on()
+    program.signal()
+    assert program.wait() == 0
+    crowd.join()
+    assert crowd.lost == []
+    assert not path.exists()
+
+
+def test_worker_has_its_number(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, workers=2))
+    assert {ask(program, "/worker") for _ in range(40)} <= {"1", "2"}

@@ -1,0 +1,13 @@
+"""What is known of a worker."""
+
+from typing import cast
+
+from bide.supervisor.fleet import Member
+from bide.supervisor.process import Process
+
+
+def test_members_share_nothing() -> None:
+    one, other = (Member(cast(Process, None), 1) for _ in range(2))
+    one.urls.append("http://x")
+    assert other.urls == []
+    assert other.snapshot == {}

@@ -1,0 +1,431 @@
+"""The supervisor, in the time of a loop that jumps: its processes are played by the test, which speaks over real channels."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import pytest
+
+from bide import Config
+from bide.channel import Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready
+from bide.errors import ApplicationError, ListenError
+from bide.supervisor import settings
+from bide.supervisor.process import Process
+from bide.supervisor.run import Supervisor, supervise
+from bide.supervisor.settings import supervisor_settings
+from bide.supervisor.words import Word
+from bide.terms import Cause, WorkerState
+from tests.support.loops import JumpingLoop
+from tests.support.server import Log, log
+
+__all__ = ["log"]  # a fixture
+
+URL = "http://127.0.0.1:8000"
+DRAIN_S = 25.0
+KILL_S = DRAIN_S + 4.0
+SETTINGS = supervisor_settings(Config(port=0, workers=2))
+
+
+class StubProcess:
+    """A worker's process.
+
+    begin: what it was told to serve.
+    signals: that it was sent.
+    """
+
+    def __init__(self, begin: Begin) -> None:
+        self.begin = begin
+        ours, its = socket.socketpair()
+        self.channel = Channel(ours)
+        self.its = Channel(its)
+        self.pid = 1000 + begin.number
+        self.signals: list[signal.Signals] = []
+        self.status: str | None = None
+
+    def has_ended(self) -> bool:
+        return self.status is not None
+
+    def end(self) -> str:
+        assert self.status is not None
+        return self.status
+
+    def signal(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+
+    def say(self, *messages: Any) -> None:
+        for message in messages:
+            self.its.send(message)
+
+    def heard(self) -> list[Any]:
+        """Return what the supervisor has said since the last time."""
+        return self.its.receive()
+
+
+class Scene:
+    """A supervisor of two workers.
+
+    processes: all that it has started.
+    """
+
+    def __init__(self, loop: JumpingLoop, log: Log, **options: Any) -> None:
+        self.loop = loop
+        self.log = log
+        self.processes: list[StubProcess] = []
+        self.error: OSError | None = options.pop("error", None)
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        path = options.pop("path", None)
+        self.supervisor = Supervisor(
+            "module:app",
+            supervisor_settings(Config(**({"workers": 2, "timeout_blocked": 9.0, "uds": path} | options))),
+            [self.socket],
+            had_terminal=False,
+            new_process=self._start,
+            clock=loop.time,
+        )
+        self.running = loop.create_task(self.supervisor.run())
+        self.turn()
+
+    def _start(self, begin: Begin) -> Process:
+        if self.error is not None:
+            raise self.error
+        self.processes.append(StubProcess(begin))
+        return cast(Process, self.processes[-1])
+
+    def turn(self, seconds: float = 0.01) -> None:
+        """Let the supervisor run for a while, in which workers that are ready beat."""
+        self.loop.run_for(seconds)
+
+    def states(self) -> dict[int, WorkerState]:
+        return {worker.number: worker.state for worker in self.supervisor._fleet.workers}
+
+    def start(self) -> list[StubProcess]:
+        """Have all processes say that they are ready."""
+        for process in self.processes:
+            if self.states()[process.begin.number] is WorkerState.STARTING:
+                process.say(Hello(process.pid), Ready([URL]))
+        self.turn()
+        return self.processes
+
+    def end(self, process: StubProcess, status: str = "status 0", *, hangup: bool = False) -> None:
+        """Let a process end. hangup: whether its channel is seen to close before."""
+        process.its.close()
+        if hangup:
+            self.turn()
+        process.status = status
+        self.supervisor.reap()
+        self.turn()
+
+
+class Make(Protocol):
+    """Makes a supervisor and runs it; options are those of bide.Config, or of the scene."""
+
+    def __call__(self, **options: Any) -> Scene: ...
+
+
+@pytest.fixture
+def make(log: Log) -> Iterator[Make]:
+    made: list[Scene] = []
+    loop = JumpingLoop()
+
+    def new(**options: Any) -> Scene:
+        made.append(Scene(loop, log, **options))
+        return made[-1]
+
+    yield new
+    loop.close()
+    for scene in made:
+        scene.socket.close()
+        for process in scene.processes:
+            process.its.close()
+            process.channel.close()
+
+
+@pytest.fixture
+def scene(make: Make) -> Scene:
+    return make()
+
+
+@pytest.fixture(autouse=True)
+def _processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "processors", lambda: 4)
+
+
+def test_start_tells_each_worker_what_to_serve_and_names_the_addresses_once(scene: Scene) -> None:
+    assert [process.begin.number for process in scene.processes] == [1, 2]
+    begin = scene.processes[0].begin
+    assert (begin.app, begin.generation) == ("module:app", 1)
+    assert begin.options["workers"] == 2
+    assert begin.sockets == [(scene.socket.fileno(), True)]
+    one, _ = scene.processes
+    one.say(Ready([URL]))
+    scene.turn()
+    assert not any("serving" in line for line in scene.log.messages())
+    scene.start()
+    assert [line for line in scene.log.messages() if "serving" in line] == [
+        f"serving on {URL} (process {os.getpid()}, 2 workers)"
+    ]
+
+
+def test_workers_are_as_many_as_processors_if_not_said(make: Make) -> None:
+    assert len(make(workers="auto").processes) == 4
+
+
+def test_signals_are_taken(scene: Scene) -> None:
+    scene.start()
+    signal.raise_signal(signal.SIGTTIN)
+    scene.turn()
+    assert len(scene.processes) == 3
+    scene.processes[0].status = "SIGSEGV"
+    scene.log.expect("worker 1 .process 1001. ended after it had been ready: SIGSEGV")
+    scene.log.expect("worker failed")
+    signal.raise_signal(signal.SIGCHLD)
+    scene.turn()
+    assert [process.begin.number for process in scene.processes] == [1, 2, 3, 1]
+
+
+@pytest.mark.parametrize("hangup", [False, True])
+def test_worker_that_ends_is_replaced_and_its_end_is_named(scene: Scene, hangup: bool) -> None:
+    scene.start()
+    for _ in range(6):
+        scene.turn(1.0)
+        for process in scene.processes:
+            process.say(Beat())
+    scene.log.expect(r"worker 1 \(process 1001\) ended after it had been ready: SIGKILL")
+    scene.end(scene.processes[0], "SIGKILL", hangup=hangup)
+    assert scene.states()[2] is WorkerState.READY
+    assert len(scene.processes) == 3
+    assert scene.processes[0].channel.fileno() == -1
+
+
+def test_last_words_of_a_process_are_heard_before_its_end(scene: Scene) -> None:
+    """The end of the process may be seen before its channel is read."""
+    scene.start()
+    process = scene.processes[0]
+    process.say(Draining("signal"), Beat({"opened": 7}, 5, True))
+    process.status = "status 0"
+    scene.supervisor.reap()
+    assert "worker 1 (process 1001) drains: signal" in scene.log.messages()
+    assert "worker 1 (process 1001) ended: status 0" in scene.log.messages()
+
+
+def test_beats_are_kept(scene: Scene) -> None:
+    scene.start()
+    scene.processes[0].say(Beat({"opened": 7}, 4096))
+    scene.turn()
+    member = scene.supervisor._members[1]
+    assert (member.snapshot, member.memory) == ({"opened": 7}, 4096)
+
+
+def test_first_start_that_fails_ends_all_and_keeps_the_text(scene: Scene) -> None:
+    scene.log.expect(r"the application failed:\nTraceback\n  its own")
+    one, other = scene.processes
+    one.say(Failed("no module named 'x'; check the name", "Traceback\n  its own\n"))
+    scene.turn()
+    assert other.signals == [signal.SIGTERM]
+    other.say(Failed("no module named 'x'; check the name", "Traceback\n  its own\n"))
+    scene.end(one, "status 1")
+    scene.end(other, "status 1")
+    assert scene.running.done()
+    assert scene.supervisor.failure == "no module named 'x'; check the name"
+    assert len(scene.processes) == 2
+    assert "stopped" not in scene.log.messages()
+
+
+def test_first_start_that_ends_without_a_word_says_how(scene: Scene) -> None:
+    scene.log.expect("ended before it was ready: SIGSEGV")
+    scene.end(scene.processes[0], "SIGSEGV")
+    assert "worker 1 (process 1001) ended before it was ready: SIGSEGV" in scene.supervisor.failure
+
+
+def test_process_that_the_system_cannot_start_is_a_failure(make: Make, log: Log) -> None:
+    log.expect("worker . cannot start: no more processes")
+    scene = make(error=OSError(11, "no more processes"))
+    assert scene.running.done()
+    assert scene.supervisor.failure == "the system cannot start a process: no more processes"
+
+
+def reload(scene: Scene) -> StubProcess:
+    """Ask for a reload, and return the first new process."""
+    scene.supervisor.signalled(signal.SIGHUP)
+    scene.turn()
+    return scene.processes[-1]
+
+
+def test_reload_drains_an_old_worker_once_a_new_one_has_proved_itself(scene: Scene) -> None:
+    scene.start()
+    new = reload(scene)
+    assert new.begin.generation == 2
+    new.say(Ready([URL]))
+    scene.turn()
+    old = scene.processes[0]
+    assert old.heard() == []
+    scene.turn(1.0)
+    assert old.heard() == [Drain(DRAIN_S, False, Cause.RELOAD.value)]
+    assert "worker 1 (process 1001) drains: reload" in scene.log.messages()
+
+
+def test_reload_is_complete_once_no_old_worker_accepts(scene: Scene) -> None:
+    old = scene.start()[:]
+    reload(scene)
+    for _ in range(2):
+        scene.start()
+        scene.turn(1.0)
+    assert scene.states() == dict(zip((1, 2, 3, 4), [WorkerState.DRAINING] * 2 + [WorkerState.READY] * 2, strict=True))
+    for process in old:
+        assert len([line for line in scene.log.messages() if "serving on" in line]) == 1
+        process.say(Draining("reload"))
+        scene.turn()
+    assert len([line for line in scene.log.messages() if "serving on" in line]) == 2
+
+
+def test_reload_that_fails_says_why_and_leaves_the_old_workers(scene: Scene) -> None:
+    scene.start()
+    new = reload(scene)
+    new.say(Failed("importing 'x' failed: SyntaxError", "  x = (\n"))
+    scene.log.expect(r"reload failed: importing 'x' failed: SyntaxError; the workers of before serve on\n  x = \(")
+    scene.end(new, "status 1")
+    assert scene.states() == {1: WorkerState.READY, 2: WorkerState.READY}
+    assert len(scene.processes) == 3
+
+
+def test_worker_that_is_not_ready_in_time_is_the_reason(scene: Scene) -> None:
+    scene.start()
+    new = reload(scene)
+    for _ in range(300):
+        scene.turn(1.0)
+        for process in scene.processes[:2]:
+            process.say(Beat())
+    scene.log.expect("reload failed: worker 3 was not ready within 300 s")
+    scene.turn(1.0)
+    assert new.signals == [signal.SIGTERM]
+    assert scene.states()[1] is WorkerState.READY
+
+
+def test_failure_beside_others_says_when_the_next_start_is(scene: Scene) -> None:
+    scene.start()
+    scene.log.expect("ended after it had been ready")
+    scene.log.expect(r"worker failed \(1 in a row\): worker 1 .* ended after it had been ready: X; next start in 0 s")
+    scene.end(scene.processes[0], "X")
+    scene.log.expect(r"worker failed \(2 in a row\): no database; next start in 0.5 s")
+    scene.processes[-1].say(Failed("no database"))
+    scene.turn()
+    assert len(scene.processes) == 3
+    scene.turn(0.5)
+    assert len(scene.processes) == 4
+
+
+def test_stop_drains_all_as_the_last_ones_and_lets_go_of_the_socket(scene: Scene, tmp_path: Path) -> None:
+    one, other = scene.start()
+    scene.supervisor.signalled(signal.SIGTERM)
+    for process in (one, other):
+        assert process.heard() == [Drain(DRAIN_S, True, Cause.STOP.value)]
+    assert scene.socket.fileno() == -1
+    scene.supervisor.signalled(signal.SIGHUP)  # has no meaning any more
+    scene.supervisor.signalled(signal.SIGINT)
+    assert one.heard() == [Hurry()]
+    for process in (one, other):
+        assert not scene.running.done()
+        scene.end(process)
+    assert scene.running.done()
+    assert scene.supervisor.failure == ""
+    assert scene.log.messages()[-1] == "stopped"
+
+
+def test_stop_kills_what_does_not_end(scene: Scene) -> None:
+    one, other = scene.start()
+    scene.supervisor.signalled(signal.SIGTERM)
+    scene.turn(KILL_S - 1)
+    assert one.signals == other.signals == []
+    scene.log.expect("worker . .* is killed: it did not end in time")
+    scene.turn(1.1)
+    assert one.signals == [signal.SIGKILL]
+
+
+def test_path_of_a_unix_socket_is_removed_after_the_delay(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    path.touch()
+    scene = make(path=str(path), drain_delay=3.0)
+    scene.start()
+    scene.supervisor.signalled(signal.SIGTERM)
+    scene.turn(2.9)
+    assert path.exists()
+    scene.turn(0.2)
+    assert not path.exists()
+    scene.supervisor.remove_path()
+
+
+def test_worker_that_is_blocked_prints_its_stacks_and_is_ended(scene: Scene) -> None:
+    one, other = scene.start()
+    scene.log.expect(
+        r"worker 1 \(process 1001\) has not turned its event loop for 3 s: its stacks follow; .* after 9 s"
+    )
+    scene.log.expect(r"worker 1 \(process 1001\) has not turned its event loop for 9 s: it is ended")
+    for _ in range(9):
+        other.say(Beat())
+        scene.turn(1.0)
+    assert one.signals == [signal.SIGXCPU, signal.SIGABRT]
+    assert other.signals == []
+    assert len(scene.processes) == 3
+
+
+def test_beats_that_wait_to_be_read_are_read_before_a_worker_is_judged(scene: Scene) -> None:
+    one, other = scene.start()
+    scene.turn(2.5)
+    one.say(Beat())
+    other.say(Beat())
+    scene.loop.remove_reader(one.channel.fileno())
+    scene.turn(1.0)
+    assert one.signals == []
+
+
+def test_time_in_which_the_supervisor_stood_still_counts_on_no_clock(scene: Scene) -> None:
+    one, other = scene.start()
+    scene.log.expect("the supervisor was not run for")
+    scene.loop.block(60.0)
+    scene.turn(1.0)
+    assert one.signals == other.signals == []
+
+
+def test_number_of_workers_changes(scene: Scene) -> None:
+    scene.start()
+    scene.supervisor.asked(Word.MORE)
+    assert len(scene.start()) == 3
+    scene.turn(1.1)
+    scene.supervisor.asked(Word.FEWER)
+    assert scene.processes[-1].heard() == [Drain(DRAIN_S, False, Cause.SURPLUS.value)]
+    assert "2 workers wanted" in scene.log.messages()
+
+
+# -- supervise ----------------------------------------------------------------------------------------------------------------
+
+
+def test_address_in_use_is_tried_for_a_while(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
+    log.expect("stop the server that uses it, or choose another; trying again for 3 s")
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = supervisor_settings(Config(workers=2, port=other.getsockname()[1]))
+        with pytest.raises(ListenError, match="in use"):
+            supervise("module:app", taken)
+    assert sum(slept) == pytest.approx(2.9)
+
+
+def test_other_error_of_an_address_is_raised_at_once() -> None:
+    with pytest.raises(ListenError, match="cannot listen on 192"):
+        supervise("module:app", supervisor_settings(Config(workers=2, host="192.0.2.1")))
+
+
+def test_application_that_fails_is_raised(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
+    async def fails(self: Supervisor) -> None:
+        self.failure = "no such thing"
+
+    monkeypatch.setattr(Supervisor, "run", fails)
+    with pytest.raises(ApplicationError, match="no such thing"):
+        supervise("module:app", SETTINGS)

@@ -1,0 +1,41 @@
+"""Options as the supervisor needs them."""
+
+import json
+
+import pytest
+
+from bide import Config
+from bide.policy.staffing import FOREVER, Bounds
+from bide.supervisor import settings
+from bide.supervisor.settings import supervisor_settings
+
+
+def test_settings_follow_the_options() -> None:
+    found = supervisor_settings(
+        Config(
+            workers=3,
+            port=81,
+            timeout_start=1.0,
+            timeout_blocked=2.0,
+            drain_timeout=9.0,
+            drain_delay=4.0,
+            close_for=("path:/x",),
+        )
+    )
+    assert found.wanted == 3
+    assert found.listening.port == 81
+    assert found.bounds == Bounds(1.0, 2.0, 9.0)
+    assert found.drain_delay == 4.0
+    assert supervisor_settings(Config(timeout_blocked=0)).bounds.blocked == FOREVER
+
+
+def test_workers_without_a_number_are_as_many_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "processors", lambda: 7)
+    assert supervisor_settings(Config(workers=0))[2:4] == (7, 7)
+    assert supervisor_settings(Config(workers=3))[2:4] == (3, 7)
+
+
+def test_options_survive_a_message() -> None:
+    config = Config(workers=3, close_for=("path:/x",), limit_worker_memory=1 << 30)
+    again = Config(**json.loads(json.dumps(supervisor_settings(config).options)))
+    assert supervisor_settings(again)[1:] == supervisor_settings(config)[1:]
