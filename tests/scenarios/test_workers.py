@@ -378,6 +378,15 @@ def test_numbers_of_workers_can_be_changed(launch: Launch, loop: str, site: Site
     assert least_ready(program.errors) == 2
 
 
+def test_workers_replaced_after_some_requests_lose_none(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, "--limit-worker-requests", "100"))
+    with Crowd(program.where) as crowd:
+        until(lambda: len(logged(program, "drains: requests")) >= 2 * WORKERS or crowd.lost)
+        crowd.go_on()
+    assert crowd.lost == []
+    assert least_ready(program.errors) == WORKERS
+
+
 def test_hangups_in_a_row_end_with_the_newest_code(launch: Launch, loop: str, site: Site) -> None:
     program = launch(*site.serving(loop, workers=2))
     assert ask(program) == "one"

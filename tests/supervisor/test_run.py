@@ -393,6 +393,40 @@ def test_time_in_which_the_supervisor_stood_still_counts_on_no_clock(scene: Scen
     assert one.signals == other.signals == []
 
 
+@pytest.mark.parametrize(
+    ("options", "beats", "cause"),
+    [
+        ({"limit_worker_requests": 100}, [Beat({"requests": 120})], Cause.REQUESTS),
+        ({"limit_worker_memory": 1000}, [Beat({}, 2000), Beat({}, 2000)], Cause.MEMORY),
+    ],
+)
+def test_worker_at_its_limit_is_replaced_before_it_drains(
+    make: Make, options: dict[str, Any], beats: list[Beat], cause: Cause
+) -> None:
+    scene = make(**options)
+    one, other = scene.start()
+    one.say(*beats)
+    scene.turn()
+    assert len(scene.processes) == 3
+    assert one.heard() == []
+    scene.start()
+    assert one.heard() == [Drain(DRAIN_S, False, cause.value)]
+    assert other.heard() == []
+
+
+def test_worker_at_its_age_is_replaced(make: Make) -> None:
+    scene = make(limit_worker_age=2.0)
+    one, _ = scene.start()
+    scene.turn(1.7)
+    one.say(Beat())
+    scene.turn()
+    assert len(scene.processes) == 2
+    scene.turn(0.5)
+    one.say(Beat())
+    scene.turn()
+    assert len(scene.processes) == 3
+
+
 def test_number_of_workers_changes(scene: Scene) -> None:
     scene.start()
     scene.supervisor.asked(Word.MORE)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bide import Config
+from bide.policy.recycling import WorkerLimits
 from bide.policy.staffing import FOREVER, Bounds
 from bide.supervisor import settings
 from bide.supervisor.settings import supervisor_settings
@@ -27,6 +28,11 @@ def test_settings_follow_the_options() -> None:
     assert found.bounds == Bounds(1.0, 2.0, 9.0)
     assert found.drain_delay == 4.0
     assert supervisor_settings(Config(timeout_blocked=0)).bounds.blocked == FOREVER
+
+
+def test_limits_of_a_worker_follow_the_options() -> None:
+    found = supervisor_settings(Config(limit_worker_requests=9, limit_worker_age=60.0, limit_worker_memory=1 << 20))
+    assert found.limits == WorkerLimits(9, 60.0, 1 << 20)
 
 
 def test_workers_without_a_number_are_as_many_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bide.policy.recycling import WorkerLimits
 from bide.supervisor.process import Process
 
 
@@ -15,6 +16,7 @@ class Member:
 
     process: its process.
     generation: number of the reload that it was started for.
+    limits: at which it is replaced.
     urls: that its clients connect to.
     failure: why it could not start; "" unless it said so.
     traceback: of the application's error behind that.
@@ -25,6 +27,7 @@ class Member:
 
     process: Process
     generation: int
+    limits: WorkerLimits
     urls: list[str] = field(default_factory=list)
     failure: str = ""
     traceback: str = ""

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import os
+import random
 import signal
 import socket
 import time
@@ -19,10 +20,12 @@ from typing import Any, Final, final
 
 from bide.channel import Beat, Begin, ChannelError, Drain, Draining, Failed, Hurry, Ready
 from bide.errors import ApplicationError, ListenError
+from bide.policy.recycling import cause
 from bide.policy.staffing import (
     FOREVER,
     Fleet,
     Order,
+    due,
     obeyed,
     plan,
     reloaded,
@@ -197,8 +200,14 @@ class Supervisor:
 
     def _received(self, number: int, member: Member, message: Any) -> None:  # noqa: ANN401
         if isinstance(message, Beat):
+            before = member.memory
             member.snapshot, member.memory = message.snapshot, message.memory
             self._tell(number, WorkerInput.BEAT)
+            age = self._clock() - self._fleet.worker(number).ready_at
+            requests = member.snapshot.get("requests", 0)
+            reached = cause(member.limits, requests, age, member.memory, before)
+            if reached is not None:
+                self._fleet = due(self._fleet, number, reached)
         elif isinstance(message, Ready):
             member.urls = list(message.urls)
             _log.info("worker %d ready (process %d)", number, member.process.pid)
@@ -298,7 +307,8 @@ class Supervisor:
             _log.error("worker %d cannot start: %s", number, error.strerror)
             self._fleet = told(self._fleet, number, WorkerInput.EXIT, self._clock())
             return
-        self._members[number] = Member(process, generation)
+        limits = self._settings.limits.spread(random.random())
+        self._members[number] = Member(process, generation, limits)
         self._loop.add_reader(process.channel.fileno(), self.read, number)
         _log.debug("worker %d started (process %d, generation %d)", number, process.pid, generation)
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from bide.config import Config
+from bide.policy.recycling import WorkerLimits
 from bide.policy.staffing import FOREVER, Bounds
 from bide.supervisor.processors import processors
 from bide.transport.sockets import Listening
@@ -20,6 +21,7 @@ class SupervisorSettings(NamedTuple):
     processors: number of workers that may start at the same time.
     bounds: of the states of a worker.
     drain_delay: seconds for which workers go on accepting after the signal to stop.
+    limits: at which a worker is replaced.
     """
 
     options: dict[str, Any]
@@ -28,6 +30,7 @@ class SupervisorSettings(NamedTuple):
     processors: int
     bounds: Bounds
     drain_delay: float
+    limits: WorkerLimits
 
 
 def supervisor_settings(config: Config) -> SupervisorSettings:
@@ -49,4 +52,5 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
         available,
         Bounds(config.timeout_start, config.timeout_blocked or FOREVER, config.drain_timeout),
         config.drain_delay,
+        WorkerLimits(config.limit_worker_requests, config.limit_worker_age, config.limit_worker_memory),
     )
