@@ -32,6 +32,7 @@ _COMPILED: Final = (
     "exchange.py",
     "wire.py",
     "managed.py",
+    "page.py",
     "policy/[a-z]*.py",
     "semantics/[a-z]*.py",
     "http1/[a-z]*.py",
@@ -79,6 +80,7 @@ _COMPILED: Final = (
     "worker/arrivals.py",
     "worker/manager.py",
     "worker/register.py",
+    "worker/share.py",
     "worker/trust.py",
 )
 

@@ -67,6 +67,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.exchange",
         "bide.wire",
         "bide.managed",
+        "bide.page",
         "bide.config",
         "bide.policy",
         "bide.semantics",
@@ -80,13 +81,16 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     ),
     # supervisor and worker process
     "bide.channel": ("bide.terms",),
+    "bide.page": (),
     # runs worker processes; never imports the application
     "bide.supervisor": (
         "bide.terms",
         "bide.errors",
         "bide.channel",
+        "bide.page",
         "bide.config",
         "bide.policy",
+        "bide.observe.totals",
         "bide.transport.sockets",
         "bide.supervisor",
     ),
@@ -98,6 +102,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.gateway",
         "bide.observe",
         "bide.channel",
+        "bide.page",
         "bide.supervisor.run",
         "bide.supervisor.settings",
         "bide.transport.sockets",

@@ -53,6 +53,7 @@ class Begin(NamedTuple):
     number: of the worker, from 1.
     generation: number of the reload that it is started for.
     sockets: descriptors of bound sockets, each with whether no other server listens on it.
+    page: descriptor of the page of counts (`bide.page`).
     """
 
     app: str = ""
@@ -60,6 +61,7 @@ class Begin(NamedTuple):
     number: int = 1
     generation: int = 1
     sockets: Sequence[tuple[int, bool]] = ()
+    page: int = -1
 
 
 class Drain(NamedTuple):

@@ -359,7 +359,7 @@ class Config:
     limit_connections: int = _option(
         0,
         CONNECTIONS,
-        "Connections in all; 0 derives it from the descriptor limit.",
+        "Connections in all, of all workers; 0 derives it for each worker from its descriptor limit.",
         "compare nginx's worker_connections",
         least=0,
         zero="from the descriptor limit",
@@ -496,6 +496,11 @@ class Config:
         "as gunicorn's timeout",
         least=0,
         also="timeout_worker_healthcheck",
+    )
+    rebalance: bool = _option(
+        True,
+        WORKERS,
+        "Whether a worker with more connections than others announces close on some, so that they come back elsewhere.",
     )
     limit_worker_requests: int = _option(
         0,

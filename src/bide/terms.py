@@ -124,10 +124,12 @@ class CloseReason(_Word):
     REQUEST_LIMIT = "request_limit"
     AGE_LIMIT = "age_limit"
     PRESSURE = "pressure"
+    REBALANCED = "rebalanced"
     SHED = "shed"
     REFUSED = "refused"
     DRAIN = "drain"
     DRAIN_DEADLINE = "drain_deadline"
+    WORKER_LOST = "worker_lost"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -210,10 +212,12 @@ REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.REQUEST_LIMIT: Reason(_SERVER, "9.3", "The connection reached its request limit."),
     CloseReason.AGE_LIMIT: Reason(_SERVER, "9.3", "The connection reached its maximum age."),
     CloseReason.PRESSURE: Reason(_SERVER, "9.3", "Resources were short, so the server announced close to this client."),
+    CloseReason.REBALANCED: Reason(_SERVER, "9.3", "Another worker holds fewer connections."),
     CloseReason.SHED: Reason(_SERVER, "9.5", "The server closed the idle connection to make room for new ones."),
     CloseReason.REFUSED: Reason(_SERVER, "RFC 9110 15.6.4", "A limit on connections was reached."),
     CloseReason.DRAIN: Reason(_SERVER, "9.3", "The server is stopping."),
     CloseReason.DRAIN_DEADLINE: Reason(_SERVER, "9.5", "The drain timeout passed before the exchange was complete."),
+    CloseReason.WORKER_LOST: Reason(_SERVER, "9.5", "The worker process that held the connection was killed."),
     CloseReason.INTERNAL_ERROR: Reason(_SERVER, "RFC 9110 15.6.1", "bide itself failed: please report it."),
 }
 
@@ -263,6 +267,7 @@ HTTP_1_0: Final = 1 << 14  # the request's version is HTTP/1.0
 CLIENT_KEEP_ALIVE: Final = 1 << 15  # the Connection field of an HTTP/1.0 request holds `keep-alive`
 CLIENT_INCOMPLETE: Final = 1 << 16  # the client's EOF came within the request's body
 BODY_REJECTED: Final = 1 << 17  # the rest of the request's body cannot be read
+REBALANCED: Final = 1 << 18  # another worker holds fewer connections
 
 #: The facts that speak against persistence: the reason that each gives -> its bit.
 FACTS: Final[dict[CloseReason, int]] = {
@@ -280,6 +285,7 @@ FACTS: Final[dict[CloseReason, int]] = {
     CloseReason.AGE_LIMIT: AGE_LIMIT,
     CloseReason.REFUSED: REFUSED,
     CloseReason.PRESSURE: PRESSURE,
+    CloseReason.REBALANCED: REBALANCED,
     CloseReason.CLIENT_INCOMPLETE: CLIENT_INCOMPLETE,
     CloseReason.BODY_REJECTED: BODY_REJECTED,
 }

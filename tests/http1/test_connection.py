@@ -17,6 +17,7 @@ from bide.terms import (
     DRAIN,
     KEEP_ALIVE_OFF,
     PRESSURE,
+    REBALANCED,
     REFUSED,
     REQUEST_LIMIT,
     REQUEST_UNREAD,
@@ -867,6 +868,7 @@ FROM_THE_SERVER = [
     (REFUSED, CloseReason.REFUSED),
     (AGE_LIMIT, CloseReason.AGE_LIMIT),
     (PRESSURE, CloseReason.PRESSURE),
+    (REBALANCED, CloseReason.REBALANCED),
 ]
 
 
@@ -2079,6 +2081,7 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
     CloseReason.REFUSED: lambda: reason_of(GET, REFUSED),
     CloseReason.AGE_LIMIT: lambda: reason_of(GET, AGE_LIMIT),
     CloseReason.PRESSURE: lambda: reason_of(GET, PRESSURE),
+    CloseReason.REBALANCED: lambda: reason_of(GET, REBALANCED),
     CloseReason.DRAIN: lambda: reason_of(GET, DRAIN),
     # And what it says of itself.
     CloseReason.INTERNAL_ERROR: lambda: after(begun(), Connection.fail_internal),
@@ -2086,7 +2089,8 @@ SCENARIOS: dict[CloseReason, Callable[[], Connection]] = {
 
 
 def test_every_reason_has_a_scenario() -> None:
-    assert set(SCENARIOS) == set(CloseReason)
+    """But that of a killed process, which no connection ever gives."""
+    assert set(SCENARIOS) == set(CloseReason) - {CloseReason.WORKER_LOST}
 
 
 @pytest.mark.parametrize("reason", SCENARIOS)
@@ -2169,3 +2173,14 @@ def test_refused_connection_says_so() -> None:
     before = connection.is_refused
     connection.add_facts(REFUSED)
     assert (before, connection.is_refused) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("octets", "may_move"),
+    [(GET, True), (GET + GET, False), (GET + b"G", False), (post(b"ok", b"Content-Length: 2"), True)],
+)
+def test_connection_that_was_served_may_move_unless_more_has_arrived(octets: bytes, may_move: bool) -> None:
+    """An announced close would leave a request without an answer that is here already."""
+    first = begun(octets)
+    again = begun(octets, idle())
+    assert (first.may_move, again.may_move) == (False, may_move)

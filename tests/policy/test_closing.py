@@ -48,6 +48,8 @@ QUIET = {
     CloseReason.REQUEST_LIMIT: LINGER,
     CloseReason.AGE_LIMIT: LINGER,
     CloseReason.PRESSURE: LINGER,
+    CloseReason.REBALANCED: LINGER,
+    CloseReason.WORKER_LOST: LINGER,  # never asked: no process is left to end it
     CloseReason.REFUSED: LINGER,
     CloseReason.DRAIN: LINGER,
     CloseReason.DRAIN_DEADLINE: LINGER,

@@ -25,6 +25,7 @@ EXPECTED = [
     CloseReason.REQUEST_LIMIT,
     CloseReason.AGE_LIMIT,
     CloseReason.PRESSURE,
+    CloseReason.REBALANCED,
 ]
 AGAINST = list(FACTS.values())
 ALL_FACTS = [*AGAINST, HTTP_1_0, CLIENT_KEEP_ALIVE]

@@ -23,6 +23,7 @@ from bide.policy.staffing import (
     Order,
     Worker,
     due,
+    is_settled,
     judged,
     obeyed,
     plan,
@@ -387,6 +388,21 @@ def test_worker_is_due_for_its_first_cause() -> None:
 def test_time_that_the_supervisor_slept_counts_on_no_clock() -> None:
     after = slept(fleet(ready(1)), 60.0).worker(1)
     assert (after.until, after.stacks_at) == (NOW + BLOCKED_S + 60, NOW + BLOCKED_S / 3 + 60)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (fleet(ready(1), ready(2)), True),
+        (fleet(ready(1), ready(2), in_state(3, DRAINING, 1)), True),
+        (fleet(ready(1), starting(2)), False),
+        (fleet(ready(1), ready(2, due=Cause.AGE)), False),
+        (fleet(ready(1), ready(2), **NEW_CODE), False),
+        (fleet(ready(1), ready(2), ready(3)), False),
+    ],
+)
+def test_fleet_is_settled_once_as_many_are_ready_as_are_wanted(before: Fleet, expected: bool) -> None:
+    assert is_settled(before) is expected
 
 
 # -- Histories ----------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 
 from bide import Config
 from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hello, Hurry, Ready
+from bide.page import new_page
 from bide.server.server import loop_factory
 from bide.server.signals import Signals
 from bide.server.supervised import SupervisedWorker
@@ -42,7 +43,8 @@ class Supervisor:
         self.channel, self.its = Channel(ours), Channel(its)
         config = Config(**(OPTIONS | options))
         descriptor = os.dup(self.socket.fileno())
-        begin = Begin("module:app", dataclasses.asdict(config), 2, 1, [(descriptor, True)])
+        self.page = new_page()
+        begin = Begin("module:app", dataclasses.asdict(config), 2, 1, [(descriptor, True)], self.page)
         self.worker = SupervisedWorker(begin, self.its, WorkerSettings(config), Signals())
         self.said: list[Any] = []
 
@@ -87,6 +89,7 @@ def play(loop: str, part: Callable[[Supervisor], Awaitable[None]], **options: An
     finally:
         for each in (supervisor.its, supervisor.channel, supervisor.socket):
             each.close()
+        os.close(supervisor.page)
     return supervisor
 
 
@@ -168,7 +171,7 @@ def run_process(begin: Begin | None) -> tuple[int, list[Any]]:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "bide.worker", "module:app", "2"],
             env=os.environ | {"BIDE_CHANNEL": str(its.fileno())},
-            pass_fds=[its.fileno()],
+            pass_fds=[its.fileno(), *([begin.page] if begin else [])],
             timeout=PATIENCE,
             check=False,
         )
@@ -185,7 +188,9 @@ def test_process_without_a_supervisor_ends() -> None:
 
 def test_process_that_cannot_load_its_application_says_why_and_ends() -> None:
     options = dataclasses.asdict(Config(workers=2, app_dir="/nowhere/at/all"))
-    status, (greeting, failed) = run_process(Begin("nothing:app", options))
+    page = new_page()
+    status, (greeting, failed) = run_process(Begin("nothing:app", options, page=page))
+    os.close(page)
     assert status == 1
     assert isinstance(greeting, Hello)
     assert failed == Failed("--app-dir must be an existing folder, got '/nowhere/at/all'", "")

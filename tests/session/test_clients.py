@@ -5,7 +5,7 @@ import pytest
 from bide.message import Request
 from bide.session.clients import ClientFacts
 from bide.session.rules import CloseRules
-from bide.terms import CLIENT_POLICY, PRESSURE, Address
+from bide.terms import CLIENT_POLICY, PRESSURE, REBALANCED, Address
 
 PEER = ("192.0.2.1", 4000)
 OTHER = ("192.0.2.2", 4000)
@@ -66,3 +66,20 @@ def test_rules_apply_to_the_client_and_habits_to_the_peer() -> None:
     facts.pressure_measured(is_high=True)
     assert facts.facts(OTHER, PEER, asked()) == CLIENT_POLICY | PRESSURE
     assert facts.facts(PEER, OTHER, asked()) == 0
+
+
+def test_surplus_is_taken_once_for_each_connection_of_it() -> None:
+    facts = clients()
+    assert facts.take_surplus() == 0
+    facts.surplus_measured(2)
+    assert facts.may_apply
+    assert [facts.take_surplus() for _ in range(3)] == [REBALANCED, REBALANCED, 0]
+    assert not facts.may_apply
+
+
+def test_surplus_that_is_left_is_forgotten() -> None:
+    facts = clients("path:/health")
+    facts.surplus_measured(2)
+    facts.surplus_measured(0)
+    assert facts.take_surplus() == 0
+    assert facts.may_apply, "there are rules"

@@ -843,3 +843,22 @@ def test_file_that_the_client_does_not_take_has_the_send_clock(stage: Stage, tmp
     assert stage.manager.ends == [CloseReason.SEND_TIMEOUT]
     with pytest.raises(DisconnectedError):
         stage.context.loop.run_until_complete(sending)
+
+
+def test_connection_that_is_given_up_announces_close_on_a_later_response(stage: Stage) -> None:
+    """Its first response comes from here: a client without a second request loses nothing, and gains nothing."""
+    stage.context.clients.surplus_measured(1)
+    session, wire = stage.connect()
+    session.octets_received(GET)
+    assert b"close" not in wire.written
+    wire.written = b""
+    session.octets_received(GET + GET)
+    first, _, last = wire.written.partition(b"hello\n")
+    assert b"close" not in first, "the next request is here"
+    assert b"\r\nConnection: close\r\n" in last
+    other, wire = stage.idle()
+    other.octets_received(GET)
+    assert b"close" not in wire.written
+    session.eof_received()
+    session.lost()
+    assert stage.ends == [CloseReason.REBALANCED]

@@ -223,6 +223,17 @@ def test_beats_are_kept(scene: Scene) -> None:
     assert (member.snapshot, member.memory) == ({"opened": 7}, 4096)
 
 
+def test_figures_of_workers_that_ended_stay(scene: Scene) -> None:
+    one, _ = scene.start()
+    one.say(Beat({"opened": 7, "requests": 9, "race_lost": 0, "closed": {"drain": 4}, "states": {"idle": 3}}))
+    scene.turn()
+    scene.log.expect("ended after it had been ready")
+    scene.log.expect("worker failed")
+    scene.end(one, "SIGKILL")
+    assert scene.supervisor.figures()["closed"] == {"drain": 4, "worker_lost": 3}
+    assert scene.supervisor.figures()["opened"] == 7
+
+
 def test_first_start_that_fails_ends_all_and_keeps_the_text(scene: Scene) -> None:
     scene.log.expect(r"the application failed:\nTraceback\n  its own")
     one, other = scene.processes

@@ -29,9 +29,11 @@ class Stage:
 
     octets: what each receiver was told, in order.
     failures: errors that it reports.
+    loads: what it is told when it asks whether other processes are to accept first; the last one stays.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, loads: list[bool] | None) -> None:
+        self.loads = loads or []
         self.poller = Poller(asyncio.get_running_loop())
         self.poller.serve(self._accept, MagicMock())
         self.wires: list[Wire] = []
@@ -39,7 +41,17 @@ class Stage:
         self.failures: list[OSError] = []
         self.full = 0
         sock.setblocking(False)
-        self.acceptor = Acceptor(self.poller, sock, ("192.0.2.1", 80), self._failed)
+        self.acceptor = Acceptor(
+            self.poller,
+            sock,
+            ("192.0.2.1", 80),
+            self._failed,
+            loop=asyncio.get_running_loop(),
+            is_heavy=None if loads is None else self._is_heavy,
+        )
+
+    def _is_heavy(self) -> bool:
+        return self.loads.pop(0) if len(self.loads) > 1 else self.loads[0]
 
     def _failed(self, error: OSError) -> None:
         self.failures.append(error)
@@ -55,11 +67,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(queued: int) -> Iterator[Stage]:
+def staged(queued: int, loads: list[bool] | None = None) -> Iterator[Stage]:
     """Yield an acceptor whose queue holds connections, each with its number as the first octets."""
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
-        stage = Stage(listening)
+        stage = Stage(listening, loads)
         for number in range(queued):
             client = stack.enter_context(socket.create_connection(listening.getsockname()))
             client.send(b"%d" % number)
@@ -154,5 +166,97 @@ def test_connection_that_its_client_gave_up_in_the_queue_is_no_error(play: Play)
             stage.acceptor._take = take
             stage.poller._pass()
             assert stage.octets == [b"0"]
+
+    play(scene)
+
+
+# -- Patience -----------------------------------------------------------------------------------------------------------------
+
+PATIENCE_S = 0.005
+
+
+async def until(condition: Callable[[], object]) -> float:
+    """Wait until a condition holds; return the seconds that it took."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0)
+    return loop.time() - began
+
+
+def test_process_that_holds_no_more_than_others_accepts_at_once(play: Play) -> None:
+    async def scene() -> None:
+        with staged(3, [False]) as stage:
+            stage.poller._pass()
+            assert len(stage.wires) == 3
+
+    play(scene)
+
+
+def test_process_that_holds_more_than_others_accepts_one_after_its_patience(play: Play) -> None:
+    async def scene() -> None:
+        with staged(3, [True]) as stage:
+            began = asyncio.get_running_loop().time()
+            for count in (1, 2, 3):
+                await until(lambda count=count: len(stage.wires) == count)  # type: ignore[misc]
+                assert asyncio.get_running_loop().time() - began >= count * PATIENCE_S * 0.9, (
+                    "uvloop counts milliseconds"
+                )
+
+    play(scene)
+
+
+def test_process_that_holds_no_more_any_longer_goes_on(play: Play) -> None:
+    async def scene() -> None:
+        with staged(3, [True, False]) as stage:
+            stage.poller._pass()
+            assert stage.wires == []
+            await until(lambda: len(stage.wires) == 3)
+
+    play(scene)
+
+
+def test_process_becomes_patient_in_the_middle_of_a_pass(play: Play) -> None:
+    async def scene() -> None:
+        with staged(3, [False, True, True, False]) as stage:
+            stage.poller._pass()
+            assert len(stage.wires) == 1
+            await until(lambda: len(stage.wires) == 3)
+
+    play(scene)
+
+
+def test_process_is_patient_no_more_once_it_accepts_alone(play: Play) -> None:
+    async def scene() -> None:
+        with staged(20, [True]) as stage:
+            stage.poller._pass()
+            assert stage.wires == []
+            stage.acceptor.accept_alone()
+            await until(lambda: len(stage.wires) == 20)
+
+    play(scene)
+
+
+def test_stop_ends_patience(play: Play) -> None:
+    async def scene() -> None:
+        with staged(3, [True]) as stage:
+            stage.poller._pass()
+            stage.acceptor.stop()
+            await asyncio.sleep(2 * PATIENCE_S)  # the kernel's queue has no clock of ours
+            assert stage.wires == []
+            stage.acceptor.start()
+            await until(lambda: len(stage.wires) == 3)
+
+    play(scene)
+
+
+def test_failure_after_patience_stops_accepting(play: Play) -> None:
+    async def scene() -> None:
+        with staged(1, [True]) as stage:
+            error = OSError(errno.EMFILE, "none free")
+            stage.acceptor._take = MagicMock(side_effect=error)
+            await until(lambda: stage.failures == [error])
+            assert not stage.acceptor._is_started
 
     play(scene)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from bide.terms import State
 from bide.worker import admission
 from bide.worker.admission import Admission
 from bide.worker.register import Register
+from bide.worker.share import Share
 from tests.support.listeners import StubListener, as_listeners
 from tests.support.loops import JumpingLoop
 from tests.support.managed import StubConnection
@@ -30,6 +31,23 @@ NEWCOMER: Final = 1.0
 LOOK_SHARE: Final = 0.02
 
 
+class StubShare:
+    """What a worker has in common with others, which hold `count` connections.
+
+    told: how many this worker said to hold, each time.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.told: list[int] = []
+
+    def held(self, connections: int) -> None:
+        self.told.append(connections)
+
+    def others(self) -> int:
+        return self.count
+
+
 class Scene:
     """Admission of a worker that serves up to LIMIT connections.
 
@@ -40,7 +58,13 @@ class Scene:
     """
 
     def __init__(
-        self, loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch, *, overflow: int = 0, per_peer: int = 0
+        self,
+        loop: JumpingLoop,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        overflow: int = 0,
+        per_peer: int = 0,
+        others: int | None = None,
     ) -> None:
         self.loop = loop
         self.register = Register()
@@ -49,6 +73,7 @@ class Scene:
         self.lowest = LOW
         self.look_takes = 0.0
         self.asked = 0
+        self.share = StubShare(others or 0)
         self.admission = Admission(
             loop,
             self.register,
@@ -58,6 +83,7 @@ class Scene:
             descriptors=DESCRIPTORS,
             overflow=overflow,
             per_peer=per_peer,
+            share=None if others is None else cast(Share, self.share),
             clock=self._clock,
         )
         monkeypatch.setattr(admission, "lowest_descriptor", lambda: self.lowest)
@@ -459,4 +485,27 @@ def test_admission_that_is_closed_looks_no_more(scene: Scene, busy: list[StubCon
 def test_admission_may_be_closed_unpaused_and_twice(scene: Scene) -> None:
     scene.admission.close()
     scene.admission.close()
+    assert not scene.is_paused()
+
+
+# -- Beside other workers -----------------------------------------------------------------------------------------------------
+
+
+def test_other_workers_are_told_of_each_connection(loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(loop, monkeypatch, others=0)
+    first = scene.open(StubConnection())
+    scene.open(StubConnection())
+    scene.register.remove(first)
+    scene.admission.closed(first)
+    assert scene.share.told == [1, 2, 1]
+
+
+def test_connections_of_other_workers_take_room(loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(loop, monkeypatch, others=LIMIT - 2)
+    scene.open(StubConnection(idle=False))
+    assert (scene.free, scene.is_paused()) == (1, False)
+    scene.open(StubConnection(idle=False))
+    assert (scene.free, scene.is_paused()) == (0, True)
+    scene.share.count -= 1
+    loop.run_for(1.0)
     assert not scene.is_paused()

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 from typing import Final
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -144,6 +145,13 @@ def test_pressure_of_connections_is_their_share_of_the_limit(limits: ResourceLim
     monitor = PressureMonitor(limits, register_of(7))
     assert monitor.measure(100.0, TICK) == pytest.approx(0.7)
     assert monitor.pressure == pytest.approx(0.7)
+
+
+def test_pressure_of_connections_counts_those_of_other_workers(limits: ResourceLimits) -> None:
+    share = MagicMock()
+    share.others.return_value = 2
+    monitor = PressureMonitor(limits, register_of(7), share)
+    assert monitor.measure(100.0, TICK) == pytest.approx(0.9)
 
 
 def test_pressure_of_descriptors_is_their_share_of_the_limit(

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -14,6 +15,7 @@ import pytest
 
 from bide import Config
 from bide.errors import ApplicationError, LifespanError, ListenError
+from bide.page import Page, new_page
 from bide.session.session import Session
 from bide.terms import CloseReason, State
 from bide.worker import pressure
@@ -64,7 +66,12 @@ class Scene:
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.swept: list[float] = []
-        share = Share([self.socket], self.swept.append) if options.pop("shares", False) else None
+        self.page: Page | None = None
+        share = None
+        if options.pop("shares", False):
+            self.descriptor = new_page()
+            self.page = Page(self.descriptor, 1)
+            share = Share([self.socket], self.swept.append, self.page)
         self.worker = Worker(WorkerSettings(Config(**(OPTIONS | options))), app, [self.socket], share=share)
 
     @property
@@ -118,6 +125,9 @@ def make(loop: JumpingLoop) -> Iterator[Make]:
         if scene.worker._started and scene.socket.fileno() >= 0:
             scene.stop()
         scene.socket.close()
+        if scene.page is not None:
+            scene.page.close()
+            os.close(scene.descriptor)
 
 
 @pytest.fixture
@@ -523,3 +533,19 @@ def test_stop_takes_the_time_that_it_is_given(start: Make, loop: JumpingLoop) ->
     before = loop.time()
     loop.run_until_complete(scene.worker.stop(Draining(0.0, 100.0, 0.0, 0.0, 3.0)))
     assert 3.0 <= loop.time() - before < 5.5
+
+
+def test_surplus_of_connections_is_given_up_by_announced_closes(start: Make, loop: JumpingLoop) -> None:
+    scene = start(shares=True)
+    assert scene.page is not None
+    wires = [scene.connect() for _ in range(4)]
+    for wire in wires:
+        scene.ask(wire)
+    other = Page(scene.descriptor, 2)
+    scene.page.clear(2)
+    other.sweep(time.monotonic() + 60.0)
+    scene.page.settle(True)
+    loop.run_for(TICK)
+    says_close = [b"\r\nConnection: close\r\n" in scene.ask(wire) for wire in wires]
+    assert says_close.count(True) == 2
+    other.close()

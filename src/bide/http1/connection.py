@@ -617,6 +617,15 @@ class Connection(ResponseWriter):
         return self._connection_facts & REFUSED != 0
 
     @property
+    def may_move(self) -> bool:
+        """Whether the client would lose nothing by close, announced now.
+
+        It was served before this request, so it keeps connections, and no octet of a next one has
+        arrived.
+        """
+        return self.served > 1 and not self._has_unread()
+
+    @property
     def may_park(self) -> bool:
         """Whether the connection is idle and holds nothing.
 

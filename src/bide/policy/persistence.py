@@ -37,6 +37,7 @@ RULES: Final[tuple[CloseReason, ...]] = (
     CloseReason.REQUEST_LIMIT,
     CloseReason.AGE_LIMIT,
     CloseReason.PRESSURE,
+    CloseReason.REBALANCED,
 )
 _PAIRS: Final[tuple[tuple[int, CloseReason], ...]] = tuple((FACTS[reason], reason) for reason in RULES)
 _AGAINST: Final = sum(FACTS[reason] for reason in RULES)

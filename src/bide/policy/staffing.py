@@ -294,6 +294,12 @@ def judged(fleet: Fleet, now: float) -> Fleet:
     return fleet
 
 
+def is_settled(fleet: Fleet) -> bool:
+    """Return whether as many fresh workers are ready as are wanted, and no others are."""
+    ready = [worker for worker in fleet.workers if worker.state is WorkerState.READY]
+    return len(ready) == fleet.wanted and all(_is_fresh(fleet, worker) for worker in ready)
+
+
 def _entered(fleet: Fleet, worker: Worker, state: WorkerState, event: WorkerInput, now: float) -> Worker:
     """Return the worker in a state, with the clock of that state."""
     bounds = fleet.bounds

@@ -34,6 +34,7 @@ from bide.config import Config
 from bide.errors import StartError, Stopped
 from bide.gateway.application import AnyApplication, Interface
 from bide.observe import log_setup
+from bide.page import Page
 from bide.server.loading import own_traceback
 from bide.server.server import run_program, start
 from bide.server.signals import LEAVE, SIGNALS, Signals, leave_within
@@ -74,9 +75,16 @@ class SupervisedWorker:
         loop = asyncio.get_running_loop()
         inherited = [socket.socket(fileno=fd) for fd, _ in self._begin.sockets]
         ours = [sock for sock, (_, is_ours) in zip(inherited, self._begin.sockets, strict=True) if is_ours]
-        worker = self._worker = Worker(
-            self._settings, app, inherited, interface=interface, share=Share(ours, self._swept)
+        page = Page(self._begin.page, self._begin.number)
+        options = self._begin.options
+        share = Share(
+            ours,
+            self._swept,
+            page,
+            shares_limit=bool(options.get("limit_connections")),
+            may_rebalance=bool(options.get("rebalance", True)),
         )
+        worker = self._worker = Worker(self._settings, app, inherited, interface=interface, share=share)
         loop.add_reader(self._channel.fileno(), self._read)
         try:
             if await start(worker, self._signals, self._stop):
@@ -144,7 +152,7 @@ def main() -> NoReturn:
         begin: Begin = channel.wait(_BEGIN_S)
     except ChannelError:  # the supervisor is gone already
         sys.exit(1)
-    for fd, _ in begin.sockets:
+    for fd in (begin.page, *(fd for fd, _ in begin.sockets)):
         os.set_inheritable(fd, False)
     channel.send(Hello(os.getpid(), importlib.metadata.version("bide"), platform.python_version()))
     failure: StartError | None = None

@@ -529,6 +529,8 @@ class Session(ClockedCarrier):
                 exchange.origin_told(origin)
             if context.clients.may_apply:
                 connection.add_facts(context.clients.facts(exchange.client, self.peer, request))
+                if connection.may_move:
+                    connection.add_facts(context.clients.take_surplus())
             context.gateway.start(exchange)
             if not exchange.over:
                 self.is_serving = False

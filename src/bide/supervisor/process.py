@@ -31,6 +31,7 @@ class Process:
     def __init__(self, begin: Begin) -> None:
         """Start it. Raises OSError."""
         ours, its = socket.socketpair()
+        passed = [its.fileno(), begin.page, *(fd for fd, _ in begin.sockets)]
         with its:
             environment = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
             environment |= {DESCRIPTOR: str(its.fileno()), NUMBER: str(begin.number)}
@@ -38,7 +39,7 @@ class Process:
             try:
                 self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
                     command(begin.app, begin.number),
-                    pass_fds=[its.fileno(), *(fd for fd, _ in begin.sockets)],
+                    pass_fds=[fd for fd in passed if fd >= 0],
                     stdin=subprocess.DEVNULL,
                     env=environment,
                     cwd=_folder(),

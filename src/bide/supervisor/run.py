@@ -20,12 +20,15 @@ from typing import Any, Final, final
 
 from bide.channel import Beat, Begin, ChannelError, Drain, Draining, Failed, Hurry, Ready
 from bide.errors import ApplicationError, ListenError
+from bide.observe.totals import Totals
+from bide.page import Page, new_page
 from bide.policy.recycling import cause
 from bide.policy.staffing import (
     FOREVER,
     Fleet,
     Order,
     due,
+    is_settled,
     obeyed,
     plan,
     reloaded,
@@ -116,6 +119,9 @@ class Supervisor:
         self._is_ours = settings.listening.fd is None  # whether no other server listens on them
         self._path = settings.listening.uds if self._is_ours else None
         self._had_terminal = had_terminal
+        self._page = new_page()
+        self._counts = Page(self._page)
+        self._totals = Totals()
         self._new_process = new_process
         self._clock = clock
         self._members: dict[int, Member] = {}
@@ -147,6 +153,10 @@ class Supervisor:
                 timer.cancel()
         if not self.failure:
             _log.info("stopped")
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures of all workers, those that have ended included."""
+        return self._totals.of(member.snapshot for member in self._members.values())
 
     # -- Facts -------------------------------------------------------------------------------------
 
@@ -250,6 +260,8 @@ class Supervisor:
         if member.process.channel.fileno() >= 0:
             self._loop.remove_reader(member.process.channel.fileno())
             member.process.channel.close()
+        self._totals.ended(member.snapshot)
+        self._counts.clear(number)
         del self._members[number]
 
     # -- Orders ------------------------------------------------------------------------------------
@@ -267,6 +279,7 @@ class Supervisor:
             for order in orders:
                 self._carry_out(order)
             orders, look_at = plan(self._fleet, self._clock())
+        self._counts.settle(is_settled(self._fleet))
         if self._next_look is not None:
             self._next_look.cancel()
         if look_at < FOREVER:
@@ -299,7 +312,8 @@ class Supervisor:
     def _start(self, number: int) -> None:
         passed = [(sock.fileno(), self._is_ours) for sock in self._sockets]
         generation = self._fleet.generation
-        begin = Begin(self._app, self._settings.options, number, generation, passed)
+        begin = Begin(self._app, self._settings.options, number, generation, passed, self._page)
+        self._counts.clear(number)
         try:
             process = self._new_process(begin)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -15,12 +16,29 @@ from bide.wire import Accept
 # Connections accepted in one pass, so that those that are open get their turn.
 _MAX_ACCEPTS_PER_PASS: Final = 16
 
+# A process that holds more connections than another lets it accept first: it looks again after the
+# first time, and accepts one after the second (Puma's wait_for_less_busy_worker: 5 ms).
+_LOOK_EVERY_S: Final = 0.001
+_PATIENCE_S: Final = 0.005
+
 
 @final
 class Acceptor:
     """Makes a wire of each connection, and has it read at once."""
 
-    __slots__ = ("_accept", "_failed", "_fd", "_is_started", "_local", "_poller", "_take")
+    __slots__ = (
+        "_accept",
+        "_failed",
+        "_fd",
+        "_is_heavy",
+        "_is_started",
+        "_local",
+        "_loop",
+        "_next_look",
+        "_poller",
+        "_take",
+        "_waits_until",
+    )
 
     def __init__(
         self,
@@ -29,6 +47,8 @@ class Acceptor:
         local: Address | None,
         failed: Callable[[OSError], None],
         accept: Accept | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        is_heavy: Callable[[], bool] | None = None,
     ) -> None:
         """Keep the socket, which does not block.
 
@@ -37,7 +57,12 @@ class Acceptor:
             call `stop`.
         accept: called with the wire of each connection; returns its receiver. By default it is the
             poller's.
+        is_heavy: returns whether to let other processes accept first; None if no other one accepts.
         """
+        self._loop = loop
+        self._is_heavy = is_heavy
+        self._next_look: asyncio.TimerHandle | None = None
+        self._waits_until = 0.0
         self._poller = poller
         self._accept = accept
         self._fd = sock.fileno()
@@ -55,20 +80,61 @@ class Acceptor:
     def stop(self) -> None:
         """Leave further connections in the queue."""
         self._is_started = False
-        self._poller.listen_no_more(self._fd)
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        else:
+            self._poller.listen_no_more(self._fd)
+
+    def accept_alone(self) -> None:
+        """Wait for no other process any more."""
+        self._is_heavy = None
 
     def _accept_some(self) -> None:
         for _ in range(_MAX_ACCEPTS_PER_PASS):
             if not self._is_started:
                 return
-            try:
-                fd, name = self._take()
-            except (BlockingIOError, ConnectionAbortedError):
+            if self._is_heavy is not None and self._is_heavy():
+                self._wait()
                 return
-            except OSError as error:
-                self._failed(error)
+            if not self._accept_one():
                 return
-            os.set_blocking(fd, False)
-            wire = SocketWire(self._poller, fd, address(name), self._local)
-            accept = self._accept or self._poller.accept
-            wire.begin(accept(wire))
+
+    def _accept_one(self) -> bool:
+        """Accept a connection; return whether there was one."""
+        try:
+            fd, name = self._take()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            self._failed(error)
+            return False
+        os.set_blocking(fd, False)
+        wire = SocketWire(self._poller, fd, address(name), self._local)
+        accept = self._accept or self._poller.accept
+        wire.begin(accept(wire))
+        return True
+
+    # -- Patience ----------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Leave the queue to other processes for a while."""
+        loop = self._loop
+        assert loop is not None
+        self._poller.listen_no_more(self._fd)
+        self._waits_until = loop.time() + _PATIENCE_S
+        self._next_look = loop.call_later(_LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        """Accept one connection if no other process did in time; go on if one holds as many now."""
+        loop = self._loop
+        assert loop is not None
+        if self._is_heavy is not None and self._is_heavy():
+            if loop.time() < self._waits_until:
+                self._next_look = loop.call_later(_LOOK_EVERY_S, self._look)
+                return
+            self._next_look = None
+            self._accept_one()
+        self._next_look = None
+        if self._is_started:
+            self.start()

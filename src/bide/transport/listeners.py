@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 from array import array
+from collections.abc import Callable
 from typing import Final, final
 
 from bide.errors import ListenError
@@ -98,6 +99,7 @@ class Listener:
         *,
         ours: bool,
         shared: bool = False,
+        is_heavy: Callable[[], bool] | None = None,
         scheme: str = "http",
         accept: Accept | None = None,
     ) -> None:
@@ -107,6 +109,7 @@ class Listener:
         poller: watches the socket and its connections.
         ours: whether no other server listens on this socket, now or later.
         shared: whether other workers of this server listen on it; the supervisor removes its path.
+        is_heavy: returns whether to let other workers accept first; None if no other one accepts.
         scheme: of the URLs that lead here.
         accept: called with the wire of each connection; returns its receiver. By default it is the
             poller's.
@@ -114,7 +117,7 @@ class Listener:
         self._loop = loop
         self._socket = sock
         self._backlog = backlog
-        self._acceptor = Acceptor(poller, sock, _local(sock), self._wait_for_descriptors, accept)
+        self._acceptor = Acceptor(poller, sock, _local(sock), self._wait_for_descriptors, accept, loop, is_heavy)
         self._is_exclusive = ours
         self._is_accepting = False
         self._retry: asyncio.TimerHandle | None = None
@@ -168,6 +171,7 @@ class Listener:
         """
         if self._is_exclusive:
             self._keep_newcomers_out()
+        self._acceptor.accept_alone()
         self.accept()
         until = self._loop.time() + (float("inf") if self._is_exclusive else _SHARED_FINISH_S)
         quiet = 0

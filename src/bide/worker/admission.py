@@ -16,6 +16,7 @@ from bide.session.peers import Peers
 from bide.transport.listeners import Listener
 from bide.worker.pressure import lowest_descriptor
 from bide.worker.register import Register
+from bide.worker.share import Share
 
 _log = logging.getLogger("bide")
 
@@ -45,6 +46,7 @@ class Admission:
         descriptors: int,
         overflow: int,
         per_peer: int,
+        share: Share | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Keep the limits.
@@ -53,6 +55,7 @@ class Admission:
         descriptors: the highest descriptor to use.
         overflow: number of connections beyond `limit` that are answered 503 instead of waiting.
         per_peer: number of connections of one address; 0 for no limit.
+        share: what this worker has in common with others; None without others.
         """
         self._loop = loop
         self._register = register
@@ -62,6 +65,7 @@ class Admission:
         self._descriptors = descriptors
         self._overflow = overflow
         self._per_peer = per_peer
+        self._share = share
         self._clock = clock
         self._of_peer: dict[str, int] = {}
         self._leaving: set[ManagedConnection] = set()  # shed, and not closed yet
@@ -75,6 +79,8 @@ class Admission:
 
         descriptor: number of its socket.
         """
+        if self._share is not None:
+            self._share.held(len(self._register))
         self.introduced(connection)
         has_descriptors = descriptor < self._descriptors
         if self._accepts_backlog:
@@ -97,6 +103,8 @@ class Admission:
 
     def closed(self, connection: ManagedConnection) -> None:
         """Take the news that a connection is closed."""
+        if self._share is not None:
+            self._share.held(len(self._register))
         self._leaving.discard(connection)
         host = connection.host
         if self._per_peer and host:
@@ -132,7 +140,10 @@ class Admission:
         self._end_pause()
 
     def _free_slots(self) -> int:
-        return self._limit - len(self._register) + len(self._leaving)
+        return self._limit - len(self._register) - self._others() + len(self._leaving)
+
+    def _others(self) -> int:
+        return 0 if self._share is None else self._share.others()
 
     # -- Pausing -----------------------------------------------------------------------------------
 
@@ -148,7 +159,7 @@ class Admission:
                 limit, name = self._descriptors, "ulimit -n, less a reserve"
             _log.warning(
                 "accepting paused: %d busy connections, limit %d (%s); new connections wait in the listen backlog",
-                len(self._register),
+                len(self._register) + self._others(),
                 limit,
                 name,
             )

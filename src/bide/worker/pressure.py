@@ -9,6 +9,7 @@ from typing import Final, final
 
 from bide.policy.admission import pressure
 from bide.worker.register import Register
+from bide.worker.share import Share
 
 # Descriptors kept for the application, its files and connections: at least this number, and a tenth
 # of all.
@@ -56,11 +57,12 @@ class PressureMonitor:
     descriptor: roughly the highest descriptor in use.
     """
 
-    __slots__ = ("_due", "_lags", "_limits", "_register", "descriptor", "pressure")
+    __slots__ = ("_due", "_lags", "_limits", "_register", "_share", "descriptor", "pressure")
 
-    def __init__(self, limits: ResourceLimits, register: Register) -> None:
+    def __init__(self, limits: ResourceLimits, register: Register, share: Share | None = None) -> None:
         self._limits = limits
         self._register = register
+        self._share = share
         self._lags: deque[float] = deque([0.0] * _LAG_SWEEPS, maxlen=_LAG_SWEEPS)
         self._due = 0.0
         self.pressure = 0.0
@@ -87,8 +89,9 @@ class PressureMonitor:
         self._due = now + tick
         limits = self._limits
         self.descriptor = lowest_descriptor()
+        others = 0 if self._share is None else self._share.others()
         self.pressure = pressure(
-            (len(self._register), limits.connections),
+            (len(self._register) + others, limits.connections),
             (self.descriptor, limits.descriptors),
             (resident_memory() if limits.memory else 0, limits.memory),
             (min(self._lags), limits.lag),

@@ -150,6 +150,7 @@ class Worker:
                 poller,
                 ours=self._is_ours(sock),
                 shared=self._share is not None,
+                is_heavy=None if self._share is None else self._share.is_heavy,
                 scheme="http" if self._settings.certificates is None else "https",
             )
             for sock in opened
@@ -181,6 +182,8 @@ class Worker:
         draining: how long the steps take, instead of the settings.
         is_last: whether no other worker goes on to accept from its sockets.
         """
+        if self._share is not None:
+            self._share.leave()
         drain = Drain(
             draining or self._settings.draining,
             self._context,
@@ -241,7 +244,7 @@ class Worker:
         if self._threads is not None:
             self._threads.watch()
         if self._share is not None:
-            self._share.swept(now)
+            context.clients.surplus_measured(0 if context.facts & DRAIN else self._share.swept(now))
 
     # -- Starting ----------------------------------------------------------------------------------
 
@@ -283,10 +286,11 @@ class Worker:
             descriptors=limits.descriptors,
             overflow=settings.overflow,
             per_peer=settings.per_peer,
+            share=self._share,
         )
         counters = Counters()
         manager = Manager(register, self._admission, counters, clients.peers, poller.wake)
-        self._pressure = PressureMonitor(limits, register)
+        self._pressure = PressureMonitor(limits, register, self._share)
         self._gateway = self._application_gateway(loop)
         if settings.redirect_http is not None:
             self._gateway = RedirectGateway(self._gateway, self._listeners[0].port)
