@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -20,6 +21,8 @@ from bide.errors import ConfigError, StartError
 from bide.http1 import connection
 from bide.server.server import run
 from bide.server.signals import LEAVE, SIGNALS, leave_within
+from bide.supervisor.control import AUTO, known_paths
+from bide.supervisor.remote import ask, described, only
 
 # Flags of uvicorn and gunicorn that bide lacks: planned, replaced by another option, not planned.
 _NOT_YET: Final = (
@@ -281,3 +284,43 @@ main.add_command(
         ],
     )
 )
+
+
+_control = click.option(
+    "--control",
+    envvar="BIDE_CONTROL",
+    default=AUTO,
+    help="Path of the server's control socket; by default that of the only server with one in a runtime folder.",
+)
+
+
+def _asked(control: str, method: str, target: str) -> Any:  # noqa: ANN401
+    """Ask the server; return its answer. Ends the program with status 1 if the server refuses."""
+    try:
+        _, answer = ask(only(known_paths(os.environ)) if control == AUTO else control, method, target)
+    except StartError as error:
+        raise click.ClickException(_spoken(error)) from None
+    if "error" in answer:
+        click.echo(f"bide: {target.strip('/')} failed: {answer['error']}", err=True)
+        sys.exit(1)
+    return answer
+
+
+@main.command("status")
+@_control
+@click.option("--json", "as_json", is_flag=True, help="Print all figures, as JSON.")
+def _status(control: str, as_json: bool) -> None:
+    """Show the workers of a server that runs."""
+    answer = _asked(control, "GET", "/status")
+    click.echo(json.dumps(answer, indent=2) if as_json else described(answer))
+
+
+@main.command("reload")
+@_control
+def _reload(control: str) -> None:
+    """Replace all workers of a server that runs.
+
+    They take new code. Waits until that is done, or has failed.
+    """
+    answer = _asked(control, "POST", "/reload")
+    click.echo(f"reloaded: {answer['wanted']} workers, generation {answer['generation']}")

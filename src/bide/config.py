@@ -497,6 +497,12 @@ class Config:
         least=0,
         also="timeout_worker_healthcheck",
     )
+    control: str = _option(
+        "auto",
+        WORKERS,
+        "Path of a Unix socket for bide status and bide reload; auto for one in a private runtime folder "
+        "(RUNTIME_DIRECTORY or XDG_RUNTIME_DIR), if there is one; none for none.",
+    )
     rebalance: bool = _option(
         True,
         WORKERS,

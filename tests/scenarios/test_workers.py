@@ -12,9 +12,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +28,7 @@ from tests.support.client import Client
 from tests.support.crowd import Crowd
 from tests.support.program import Launch, Program
 from tests.support.server import NOISE
-from tests.support.waiting import pause, until
+from tests.support.waiting import PATIENCE, pause, until
 
 APP = """
 import asyncio, os, signal, time
@@ -385,6 +388,39 @@ def test_workers_replaced_after_some_requests_lose_none(launch: Launch, loop: st
         crowd.go_on()
     assert crowd.lost == []
     assert least_ready(program.errors) == WORKERS
+
+
+def bide(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bide", *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def test_reload_by_command_waits_for_its_result(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
+    control = ("--control", str(tmp_path / "control"))
+    program = launch(*site.serving(loop, *control, workers=2))
+    assert ask(program) == "one"
+    site.deploy("two")
+    done = bide("reload", *control)
+    assert (done.returncode, done.stdout) == (0, "reloaded: 2 workers, generation 2\n")
+    assert ask(program) == "two"
+    site.deploy("three", more="def (")
+    done = bide("reload", *control)
+    assert done.returncode == 1
+    assert re.fullmatch(r"bide: reload failed: importing 'site_app' failed: SyntaxError: .* line \d+\)\n", done.stderr)
+    assert ask(program) == "two"
+    shown = bide("status", *control).stdout
+    assert shown.startswith(f"serving on {program.url}, process {program.process.pid}, generation 2, 2 workers wanted")
+    assert "the last reload failed: importing 'site_app' failed" in shown
+    figures = json.loads(bide("status", "--json", *control).stdout)["figures"]
+    assert figures["opened"] == sum(figures["closed"].values()) + sum(figures["states"].values())
+    program.errors[:] = [line for line in program.errors if "Traceback" not in line]
+
+
+def test_command_without_a_server_says_what_to_do(tmp_path: Path) -> None:
+    done = bide("status", "--control", str(tmp_path / "nothing"))
+    assert done.returncode == 1
+    assert "--control must be the socket of a server that runs" in done.stderr
 
 
 def test_hangups_in_a_row_end_with_the_newest_code(launch: Launch, loop: str, site: Site) -> None:

@@ -83,7 +83,9 @@ class Scene:
         path = options.pop("path", None)
         self.supervisor = Supervisor(
             "module:app",
-            supervisor_settings(Config(**({"workers": 2, "timeout_blocked": 9.0, "uds": path} | options))),
+            supervisor_settings(
+                Config(**({"workers": 2, "timeout_blocked": 9.0, "uds": path, "control": "none"} | options))
+            ),
             [self.socket],
             had_terminal=False,
             new_process=self._start,
@@ -446,6 +448,93 @@ def test_number_of_workers_changes(scene: Scene) -> None:
     scene.supervisor.asked(Word.FEWER)
     assert scene.processes[-1].heard() == [Drain(DRAIN_S, False, Cause.SURPLUS.value)]
     assert "2 workers wanted" in scene.log.messages()
+
+
+# -- What an operator may ask -------------------------------------------------------------------------------------------------
+
+
+def test_status_tells_of_each_worker(scene: Scene) -> None:
+    assert scene.supervisor.status()["state"] == "starting"
+    one, _ = scene.start()
+    one.say(Beat({"opened": 7, "requests": 9, "closed": {"drain": 4}, "states": {"idle": 2, "exchange": 1}}, 4096))
+    scene.turn(2.0)
+    status = scene.supervisor.status()
+    assert (status["state"], status["urls"], status["wanted"]) == ("serving", [URL], 2)
+    assert status["figures"]["opened"] == 7
+    assert status["workers"][0] == {
+        "worker": 1,
+        "process": 1001,
+        "state": "ready",
+        "generation": 1,
+        "due": None,
+        "age": 2.0,
+        "beat_age": 2.0,
+        "connections": 3,
+        "requests": 9,
+        "memory": 4096,
+    }
+    assert status["workers"][1]["beat_age"] is None
+    scene.supervisor.signalled(signal.SIGTERM)
+    assert scene.supervisor.status()["state"] == "stopping"
+
+
+def test_reload_that_is_asked_for_ends_with_its_result(scene: Scene) -> None:
+    old = scene.start()[:]
+    asked = scene.loop.create_task(scene.supervisor.reload())
+    for _ in range(2):
+        scene.turn()
+        scene.start()
+        scene.turn(1.1)
+    assert not asked.done()
+    for process in old:
+        process.say(Draining("reload"))
+    scene.turn()
+    assert asked.result() == ""
+
+
+def test_reload_that_is_asked_for_and_fails_says_why(scene: Scene) -> None:
+    scene.start()
+    asked = scene.loop.create_task(scene.supervisor.reload())
+    scene.turn()
+    scene.log.expect("reload failed: no database")
+    scene.processes[-1].say(Failed("no database"))
+    scene.turn()
+    assert asked.result() == "no database"
+    assert scene.supervisor.status()["reload_failed"] == "no database"
+
+
+def test_reload_ends_with_the_server(scene: Scene) -> None:
+    scene.start()
+    asked = scene.loop.create_task(scene.supervisor.reload())
+    scene.turn()
+    scene.supervisor.signalled(signal.SIGTERM)
+    late = scene.loop.create_task(scene.supervisor.reload())
+    scene.turn()
+    assert asked.result() == late.result() == "the server is stopping"
+
+
+def test_worker_can_be_replaced_on_its_own(scene: Scene) -> None:
+    scene.start()
+    assert scene.supervisor.recycle(1)
+    assert not scene.supervisor.recycle(1), "it is due already"
+    assert not scene.supervisor.recycle(9)
+    assert len(scene.processes) == 3
+
+
+def test_control_socket_that_was_asked_for_must_open(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(ListenError):
+        make(control=str(path)).running.result()
+
+
+def test_control_socket_of_a_runtime_folder_need_not_open(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "control").touch()
+    log.expect("no control socket: cannot listen on .*/control")
+    assert len(make(control="auto").start()) == 2
 
 
 # -- supervise ----------------------------------------------------------------------------------------------------------------

@@ -50,8 +50,9 @@ class Totals:
         alive = [figures for figures in running if figures]
         total = _added([self._ended, *alive])
         for name, combined in GAUGES.items():
-            if alive:
-                total[name] = combined(figures[name] for figures in alive)
+            values = [figures[name] for figures in alive if name in figures]
+            if values:
+                total[name] = combined(values)
         return total
 
 

@@ -22,6 +22,7 @@ class Member:
     traceback: of the application's error behind that.
     snapshot: its figures as of its last beat.
     memory: resident octets as of its last beat.
+    beat_at: when its last beat arrived.
     accepts: whether it may accept connections; not once it has said that it drains.
     """
 
@@ -33,4 +34,5 @@ class Member:
     traceback: str = ""
     snapshot: Mapping[str, Any] = field(default_factory=dict)
     memory: int = 0
+    beat_at: float = 0.0
     accepts: bool = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import importlib.metadata
 import logging
 import os
 import random
@@ -37,11 +38,12 @@ from bide.policy.staffing import (
     stopped,
     told,
 )
+from bide.supervisor.control import AUTO, Control, path_of
 from bide.supervisor.fleet import Member
 from bide.supervisor.process import Process, reap_orphans
 from bide.supervisor.settings import SupervisorSettings
 from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
-from bide.terms import WorkerInput, WorkerOrder, WorkerState
+from bide.terms import Cause, WorkerInput, WorkerOrder, WorkerState
 from bide.transport import sockets
 from bide.transport.sockets import Listening
 
@@ -132,6 +134,10 @@ class Supervisor:
         self._turned_at = clock()
         self._generation = 1  # as of the last look
         self._announced = 0  # the last generation that was said to serve
+        self._urls: list[str] = []
+        self._control: Control | None = None
+        self._waiters: list[tuple[int, asyncio.Future[str]]] = []
+        self._failed_reload = ""
         self._reason = ""  # of the last early end
         self._traceback = ""
         self.failure = ""
@@ -140,6 +146,7 @@ class Supervisor:
     async def run(self) -> None:
         """Run until all workers have ended after a stop."""
         self._loop = asyncio.get_running_loop()
+        await self._open_control()
         for number in SIGNALS:
             self._loop.add_signal_handler(number, self.signalled, number)
         self._loop.add_signal_handler(signal.SIGCHLD, self.reap)
@@ -151,12 +158,90 @@ class Supervisor:
         for timer in (self._turn, self._next_look):
             if timer is not None:
                 timer.cancel()
+        if self._control is not None:
+            await self._control.stop()
         if not self.failure:
             _log.info("stopped")
+
+    async def _open_control(self) -> None:
+        """Open the control socket. Raises ListenError if it was asked for."""
+        option = self._settings.control
+        try:
+            path = path_of(option, os.environ, os.getpid())
+            if path is not None:
+                control = Control(path, self)
+                await control.start()
+                self._control = control
+        except (OSError, ListenError) as error:
+            if option != AUTO:
+                raise
+            _log.warning("no control socket: %s", error)
 
     def figures(self) -> dict[str, Any]:
         """Return the figures of all workers, those that have ended included."""
         return self._totals.of(member.snapshot for member in self._members.values())
+
+    # -- What an operator may ask ------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Return what is known of the server, as plain values."""
+        now = self._clock()
+        workers = []
+        for worker in self._fleet.workers:
+            member = self._members.get(worker.number)
+            if member is None:
+                continue
+            workers.append(
+                {
+                    "worker": worker.number,
+                    "process": member.process.pid,
+                    "state": worker.state.value,
+                    "generation": worker.generation,
+                    "due": None if worker.due is None else worker.due.value,
+                    "age": round(now - worker.started, 1),
+                    "beat_age": round(now - member.beat_at, 1) if member.beat_at else None,
+                    "connections": sum(member.snapshot.get("states", {}).values()),
+                    "requests": member.snapshot.get("requests", 0),
+                    "memory": member.memory,
+                }
+            )
+        return {
+            "version": importlib.metadata.version("bide"),
+            "process": os.getpid(),
+            "urls": self._urls,
+            "state": "stopping" if self._fleet.is_stopping else "serving" if self._announced else "starting",
+            "generation": self._fleet.generation,
+            "wanted": self._fleet.wanted,
+            "reload_failed": self._failed_reload or None,
+            "workers": workers,
+            "figures": self.figures(),
+        }
+
+    async def reload(self) -> str:
+        """Reload; return why it failed, "" if it did not."""
+        if self._fleet.is_stopping:
+            return "the server is stopping"
+        self.asked(Word.RELOAD)
+        waiter: asyncio.Future[str] = self._loop.create_future()
+        self._waiters.append((self._fleet.newest, waiter))
+        return await waiter
+
+    def recycle(self, number: int) -> bool:
+        """Replace a worker; return whether there is one of that number that is ready."""
+        with self._settling():
+            before = self._fleet
+            if number in self._members:
+                self._fleet = due(before, number, Cause.ASKED)
+            return self._fleet is not before
+
+    def _reload_ended(self, generation: int, reason: str) -> None:
+        """Tell those who wait for a reload up to this generation how it ended."""
+        waiting, self._waiters = self._waiters, []
+        for asked, waiter in waiting:
+            if asked > generation:
+                self._waiters.append((asked, waiter))
+            elif not waiter.done():
+                waiter.set_result(reason)
 
     # -- Facts -------------------------------------------------------------------------------------
 
@@ -211,7 +296,7 @@ class Supervisor:
     def _received(self, number: int, member: Member, message: Any) -> None:  # noqa: ANN401
         if isinstance(message, Beat):
             before = member.memory
-            member.snapshot, member.memory = message.snapshot, message.memory
+            member.snapshot, member.memory, member.beat_at = message.snapshot, message.memory, self._clock()
             self._tell(number, WorkerInput.BEAT)
             age = self._clock() - self._fleet.worker(number).ready_at
             requests = member.snapshot.get("requests", 0)
@@ -288,6 +373,7 @@ class Supervisor:
             if self._sockets:
                 self._loop.call_later(self._settings.drain_delay, self.remove_path)
             self.close_sockets()
+            self._reload_ended(self._fleet.newest, "the server is stopping")
             if not self._fleet.workers:
                 self._over.set()
         else:
@@ -376,6 +462,8 @@ class Supervisor:
         if fleet.generation < before:
             traceback = f"\n{self._traceback.rstrip()}" if self._traceback else ""
             _log.error("reload failed: %s; the workers of before serve on%s", self._reason, traceback)
+            self._failed_reload = self._reason
+            self._reload_ended(fleet.newest, self._reason)
             return
         fresh = [
             worker.number
@@ -385,8 +473,10 @@ class Supervisor:
         has_others = any(member.accepts and member.generation != fleet.generation for member in self._members.values())
         if self._announced < fleet.generation and len(fresh) >= fleet.wanted and not has_others:
             self._announced = fleet.generation
-            urls = ", ".join(self._members[fresh[0]].urls)
-            _log.info("serving on %s (process %d, %d workers)", urls, os.getpid(), fleet.wanted)
+            self._urls = self._members[fresh[0]].urls
+            self._failed_reload = ""
+            _log.info("serving on %s (process %d, %d workers)", ", ".join(self._urls), os.getpid(), fleet.wanted)
+            self._reload_ended(fleet.generation, "")
 
     # -- Time --------------------------------------------------------------------------------------
 

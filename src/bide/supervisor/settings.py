@@ -22,6 +22,7 @@ class SupervisorSettings(NamedTuple):
     bounds: of the states of a worker.
     drain_delay: seconds for which workers go on accepting after the signal to stop.
     limits: at which a worker is replaced.
+    control: path of the control socket, "auto" or "none".
     """
 
     options: dict[str, Any]
@@ -31,6 +32,7 @@ class SupervisorSettings(NamedTuple):
     bounds: Bounds
     drain_delay: float
     limits: WorkerLimits
+    control: str
 
 
 def supervisor_settings(config: Config) -> SupervisorSettings:
@@ -53,4 +55,5 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
         Bounds(config.timeout_start, config.timeout_blocked or FOREVER, config.drain_timeout),
         config.drain_delay,
         WorkerLimits(config.limit_worker_requests, config.limit_worker_age, config.limit_worker_memory),
+        config.control,
     )
