@@ -27,7 +27,7 @@ from bide.channel import (
 )
 
 MESSAGES: list[Any] = [
-    Begin("module:app", {"port": 80, "close_for": ["path:/x"], "uds": None}, 2, 3, [[5, True]]),  # type: ignore[list-item]
+    Begin("module:app", {"port": 80, "close_for": ["path:/x"], "uds": None}, 2, 3, [[5, True]], [6], 7),  # type: ignore[list-item]
     Drain(2.5, True, "reload"),
     Hurry(),
     Hello(1234, "0.1.1", "3.11.7"),
@@ -113,7 +113,7 @@ def test_line_without_end_ends_the_channel(pair: Pair) -> None:
 def test_first_message_is_waited_for(pair: Pair) -> None:
     channel, other = pair
     other.sendall(encode(Begin("module:app")) + encode(Hurry())[:5])
-    assert channel.wait(10) == Begin("module:app", sockets=[])
+    assert channel.wait(10) == Begin("module:app", sockets=[], redirecting=[])
     other.sendall(encode(Hurry())[5:])
     assert channel.receive() == [Hurry()]
 

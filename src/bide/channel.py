@@ -53,6 +53,7 @@ class Begin(NamedTuple):
     number: of the worker, from 1.
     generation: number of the reload that it is started for.
     sockets: descriptors of bound sockets, each with whether no other server listens on it.
+    redirecting: descriptors of bound sockets for plain HTTP, which is redirected to https.
     page: descriptor of the page of counts (`bide.page`).
     """
 
@@ -61,6 +62,7 @@ class Begin(NamedTuple):
     number: int = 1
     generation: int = 1
     sockets: Sequence[tuple[int, bool]] = ()
+    redirecting: Sequence[int] = ()
     page: int = -1
 
 

@@ -28,6 +28,7 @@ from tests.support.client import Client
 from tests.support.crowd import Crowd
 from tests.support.program import Launch, Program
 from tests.support.server import NOISE
+from tests.support.tls import Authority
 from tests.support.waiting import PATIENCE, pause, until
 
 APP = """
@@ -458,6 +459,19 @@ def test_unix_socket_is_removed_at_the_stop(launch: Launch, loop: str, site: Sit
     crowd.join()
     assert crowd.lost == []
     assert not path.exists()
+
+
+def test_tls_and_redirects_are_served_by_all_workers(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
+    files = Authority.made(tmp_path).issue("workers")
+    flags = [flag for name, path in files.items() for flag in (f"--{name.replace('_', '-')}", path)]
+    program = launch(*site.serving(loop, *flags, "--redirect-http", "0", workers=2))
+    port = int(program.line(r"serving on https://\S+, http://127.0.0.1:(\d+)")[1])
+    for _ in range(2):
+        with Client(("127.0.0.1", port)) as client:
+            assert client.get("/x", "Connection: close").status == 308
+        for pid in children(program):
+            os.kill(pid, signal.SIGTERM)
+        until(lambda: len(logged(program, r"worker \d ready")) == 4)
 
 
 def test_worker_has_its_number(launch: Launch, loop: str, site: Site) -> None:

@@ -44,7 +44,7 @@ class Supervisor:
         config = Config(**(OPTIONS | options))
         descriptor = os.dup(self.socket.fileno())
         self.page = new_page()
-        begin = Begin("module:app", dataclasses.asdict(config), 2, 1, [(descriptor, True)], self.page)
+        begin = Begin("module:app", dataclasses.asdict(config), 2, 1, [(descriptor, True)], page=self.page)
         self.worker = SupervisedWorker(begin, self.its, WorkerSettings(config), Signals())
         self.said: list[Any] = []
 

@@ -80,6 +80,7 @@ class Scene:
         self.error: OSError | None = options.pop("error", None)
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
+        self.plain = socket.socket()
         path = options.pop("path", None)
         self.supervisor = Supervisor(
             "module:app",
@@ -87,6 +88,7 @@ class Scene:
                 Config(**({"workers": 2, "timeout_blocked": 9.0, "uds": path, "control": "none"} | options))
             ),
             [self.socket],
+            [self.plain],
             had_terminal=False,
             new_process=self._start,
             clock=loop.time,
@@ -144,6 +146,7 @@ def make(log: Log) -> Iterator[Make]:
     loop.close()
     for scene in made:
         scene.socket.close()
+        scene.plain.close()
         for process in scene.processes:
             process.its.close()
             process.channel.close()
@@ -165,6 +168,7 @@ def test_start_tells_each_worker_what_to_serve_and_names_the_addresses_once(scen
     assert (begin.app, begin.generation) == ("module:app", 1)
     assert begin.options["workers"] == 2
     assert begin.sockets == [(scene.socket.fileno(), True)]
+    assert begin.redirecting == [scene.plain.fileno()]
     one, _ = scene.processes
     one.say(Ready([URL]))
     scene.turn()
@@ -339,7 +343,7 @@ def test_stop_drains_all_as_the_last_ones_and_lets_go_of_the_socket(scene: Scene
     scene.supervisor.signalled(signal.SIGTERM)
     for process in (one, other):
         assert process.heard() == [Drain(DRAIN_S, True, Cause.STOP.value)]
-    assert scene.socket.fileno() == -1
+    assert scene.socket.fileno() == scene.plain.fileno() == -1
     scene.supervisor.signalled(signal.SIGHUP)  # has no meaning any more
     scene.supervisor.signalled(signal.SIGINT)
     assert one.heard() == [Hurry()]
@@ -549,6 +553,15 @@ def test_address_in_use_is_tried_for_a_while(monkeypatch: pytest.MonkeyPatch, lo
         with pytest.raises(ListenError, match="in use"):
             supervise("module:app", taken)
     assert sum(slept) == pytest.approx(2.9)
+
+
+def test_address_of_redirects_that_cannot_be_bound_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    settings = SETTINGS._replace(
+        listening=SETTINGS.listening._replace(uds=str(path), host="192.0.2.1"), redirect_http=80
+    )
+    with pytest.raises(ListenError, match="cannot listen on 192"):
+        supervise("module:app", settings)
 
 
 def test_other_error_of_an_address_is_raised_at_once() -> None:

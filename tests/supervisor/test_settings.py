@@ -37,8 +37,8 @@ def test_limits_of_a_worker_follow_the_options() -> None:
 
 def test_workers_without_a_number_are_as_many_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "processors", lambda: 7)
-    assert supervisor_settings(Config(workers=0))[2:4] == (7, 7)
-    assert supervisor_settings(Config(workers=3))[2:4] == (3, 7)
+    assert supervisor_settings(Config(workers=0))[3:5] == (7, 7)
+    assert supervisor_settings(Config(workers=3))[3:5] == (3, 7)
 
 
 def test_options_survive_a_message() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ class Others:
         self.page.settle(True)
         self.swept: list[float] = []
 
-    def share(self, mine: int, **options: bool) -> Share:
+    def share(self, mine: int, **options: Any) -> Share:
         """Return the share of worker 1."""
         self.pages.append(Page(self.descriptor, 1))
         share = Share((), self.swept.append, self.pages[-1], clock=lambda: NOW, **options)

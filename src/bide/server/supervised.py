@@ -81,6 +81,7 @@ class SupervisedWorker:
             ours,
             self._swept,
             page,
+            redirecting=[socket.socket(fileno=fd) for fd in self._begin.redirecting],
             shares_limit=bool(options.get("limit_connections")),
             may_rebalance=bool(options.get("rebalance", True)),
         )
@@ -152,7 +153,7 @@ def main() -> NoReturn:
         begin: Begin = channel.wait(_BEGIN_S)
     except ChannelError:  # the supervisor is gone already
         sys.exit(1)
-    for fd in (begin.page, *(fd for fd, _ in begin.sockets)):
+    for fd in (begin.page, *(fd for fd, _ in begin.sockets), *begin.redirecting):
         os.set_inheritable(fd, False)
     channel.send(Hello(os.getpid(), importlib.metadata.version("bide"), platform.python_version()))
     failure: StartError | None = None

@@ -31,7 +31,7 @@ class Process:
     def __init__(self, begin: Begin) -> None:
         """Start it. Raises OSError."""
         ours, its = socket.socketpair()
-        passed = [its.fileno(), begin.page, *(fd for fd, _ in begin.sockets)]
+        passed = [its.fileno(), begin.page, *(fd for fd, _ in begin.sockets), *begin.redirecting]
         with its:
             environment = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
             environment |= {DESCRIPTOR: str(its.fileno()), NUMBER: str(begin.number)}

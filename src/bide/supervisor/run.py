@@ -45,7 +45,6 @@ from bide.supervisor.settings import SupervisorSettings
 from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
 from bide.terms import Cause, WorkerInput, WorkerOrder, WorkerState
 from bide.transport import sockets
-from bide.transport.sockets import Listening
 
 _log = logging.getLogger("bide")
 
@@ -68,8 +67,8 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
     """
     # A terminal that closes sends SIGHUP. nohup has it ignored, and then it never comes from there.
     had_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
-    opened = _bound(settings.listening)
-    supervisor = Supervisor(app, settings, opened, had_terminal=had_terminal)
+    opened, redirecting = _bound(settings)
+    supervisor = Supervisor(app, settings, opened, redirecting, had_terminal=had_terminal)
     try:
         asyncio.run(supervisor.run())
     finally:
@@ -79,11 +78,26 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
         raise ApplicationError(supervisor.failure)
 
 
-def _bound(listening: Listening) -> list[socket.socket]:
-    """Return the bound sockets; wait for a while if their address is still in use."""
+def _bound(settings: SupervisorSettings) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Return the bound sockets: to serve on, and for plain HTTP, which is redirected.
+
+    Waits for a while if an address is still in use.
+    """
+    opened = _tried(lambda: sockets.opened(settings.listening))
+    port = settings.redirect_http
+    if port is None:
+        return opened, []
+    try:
+        return opened, _tried(lambda: sockets.tcp(settings.listening.host, port))
+    except ListenError:
+        sockets.close(opened)
+        raise
+
+
+def _tried(bind: Callable[[], list[socket.socket]]) -> list[socket.socket]:
     for tries in range(_BIND_TRIES):
         try:
-            return sockets.opened(listening)
+            return bind()
         except ListenError as error:
             if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE or tries + 1 == _BIND_TRIES:
                 raise
@@ -105,6 +119,7 @@ class Supervisor:
         app: str,
         settings: SupervisorSettings,
         opened: list[socket.socket],
+        redirecting: list[socket.socket],
         *,
         had_terminal: bool,
         new_process: Callable[[Begin], Process] = Process,
@@ -112,12 +127,13 @@ class Supervisor:
     ) -> None:
         """Keep what to serve.
 
-        opened: bound sockets, as the settings describe them.
+        opened, redirecting: bound sockets, as the settings describe them.
         had_terminal: whether SIGHUP may mean that the terminal is gone.
         """
         self._app = app
         self._settings = settings
         self._sockets = opened
+        self._redirecting = redirecting
         self._is_ours = settings.listening.fd is None  # whether no other server listens on them
         self._path = settings.listening.uds if self._is_ours else None
         self._had_terminal = had_terminal
@@ -398,7 +414,8 @@ class Supervisor:
     def _start(self, number: int) -> None:
         passed = [(sock.fileno(), self._is_ours) for sock in self._sockets]
         generation = self._fleet.generation
-        begin = Begin(self._app, self._settings.options, number, generation, passed, self._page)
+        redirecting = [sock.fileno() for sock in self._redirecting]
+        begin = Begin(self._app, self._settings.options, number, generation, passed, redirecting, self._page)
         self._counts.clear(number)
         try:
             process = self._new_process(begin)
@@ -446,7 +463,7 @@ class Supervisor:
     def close_sockets(self) -> None:
         """Let go of the sockets, so that the last worker's close is the end of them."""
         opened, self._sockets = self._sockets, []
-        sockets.close(opened)
+        sockets.close([*opened, *self._redirecting])
 
     def remove_path(self) -> None:
         """Remove the name of a Unix socket, once: later it may be another server's."""

@@ -17,6 +17,7 @@ class SupervisorSettings(NamedTuple):
 
     options: all options, for the workers.
     listening: where to listen.
+    redirect_http: port for plain HTTP, which is redirected to https; None for none.
     wanted: number of workers.
     processors: number of workers that may start at the same time.
     bounds: of the states of a worker.
@@ -27,6 +28,7 @@ class SupervisorSettings(NamedTuple):
 
     options: dict[str, Any]
     listening: Listening
+    redirect_http: int | None
     wanted: int
     processors: int
     bounds: Bounds
@@ -50,6 +52,7 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
             config.fd,
             config.backlog,
         ),
+        config.redirect_http,
         config.workers or available,
         available,
         Bounds(config.timeout_start, config.timeout_blocked or FOREVER, config.drain_timeout),

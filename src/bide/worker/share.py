@@ -20,9 +20,20 @@ class Share:
     """Holds what a worker has in common with others.
 
     ours: the listening sockets that no other server listens on.
+    redirecting: sockets for plain HTTP, which is redirected to https.
     """
 
-    __slots__ = ("_clock", "_held", "_may_rebalance", "_page", "_rebalanced_at", "_shares_limit", "_told", "ours")
+    __slots__ = (
+        "_clock",
+        "_held",
+        "_may_rebalance",
+        "_page",
+        "_rebalanced_at",
+        "_shares_limit",
+        "_told",
+        "ours",
+        "redirecting",
+    )
 
     def __init__(
         self,
@@ -30,6 +41,7 @@ class Share:
         swept: Callable[[float], None],
         page: Page,
         *,
+        redirecting: Sequence[socket.socket] = (),
         shares_limit: bool = False,
         may_rebalance: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -41,6 +53,7 @@ class Share:
         may_rebalance: whether connections are given up to workers that hold fewer.
         """
         self.ours = ours
+        self.redirecting = redirecting
         self._told = swept
         self._page = page
         self._shares_limit = shares_limit

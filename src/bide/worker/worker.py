@@ -259,6 +259,8 @@ class Worker:
 
         opened: the other sockets, which an error closes.
         """
+        if self._share is not None:
+            return self._share.redirecting
         port = self._settings.redirect_http
         if port is None:
             return ()
