@@ -48,6 +48,11 @@ class Page:
         self._number = number
         self._base = number * _WORDS
 
+    @property
+    def number(self) -> int:
+        """Number of the worker whose place this writes."""
+        return self._number
+
     def close(self) -> None:
         """Unmap the page."""
         self._words.release()

@@ -5,7 +5,10 @@ import json
 import time
 from collections.abc import Callable
 
-from bide.observe.access_log import JsonAccessLog, TextAccessLog
+import pytest
+
+from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
+from bide.observe.pieces import PIPE_BUF
 from bide.terms import CloseReason
 
 
@@ -92,3 +95,35 @@ def test_flush_without_lines_writes_nothing() -> None:
     stream = io.StringIO()
     TextAccessLog(stream, Later()).flush()
     assert stream.getvalue() == ""
+
+
+class Pieces(io.StringIO):
+    """Keeps what is written in one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.written.append(text)
+        return len(text)
+
+
+@pytest.mark.parametrize("kind", [TextAccessLog, JsonAccessLog])
+def test_lines_of_a_worker_have_its_number_and_stay_whole(kind: type[AccessLog]) -> None:
+    stream, later = Pieces(), Later()
+    access_log = kind(stream, later, 3)
+    for target in (b"/", b"/" + b"x" * 3000, b"/" + b"\xe4" * 16_000, b"/last"):
+        access_log.record(None, "GET", target, 1, 200, 0, 0.0, 1, CloseReason.DRAIN)
+    later.run()
+    assert len(stream.written) > 1
+    for piece in stream.written:
+        assert len(piece.encode()) <= PIPE_BUF
+        assert piece.endswith("\n")
+    lines = "".join(stream.written).splitlines()
+    assert len(lines) == 4
+    assert "octets, cut)" in lines[2]
+    if kind is JsonAccessLog:
+        assert [json.loads(line)["worker"] for line in lines] == [3] * 4
+    else:
+        assert all(line.endswith(" #1 close=drain worker=3") for line in lines)

@@ -1,5 +1,6 @@
 """How the command line sets up logging."""
 
+import io
 import json
 import logging
 import re
@@ -9,6 +10,19 @@ from collections.abc import Iterator
 import pytest
 
 from bide.observe import log_setup
+from bide.observe.pieces import PIPE_BUF
+
+
+class Pieces(io.StringIO):
+    """Keeps what is written in one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.written.append(text)
+        return len(text)
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +67,27 @@ def test_log_of_a_worker_has_its_number(capsys: pytest.CaptureFixture[str], styl
         assert err.endswith(" INFO hello worker=3\n")
     else:
         assert json.loads(err)["worker"] == 3
+
+
+def test_log_of_a_worker_is_written_in_pieces_that_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Pieces()
+    monkeypatch.setattr(sys, "stderr", stream)
+    log_setup.configure("info", "text", 3)
+    logging.getLogger("bide").info("%s\n%s", "x" * (PIPE_BUF - 200), "y" * 2 * PIPE_BUF)
+    first, second = stream.written
+    assert first.endswith("x\n")
+    assert second.startswith("y")
+    assert second.endswith("y worker=3\n")
+    assert len(second) <= PIPE_BUF
+
+
+def test_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Pieces()
+    monkeypatch.setattr(stream, "write", lambda text: 1 / 0)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    log_setup.configure("info", "text", 3)
+    logging.getLogger("bide").info("hello")
 
 
 def test_log_configured_twice_has_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:

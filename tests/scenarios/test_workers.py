@@ -18,6 +18,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -472,6 +473,28 @@ def test_tls_and_redirects_are_served_by_all_workers(launch: Launch, loop: str, 
         for pid in children(program):
             os.kill(pid, signal.SIGTERM)
         until(lambda: len(logged(program, r"worker \d ready")) == 4)
+
+
+def test_lines_of_several_workers_stay_whole_in_a_pipe(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop), "--access-log")
+    where = program.where
+    asked = 400
+
+    def ask_much(size: int) -> None:
+        with Client(where) as client:
+            for _ in range(asked):
+                assert client.get("/" + "x" * size).status == 200
+
+    threads = [threading.Thread(target=ask_much, args=(size,)) for size in (1, 60, 600, 3000, 6000, 16_000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    program.signal()
+    assert program.wait() == 0
+    line = r'\S+Z 127.0.0.1:\d+ "GET /x+(\.\.\.\(\d+ octets, cut\)\.\.\.x*)? HTTP/1.1" 200 \d+ \S+ms #\d+( close=\w+)? worker=[1-4]'
+    assert [text for text in program.output if not re.fullmatch(line, text)] == []
+    assert len(program.output) == asked * len(threads)
 
 
 def test_worker_has_its_number(launch: Launch, loop: str, site: Site) -> None:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple, TextIO, final
 
+from bide.observe.pieces import PIPE_BUF, pieces
 from bide.terms import Address, CloseReason
 
 
@@ -41,6 +42,10 @@ _NUMBERS: Final = [str(number) for number in range(_CACHED_NUMBERS)]
 _VERSIONS: Final = [f' HTTP/1.{minor}" ' for minor in range(2)]
 _DURATIONS: Final = [f" {tenths // 10}.{tenths % 10}ms #" for tenths in range(_CACHED_NUMBERS)]
 _MAX_PEERS: Final = 1024
+
+# Octets of a target that are kept if its line as JSON is longer than a pipe takes at once. In JSON
+# an octet has at most six characters.
+_SHORT_TARGET: Final = PIPE_BUF // 16
 _peers: Final[dict[object, str]] = {}
 
 
@@ -62,10 +67,16 @@ def _known_peer(peer: Address | None) -> str:
 class AccessLog(ABC):
     """Collects lines, and writes them together, once per pass of the event loop."""
 
-    __slots__ = ("_lines", "_now", "_schedule", "_stamped", "_stream")
+    __slots__ = ("_lines", "_now", "_schedule", "_stamped", "_stream", "_worker")
 
-    def __init__(self, stream: TextIO, schedule: Callable[[Callable[[], None]], object]) -> None:
-        """Keep the stream. schedule: has the event loop call its argument after this pass."""
+    def __init__(self, stream: TextIO, schedule: Callable[[Callable[[], None]], object], worker: int = 0) -> None:
+        """Keep the stream.
+
+        schedule: has the event loop call its argument after this pass.
+        worker: number of this worker, which each line has; 0 without a supervisor. Other workers
+            write to the same stream, so lines are written in pieces that stay whole.
+        """
+        self._worker = worker
         self._stream = stream
         self._schedule = schedule
         self._lines: list[str] = []
@@ -107,8 +118,9 @@ class AccessLog(ABC):
             return
         self._lines = []
         try:
-            self._stream.write("".join(lines))
-            self._stream.flush()
+            for piece in pieces(lines) if self._worker else ("".join(lines),):
+                self._stream.write(piece)
+                self._stream.flush()
         except (OSError, ValueError):
             pass
 
@@ -148,6 +160,8 @@ class TextAccessLog(AccessLog):
         if '"' in text or "\\" in text:
             text = text.replace("\\", "\\x5C").replace('"', "\\x22")  # as nginx
         end = "\n" if reason is None else f" close={reason.value}\n"
+        if self._worker:
+            end = f"{end[:-1]} worker={self._worker}\n"
         if tunnel is not None:
             end = f" code={tunnel.code} messages={tunnel.received}/{tunnel.sent}{end}"
         tenths = int(seconds * 10_000.0 + 0.5)
@@ -198,4 +212,10 @@ class JsonAccessLog(AccessLog):
         }
         if tunnel is not None:
             row["websocket_code"], row["messages_received"], row["messages_sent"] = tunnel
-        self._lines.append(json.dumps(row) + "\n")
+        if self._worker:
+            row["worker"] = self._worker
+        line = json.dumps(row) + "\n"
+        if self._worker and len(line) > PIPE_BUF:
+            row["target"] = f"{target[:_SHORT_TARGET].decode('latin-1')}...({len(target)} octets, cut)"
+            line = json.dumps(row) + "\n"
+        self._lines.append(line)

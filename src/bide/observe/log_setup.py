@@ -9,7 +9,9 @@ import json
 import logging
 import sys
 import time
-from typing import final
+from typing import TextIO, final
+
+from bide.observe.pieces import pieces
 
 
 @final
@@ -36,6 +38,20 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(row)
 
 
+@final
+class WholeLines(logging.StreamHandler[TextIO]):
+    """Writes records in pieces that stay whole, since other workers write to the same stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        try:
+            for piece in pieces((self.format(record) + self.terminator).splitlines(keepends=True)):
+                self.stream.write(piece)
+                self.flush()
+        except Exception:
+            self.handleError(record)
+
+
 def configure(level: str, style: str, worker: int = 0) -> None:
     """Send bide's log to standard error.
 
@@ -43,7 +59,7 @@ def configure(level: str, style: str, worker: int = 0) -> None:
     style: "text" or "json".
     worker: number of this worker, which each line has; 0 without a supervisor.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = WholeLines(sys.stderr) if worker else logging.StreamHandler(sys.stderr)
     if style == "json":
         handler.setFormatter(JsonFormatter(worker))
     else:

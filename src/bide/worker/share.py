@@ -62,6 +62,11 @@ class Share:
         self._held = 0
         self._rebalanced_at = 0.0
 
+    @property
+    def number(self) -> int:
+        """Number of this worker, from 1."""
+        return self._page.number
+
     def held(self, connections: int) -> None:
         """Take the number of connections that this worker holds."""
         self._held = connections

@@ -339,5 +339,6 @@ class Worker:
     def _open_access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         if self._settings.log_format is not None and sys.stdout is not None:
             kind = JsonAccessLog if self._settings.log_format == "json" else TextAccessLog
-            self._access_log = kind(sys.stdout, loop.call_soon)
+            number = 0 if self._share is None else self._share.number
+            self._access_log = kind(sys.stdout, loop.call_soon, number)
         return self._access_log
