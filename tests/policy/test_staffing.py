@@ -23,6 +23,7 @@ from bide.policy.staffing import (
     Order,
     Worker,
     due,
+    is_alive,
     is_settled,
     judged,
     obeyed,
@@ -403,6 +404,25 @@ def test_time_that_the_supervisor_slept_counts_on_no_clock() -> None:
 )
 def test_fleet_is_settled_once_as_many_are_ready_as_are_wanted(before: Fleet, expected: bool) -> None:
     assert is_settled(before) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (fleet(ready(1)), True),
+        (fleet(ready(1, stacks_at=FOREVER), ready(2)), True),
+        (fleet(ready(1, stacks_at=FOREVER), ready(2, stacks_at=NOW)), False),
+        (fleet(ready(1, stacks_at=FOREVER), bounds=Bounds(1, FOREVER, 1)), True),  # beats are not asked for
+        (fleet(starting(1)), True),
+        (fleet(in_state(1, DRAINING, 1)), True),
+        (fleet(in_state(1, DRAINING, 0)), False),
+        (fleet(in_state(1, KILLED, FOREVER)), False),
+        (fleet(not_before=NOW + 1), True),
+        (fleet(), False),
+    ],
+)
+def test_fleet_is_alive_unless_all_are_stuck(before: Fleet, expected: bool) -> None:
+    assert is_alive(before, NOW) is expected
 
 
 # -- Histories ----------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from bide.errors import ApplicationError, ListenError
 from bide.supervisor import settings
 from bide.supervisor.process import Process
 from bide.supervisor.run import Supervisor, supervise
+from bide.supervisor.service import Notifier
 from bide.supervisor.settings import supervisor_settings
 from bide.supervisor.words import Word
 from bide.terms import Cause, WorkerState
@@ -67,6 +68,33 @@ class StubProcess:
         return self.its.receive()
 
 
+class StubNotifier:
+    """Keeps what systemd would be told."""
+
+    def __init__(self, watchdog: float) -> None:
+        self.watchdog = watchdog
+        self.said: list[str] = []
+
+    def ready(self, status: str) -> None:
+        self.said.append(f"ready: {status}")
+
+    def reloading(self) -> None:
+        self.said.append("reloading")
+
+    def stopping(self) -> None:
+        self.said.append("stopping")
+
+    def goes_on(self) -> None:
+        self.said.append("goes on")
+
+    def lives(self) -> None:
+        self.said.append("lives")
+
+    def others(self) -> list[str]:
+        """Return what was said but signs of life."""
+        return [said for said in self.said if said not in ("lives", "goes on")]
+
+
 class Scene:
     """A supervisor of two workers.
 
@@ -81,6 +109,7 @@ class Scene:
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.plain = socket.socket()
+        self.notifier = StubNotifier(options.pop("watchdog", 0.0))
         path = options.pop("path", None)
         self.supervisor = Supervisor(
             "module:app",
@@ -89,7 +118,9 @@ class Scene:
             ),
             [self.socket],
             [self.plain],
+            is_ours=True,
             had_terminal=False,
+            notifier=cast(Notifier, self.notifier),
             new_process=self._start,
             clock=loop.time,
         )
@@ -539,6 +570,62 @@ def test_control_socket_of_a_runtime_folder_need_not_open(
     (tmp_path / "control").touch()
     log.expect("no control socket: cannot listen on .*/control")
     assert len(make(control="auto").start()) == 2
+
+
+# -- systemd ------------------------------------------------------------------------------------------------------------------
+
+
+def test_systemd_is_told_of_start_reload_and_stop(scene: Scene) -> None:
+    assert scene.notifier.others() == []
+    old = scene.start()[:]
+    assert scene.notifier.others() == [f"ready: 2 workers serve on {URL}"]
+    scene.log.expect("reload failed: no database")
+    failed = reload(scene)
+    failed.say(Failed("no database"))
+    scene.end(failed, "status 1")
+    assert scene.notifier.others()[1:] == ["reloading", "ready: reload failed: no database"]
+    reload(scene)
+    for process in old:
+        scene.start()
+        scene.turn(1.1)
+        process.say(Draining("reload"))
+        scene.turn()
+    scene.start()
+    scene.turn()
+    assert scene.notifier.others()[3:] == ["reloading", f"ready: 2 workers serve on {URL}"]
+    scene.supervisor.signalled(signal.SIGTERM)
+    assert scene.notifier.others()[5:] == ["stopping"]
+
+
+def test_systemd_is_told_to_wait_while_a_start_or_a_stop_goes_on(scene: Scene) -> None:
+    scene.turn(3.0)
+    assert scene.notifier.said.count("goes on") == 3
+    scene.start()
+    scene.notifier.said.clear()
+    scene.turn(2.0)
+    assert "goes on" not in scene.notifier.said
+    scene.supervisor.signalled(signal.SIGTERM)
+    scene.turn(2.0)
+    assert scene.notifier.said.count("goes on") == 2
+
+
+def test_sign_of_life_comes_while_a_worker_turns(make: Make) -> None:
+    scene = make(watchdog=0.25)
+    one, other = scene.start()
+    scene.notifier.said.clear()
+    scene.turn(1.0)
+    assert scene.notifier.said.count("lives") == 4
+    one.say(Beat())
+    scene.log.expect("worker 2 .* has not turned its event loop")
+    scene.turn(2.5)
+    scene.log.expect("worker 1 .* has not turned its event loop")
+    scene.turn(1.0)
+    scene.notifier.said.clear()
+    scene.turn(1.0)
+    assert "lives" not in scene.notifier.said, "all are stuck"
+    other.say(Beat())
+    scene.turn(0.5)
+    assert "lives" in scene.notifier.said
 
 
 # -- supervise ----------------------------------------------------------------------------------------------------------------

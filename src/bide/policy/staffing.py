@@ -300,6 +300,17 @@ def is_settled(fleet: Fleet) -> bool:
     return len(ready) == fleet.wanted and all(_is_fresh(fleet, worker) for worker in ready)
 
 
+def is_alive(fleet: Fleet, now: float) -> bool:
+    """Return whether a worker serves, starts or ends within its bounds: not all are stuck."""
+    for worker in fleet.workers:
+        if worker.state is WorkerState.READY:
+            if now < worker.stacks_at and (worker.stacks_at < FOREVER or fleet.bounds.blocked == FOREVER):
+                return True
+        elif now < worker.until < FOREVER:
+            return True
+    return now < fleet.not_before < FOREVER
+
+
 def _entered(fleet: Fleet, worker: Worker, state: WorkerState, event: WorkerInput, now: float) -> Worker:
     """Return the worker in a state, with the clock of that state."""
     bounds = fleet.bounds

@@ -29,6 +29,7 @@ from bide.policy.staffing import (
     Fleet,
     Order,
     due,
+    is_alive,
     is_settled,
     obeyed,
     plan,
@@ -41,6 +42,7 @@ from bide.policy.staffing import (
 from bide.supervisor.control import AUTO, Control, path_of
 from bide.supervisor.fleet import Member
 from bide.supervisor.process import Process, reap_orphans
+from bide.supervisor.service import Notifier, listening
 from bide.supervisor.settings import SupervisorSettings
 from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
 from bide.terms import Cause, WorkerInput, WorkerOrder, WorkerState
@@ -67,8 +69,13 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
     """
     # A terminal that closes sends SIGHUP. nohup has it ignored, and then it never comes from there.
     had_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
-    opened, redirecting = _bound(settings)
-    supervisor = Supervisor(app, settings, opened, redirecting, had_terminal=had_terminal)
+    notifier = Notifier(os.environ)
+    opened = listening(os.environ)
+    is_ours = not opened and settings.listening.fd is None
+    opened, redirecting = _bound(settings, opened)
+    supervisor = Supervisor(
+        app, settings, opened, redirecting, is_ours=is_ours, had_terminal=had_terminal, notifier=notifier
+    )
     try:
         asyncio.run(supervisor.run())
     finally:
@@ -78,12 +85,16 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
         raise ApplicationError(supervisor.failure)
 
 
-def _bound(settings: SupervisorSettings) -> tuple[list[socket.socket], list[socket.socket]]:
+def _bound(
+    settings: SupervisorSettings, opened: list[socket.socket]
+) -> tuple[list[socket.socket], list[socket.socket]]:
     """Return the bound sockets: to serve on, and for plain HTTP, which is redirected.
 
     Waits for a while if an address is still in use.
+
+    opened: sockets to serve on that are there already.
     """
-    opened = _tried(lambda: sockets.opened(settings.listening))
+    opened = opened or _tried(lambda: sockets.opened(settings.listening))
     port = settings.redirect_http
     if port is None:
         return opened, []
@@ -121,22 +132,27 @@ class Supervisor:
         opened: list[socket.socket],
         redirecting: list[socket.socket],
         *,
+        is_ours: bool,
         had_terminal: bool,
+        notifier: Notifier,
         new_process: Callable[[Begin], Process] = Process,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep what to serve.
 
         opened, redirecting: bound sockets, as the settings describe them.
+        is_ours: whether no other server listens on `opened`.
         had_terminal: whether SIGHUP may mean that the terminal is gone.
         """
         self._app = app
         self._settings = settings
         self._sockets = opened
         self._redirecting = redirecting
-        self._is_ours = settings.listening.fd is None  # whether no other server listens on them
+        self._is_ours = is_ours
         self._path = settings.listening.uds if self._is_ours else None
         self._had_terminal = had_terminal
+        self._notifier = notifier
+        self._turn_every = min(_TURN_EVERY_S, notifier.watchdog or _TURN_EVERY_S)
         self._page = new_page()
         self._counts = Page(self._page)
         self._totals = Totals()
@@ -271,6 +287,7 @@ class Supervisor:
             now = self._clock()
             if word is Word.STOP:
                 if not self._fleet.is_stopping:
+                    self._notifier.stopping()
                     _log.info("stopping: every response now says close; a second signal stops at once")
                 self._fleet = stopped(self._fleet, now)
             elif self._fleet.is_stopping:
@@ -278,6 +295,7 @@ class Supervisor:
             elif word is Word.RELOAD:
                 self._fleet = reloaded(self._fleet, now, self._settings.wanted, self._settings.bounds)
                 self._reason = self._traceback = ""
+                self._notifier.reloading()
                 _log.info("reloading: new workers start (generation %d)", self._fleet.generation)
             elif word is Word.MORE or word is Word.FEWER:
                 self._fleet = resized(self._fleet, 1 if word is Word.MORE else -1)
@@ -480,6 +498,7 @@ class Supervisor:
             traceback = f"\n{self._traceback.rstrip()}" if self._traceback else ""
             _log.error("reload failed: %s; the workers of before serve on%s", self._reason, traceback)
             self._failed_reload = self._reason
+            self._notifier.ready(f"reload failed: {self._reason}")
             self._reload_ended(fleet.newest, self._reason)
             return
         fresh = [
@@ -493,6 +512,7 @@ class Supervisor:
             self._urls = self._members[fresh[0]].urls
             self._failed_reload = ""
             _log.info("serving on %s (process %d, %d workers)", ", ".join(self._urls), os.getpid(), fleet.wanted)
+            self._notifier.ready(f"{fleet.wanted} workers serve on {', '.join(self._urls)}")
             self._reload_ended(fleet.generation, "")
 
     # -- Time --------------------------------------------------------------------------------------
@@ -505,12 +525,17 @@ class Supervisor:
 
     def _turning(self) -> None:
         self._wake()
-        self._turn = self._loop.call_later(_TURN_EVERY_S, self._turning)
+        self._turn = self._loop.call_later(self._turn_every, self._turning)
+        now = self._clock()
+        if is_alive(self._fleet, now):
+            self._notifier.lives()
+            if self._fleet.is_stopping or not self._announced:
+                self._notifier.goes_on()
 
     def _wake(self) -> None:
         """Take the time, and leave out time in which this process did not run."""
         now = self._clock()
-        late = now - self._turned_at - _TURN_EVERY_S
+        late = now - self._turned_at - self._turn_every
         self._turned_at = now
         if late > _LATE_S:
             _log.warning("the supervisor was not run for %.3g s", late)

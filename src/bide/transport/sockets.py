@@ -156,19 +156,22 @@ def _id(option: str, kind: str, given: str | None, find: Callable[[str], int]) -
     return number
 
 
-def inherited(fd: int) -> socket.socket:
-    """Return the listening socket that a parent process left open as `fd`."""
+def inherited(fd: int, name: str = "--fd") -> socket.socket:
+    """Return the listening socket that a parent process left open as `fd`.
+
+    name: of what named the descriptor, for the error.
+    """
     try:
         sock = socket.socket(fileno=fd)
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise ListenError(
-            f"--fd must be a listening socket, got file descriptor {fd}: {error.strerror}; pass one that listens"
+            f"{name} must be a listening socket, got file descriptor {fd}: {error.strerror}; pass one that listens"
         ) from error
     if not listening:
         sock.detach()
         raise ListenError(
-            f"--fd must be a listening socket, got file descriptor {fd}, not listening; call listen() first"
+            f"{name} must be a listening socket, got file descriptor {fd}, not listening; call listen() first"
         )
     return sock
 
