@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+import aiohttp
 import pytest
 import websockets
 from websockets.sync.client import ClientConnection, connect
@@ -154,6 +155,29 @@ def test_asyncio_client_has_many_at_once(serve: Serve) -> None:
 
     asyncio.run(all_of_them())
     assert server.ends() == {"websocket_client_close": 50}
+
+
+def test_aiohttp_client_talks_and_pings(serve: Serve) -> None:
+    server = serve(app)
+
+    async def talk() -> None:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(server.url, compress=15, heartbeat=0.05, protocols=["chat"]) as client,
+        ):
+            assert client.protocol == "chat"
+            assert client.compress
+            for number in range(20):
+                await client.send_str(f"{number}" * 100)
+                assert (await client.receive_str(timeout=PATIENCE)) == f"{number}" * 100
+                await client.send_bytes(bytes(70_000))
+                assert len(await client.receive_bytes(timeout=PATIENCE)) == 70_000
+            await asyncio.sleep(0.2)  # its heartbeats have no clock that a test could pass in
+            await client.send_str("last")
+            assert (await client.receive_str(timeout=PATIENCE)) == "last"
+
+    asyncio.run(talk())
+    assert server.ends() == {"websocket_client_close": 1}
 
 
 # -- The handshake ------------------------------------------------------------------------------------------------------------
