@@ -764,6 +764,33 @@ def descriptors_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def test_read_is_larger_behind_a_filled_one_until_little_comes(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that begins with a small read makes two of what one would have held."""
+    seen: list[tuple[int, int]] = []
+
+    def reading(fd: int, size: int) -> bytes:
+        data = os.read(fd, size)
+        seen.append((size, len(data)))
+        return data
+
+    monkeypatch.setattr(stream, "_read", reading)
+    small, larger = 1 << 14, (1 << 16) + (1 << 10)
+
+    async def scene() -> None:
+        async with connected() as (ear, peer):
+            seen.clear()
+            for octets in (small + 1, larger - 1, 1, 1):
+                wanted = len(ear.octets) + octets
+                peer.sock.sendall(bytes(octets))
+                await until(lambda wanted=wanted: len(ear.octets) == wanted)  # type: ignore[misc]
+
+    play(scene)
+    reads = [(size, octets) for size, octets in seen if octets]
+    assert reads[:2] == [(small, small), (larger, 1)]
+    assert reads[2][0] == larger, "the pass before had a filled one"
+    assert reads[-1][0] == small, "little came in the pass before"
+
+
 class Failing:
     """A system call that fails."""
 

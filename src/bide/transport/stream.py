@@ -48,9 +48,10 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
 
 # Octets of one read. Nearly every request fits. A filled read is followed by larger ones, up
-# to what one connection may read in a pass.
+# to what one connection may read in a pass; the next pass begins with one. A larger one holds 64
+# KiB, in which many peers send, and what frames them.
 _READ_OCTETS: Final = 1 << 14
-_LARGER_READ_OCTETS: Final = 1 << 16
+_LARGER_READ_OCTETS: Final = (1 << 16) + (1 << 10)
 _FAIR_READ_OCTETS: Final = 1 << 18
 
 # With more unsent octets writing pauses, as with asyncio's transports.
@@ -101,6 +102,7 @@ class SocketWire(PolledWire):
         "_offset",
         "_peer",
         "_poller",
+        "_read_size",
         "_receiver",
         "_scheme",
         "_size",
@@ -118,6 +120,7 @@ class SocketWire(PolledWire):
         self._is_watched = False
         self._events = 0  # what it is watched for
         self._is_reading = True
+        self._read_size = _READ_OCTETS
         self._has_eof = False
         # Unsent: `_first` from `_offset` on, then `_more`.
         self._first = b""
@@ -205,7 +208,7 @@ class SocketWire(PolledWire):
 
     def _read(self) -> None:
         """Read until nothing is left, or others must have their turn."""
-        size = _READ_OCTETS
+        size = self._read_size
         octets = 0
         while True:
             try:
@@ -222,6 +225,7 @@ class SocketWire(PolledWire):
             self._receiver.octets_received(data)
             octets += len(data)
             if len(data) < size or octets >= _FAIR_READ_OCTETS or self._fd < 0 or not self._is_reading:
+                self._read_size = _READ_OCTETS if octets < _READ_OCTETS else _LARGER_READ_OCTETS
                 return
             size = _LARGER_READ_OCTETS
 
