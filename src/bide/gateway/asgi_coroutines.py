@@ -83,8 +83,7 @@ async def send_path(asgi: AsgiExchange, path: str) -> None:
             raise ValueError(f"path must be the absolute path of a regular file, got {path!r}")
         await asgi.exchange.send_file(file, 0, status.st_size, False)
     except DisconnectedError:
-        if not may_send_in_vain(asgi):
-            raise
+        pass  # no loop of sends needs to be ended: what follows the file is the application's own work
     finally:
         os.close(file)
 
