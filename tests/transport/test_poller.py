@@ -217,6 +217,15 @@ def test_pass_serves_a_bounded_number_and_the_others_in_the_next(stage: Stage) -
     assert set(stage.told[:5]) == others
 
 
+@pytest.mark.parametrize(("ready", "is_crowded"), [(1, False), (MOST_EVENTS - 1, False), (MOST_EVENTS, True)])
+def test_poller_is_crowded_after_a_pass_that_was_full(stage: Stage, ready: int, is_crowded: bool) -> None:
+    assert not stage.poller.is_crowded()
+    for number in range(ready):
+        stage.wire(str(number))
+    stage.poller._pass()
+    assert stage.poller.is_crowded() is is_crowded
+
+
 def test_wire_closed_by_an_earlier_one_of_a_pass_is_not_served(stage: Stage) -> None:
     wires: dict[str, StubPolled] = {}
 

@@ -65,7 +65,7 @@ class Scene:
         context.complete("PEM")
         self.soon: list[Callable[[], None]] = []
         self.wire = StubWire()
-        self.turns = Turns(self.soon.append)
+        self.turns = Turns(self.soon.append, lambda: False)
         self.tls = TlsWire(self.wire, context, self.soon.append, self.turns)
         self.ear = Ear()
         self.tls.begin(self.ear)

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from bide.transport.turns import MAX_STEPS, Turns
+from bide.transport.turns import MAX_STEPS, MAX_WITHOUT, Turns
 
 
 class Loop:
@@ -11,7 +11,8 @@ class Loop:
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
-        self.turns = Turns(self.calls.append)
+        self.is_crowded = False
+        self.turns = Turns(self.calls.append, lambda: self.is_crowded)
         self.done: list[int] = []
 
     def ask(self, *names: int) -> list[bool]:
@@ -62,3 +63,27 @@ def test_turn_asked_for_within_a_turn_waits() -> None:
     assert loop.done == [True] * (MAX_STEPS - 1) + [False]
     loop.begin_pass()
     assert loop.done[MAX_STEPS:] == [MAX_STEPS - 1]
+
+
+def test_crowded_passes_have_no_turns_for_a_while() -> None:
+    """Those that only read get through them first; those that shake hands are not forgotten."""
+    loop = Loop()
+    loop.ask(*range(2 * MAX_STEPS))
+    loop.is_crowded = True
+    for _ in range(MAX_WITHOUT):
+        loop.begin_pass()
+        assert loop.ask(100) == [False]
+        assert loop.done == []
+    loop.begin_pass()
+    assert loop.done == list(range(MAX_STEPS, 2 * MAX_STEPS))
+    loop.is_crowded = False
+    loop.begin_pass()
+    assert loop.done[MAX_STEPS:] == [100] * MAX_WITHOUT
+
+
+def test_crowded_pass_has_turns_if_none_waits() -> None:
+    loop = Loop()
+    loop.is_crowded = True
+    for _ in range(3):
+        assert loop.ask(*range(MAX_STEPS)) == [True] * MAX_STEPS
+        loop.begin_pass()

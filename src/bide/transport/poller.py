@@ -50,6 +50,7 @@ class Poller:
         "_deferred",
         "_ended",
         "_is_deferring",
+        "_is_full",
         "_is_scheduled",
         "_is_within_pass",
         "_loop",
@@ -73,6 +74,7 @@ class Poller:
         self._acceptors: dict[int, Callable[[], None]] = {}
         self._ended: list[PolledWire] = []  # closed, and not reported yet
         self._is_within_pass = False
+        self._is_full = False  # whether the last pass took as many events as it may
         self._is_deferring = False  # whether several descriptors are being read
         self._deferred: list[Receiver] = []  # what they lead to follows
         self._is_scheduled = False
@@ -163,6 +165,7 @@ class Poller:
     def _pass(self) -> None:
         """Serve every descriptor that is ready."""
         ready: list[tuple[int, int]] = self._ready(0, _MAX_EVENTS)
+        self._is_full = len(ready) == _MAX_EVENTS
         self._is_within_pass = True
         self._is_deferring = len(ready) > 1
         self.output.pass_begins(self._is_deferring)
@@ -197,6 +200,10 @@ class Poller:
                 wire.readable()
         except Exception:
             wire.report_failure()
+
+    def is_crowded(self) -> bool:
+        """Return whether more descriptors may be ready than the last pass has taken."""
+        return self._is_full
 
     def defers(self, receiver: Receiver) -> bool:
         """Return whether to call `go_on` of `receiver` later in this pass."""

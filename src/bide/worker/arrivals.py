@@ -57,7 +57,7 @@ class Arrivals:
         self._poller = poller
         self._certificates = certificates
         self._introductions = introductions
-        self._turns = Turns(context.loop.call_soon)
+        self._turns = Turns(context.loop.call_soon, poller.is_crowded)
 
     def accepted(self, wire: Wire) -> Receiver:
         """Return what takes the facts of a new connection's wire."""
