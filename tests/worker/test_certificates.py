@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,41 @@ def test_changed_file_of_a_host_is_loaded_again(authority: Authority) -> None:
     authority.issue("host", "a.example")
     now[0] += 1.0
     assert certificates.context() is not before
+
+
+# -- Expired certificates ---------------------------------------------------------------------------------------------------
+
+
+def expiring(authority: Authority, name: str, until: datetime) -> dict[str, str]:
+    files = authority.issue(name)
+    issued = authority.ca.issue_cert("localhost", not_after=until)
+    Path(files["ssl_certfile"]).write_bytes(issued.cert_chain_pems[0].bytes())
+    Path(files["ssl_keyfile"]).write_bytes(issued.private_key_pem.bytes())
+    return files
+
+
+def test_expired_certificate_does_not_replace_one_that_is_valid(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, clock = datetime(2030, 1, 1, tzinfo=UTC), Clock()
+    files = expiring(authority, "expiring", datetime(2031, 1, 1, tzinfo=UTC))
+    certificates = Certificates(options(files), clock, lambda: now)
+    first = certificates.context()
+    assert not caplog.records
+    expiring(authority, "expiring", datetime(2029, 12, 31, tzinfo=UTC))
+    clock.now += 1.0
+    assert certificates.context() is first
+    (line,) = caplog.messages
+    assert line.startswith(f"the certificate in {files['ssl_certfile']!r} expired on 2029-12-31; new connections get ")
+    expiring(authority, "expiring", datetime(2030, 12, 31, tzinfo=UTC))
+    clock.now += 1.0
+    assert certificates.context() is not first
+
+
+def test_certificate_that_has_expired_at_the_start_is_warned_of(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    files, named = authority.issue("valid"), expiring(authority, "past", datetime(2029, 1, 1, tzinfo=UTC))
+    entry = f"a.example={named['ssl_certfile']},{named['ssl_keyfile']}"
+    Certificates(options(files, others=(entry,)), Clock(), lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    assert caplog.messages == [f"the certificate in {named['ssl_certfile']!r} expired on 2029-01-01; clients refuse it"]

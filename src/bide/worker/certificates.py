@@ -11,11 +11,13 @@ import os
 import re
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, NamedTuple, final
 
 from bide.errors import ConfigError
 from bide.transport.security import ServerContext
+from bide.worker.validity import valid_until
 
 _log = logging.getLogger("bide")
 
@@ -46,25 +48,41 @@ class TlsOptions(NamedTuple):
     minimum_version: str
 
 
+def _today() -> datetime:
+    return datetime.now(UTC)
+
+
 @final
 class Certificates:
     """Keeps the context of new connections. Open connections keep the one that they began with."""
 
-    __slots__ = ("_clock", "_context", "_looked_at", "_options", "_seen")
+    __slots__ = ("_clock", "_context", "_looked_at", "_options", "_seen", "_today")
 
-    def __init__(self, options: TlsOptions, clock: Callable[[], float] = monotonic) -> None:
-        """Load the files. Raises ConfigError. clock: returns seconds."""
+    def __init__(
+        self,
+        options: TlsOptions,
+        clock: Callable[[], float] = monotonic,
+        today: Callable[[], datetime] = _today,
+    ) -> None:
+        """Load the files. Raises ConfigError. An expired certificate is served, and warned of.
+
+        clock: returns seconds.
+        today: returns the time of day, in UTC.
+        """
         self._options = options
         self._clock = clock
+        self._today = today
         self._seen = _signature(options)
         self._context = new_context(options)
         self._looked_at = clock()
+        if expired := expired_certificate(options, today()):
+            _log.warning("%s; clients refuse it", expired)
 
     def context(self) -> ssl.SSLContext:
         """Return the context for a new connection.
 
-        Files that have changed are loaded. If they cannot be, or the key does not fit yet, one line
-        says so, and the context stays as it was until they change again.
+        Files that have changed are loaded. If they cannot be, the key does not fit yet, or they
+        have expired, one line says so, and the context stays as it was until they change again.
         """
         now = self._clock()
         if now - self._looked_at >= _LOOK_EVERY_S:
@@ -73,10 +91,13 @@ class Certificates:
             if seen != self._seen:
                 self._seen = seen
                 try:
-                    self._context = new_context(self._options)
+                    context = new_context(self._options)
+                    if expired := expired_certificate(self._options, self._today()):
+                        raise ConfigError(expired)
                 except (ConfigError, OSError) as error:  # OSError: a file vanished meanwhile
                     _log.error("%s; new connections get the certificate that was loaded before", error)
                 else:
+                    self._context = context
                     _log.info("loaded certificates again: %s", ", ".join(_certfiles(self._options)))
         return self._context
 
@@ -93,6 +114,15 @@ def new_context(options: TlsOptions) -> ssl.SSLContext:
             others[host] = _context(options, certfile, keyfile, "ssl_sni", "ssl_sni")
         context.sni_callback = functools.partial(_choose, others)
     return context
+
+
+def expired_certificate(options: TlsOptions, now: datetime) -> str | None:
+    """Return which certificate has expired, as a sentence; None if none has."""
+    for certfile in _certfiles(options):
+        until = valid_until(_first_certificate(certfile))
+        if until is not None and until <= now:
+            return f"the certificate in {certfile!r} expired on {until:%Y-%m-%d}"
+    return None
 
 
 def named_certificate(entry: str) -> tuple[str, str, str | None]:
