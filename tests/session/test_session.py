@@ -103,6 +103,9 @@ def test_failed_handshakes_make_one_line_a_minute(stage: Stage, caplog: pytest.L
     for seconds in (0.0, 59.9, 0.2, 1.0):
         stage.now += seconds
         fail()
+    session, _, _ = stage.begun()
+    stage.now += 61.0
+    session.rejected(CloseReason.TLS_REJECTED, "bad record mac", False)  # its handshake was complete
     line = "192.0.2.1:4000: handshake failed, close=proxy_header_rejected (no PROXY header); "
     assert caplog.messages == [line + "further ones go to the debug log for 60 s"] * 2
 

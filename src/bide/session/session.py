@@ -12,7 +12,7 @@ from typing import Final, final
 
 from bide.exchange import Tunnel
 from bide.http1.connection import Connection
-from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, IDLE, LINGER, NEW, TUNNEL
+from bide.http1.lifetime import CLOSED, CLOSING, EXCHANGE, HANDSHAKE, IDLE, LINGER, NEW, TUNNEL
 from bide.http1.writer import HELD
 from bide.message import Request
 from bide.observe.access_log import TunnelSummary, peer_name
@@ -144,7 +144,8 @@ class Session(ClockedCarrier):
         self._context.manager.introduced(self)
 
     def rejected(self, reason: CloseReason, detail: str, is_plain: bool) -> None:
-        self._context.handshake_rejected(self.peer, reason, detail)
+        if self.connection.state is HANDSHAKE:  # later, it is the debug log's
+            self._context.handshake_rejected(self.peer, reason, detail)
         self.connection.rejected(reason, detail, is_plain)
         self.settle()
 
