@@ -298,6 +298,30 @@ def test_cut_wakes_the_thread_and_sends_nothing_more(stage: Stage) -> None:
     assert exchange.has_finished
 
 
+def test_thread_of_a_cancelled_call_has_the_name_of_its_request(stage: Stage) -> None:
+    go = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        threads.append(threading.current_thread())
+        go.wait(PATIENCE)
+        start_response("200 OK", [])
+        return [b"a"]
+
+    exchange = StubExchange(request_of("PUT", b"/a%0A"))
+    crossing = stage.begin(lambda crossing: app, exchange)
+    waiting = stage.begin(lambda crossing: app, StubExchange())
+    stage.until(lambda: threads)
+    for cancelled in (crossing, waiting):
+        cancelled.cancel()
+    assert threads[0].name == "PUT /a%0A"
+    go.set()
+    stage.end(crossing)
+    assert exchange.content == []
+    stage.end(waiting)
+    assert len(threads) == 1, "the other one was not begun"
+
+
 # -- Errors -----------------------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@
 
 import contextlib
 import logging
+import re
 import signal
 import ssl
 import threading
@@ -20,7 +21,7 @@ import pytest
 
 from bide.errors import DisconnectedError
 from tests.support.client import Client, chunked, request
-from tests.support.program import APPS, Launch
+from tests.support.program import APPS, Launch, Program
 from tests.support.server import NOISE, Serve, Served
 from tests.support.tls import Authority
 from tests.support.waiting import PATIENCE, pause
@@ -656,17 +657,65 @@ def test_program_exits_without_a_thread_that_never_ends(launch: Launch, loop: st
         "serve", "wsgi_apps:stubborn", "--app-dir", str(APPS), "--port", "0", "--loop", loop, "--drain-timeout", "0.5"
     )
     with program.client() as client:
-        client.ask()
+        client.ask("/stubborn")
         pause(0.3)  # until a thread runs it: nothing tells that from outside
         began = program.signal(signal.SIGTERM)
         assert program.wait() == 0
         assert time.monotonic() - began < 5.0 + NOISE
-    program.line("the process ends without them")
+    program.line(r"still run \(GET /stubborn\): the process ends without them")
 
 
 def test_program_serves_wsgi_by_its_name(launch: Launch, loop: str) -> None:
     program = launch("serve", "wsgi_apps:hello", "--app-dir", str(APPS), "--port", "0", "--loop", loop)
     with Client(program.where) as client:
         assert client.get().content == b"hello\n"
+    program.signal()
+    assert program.wait() == 0
+
+
+# -- Memory -----------------------------------------------------------------------------------------------------------------
+
+#: Octets that the process may need besides, for what it does for the first time.
+FEW: Final = 5_000_000
+
+
+def memory_of(program: Program) -> int:
+    """Return the most memory that a program has had, in octets."""
+    status = Path(f"/proc/{program.process.pid}/status").read_text()
+    match = re.search(r"VmHWM:\s*(\d+) kB", status)
+    assert match is not None
+    return int(match[1]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("app", ["measure", "hundred_megabytes", "written"])
+def test_hundred_megabytes_pass_in_little_memory(launch: Launch, loop: str, app: str, threads: int) -> None:
+    if app == "written" and not threads:
+        pytest.skip("`write` cannot wait for the client on the event loop's thread")
+    arguments = ["--app-dir", str(APPS), "--port", "0", "--loop", loop, "--threads", str(threads)]
+    program = launch("serve", f"wsgi_apps:{app}", *arguments)
+
+    def transfer(size: int) -> None:
+        with program.client() as client:
+            if app == "measure":
+                client.send(request("/", f"Content-Length: {size}", method="POST"))
+                for _ in range(size // 50_000):
+                    client.send(bytes(50_000))
+                assert client.response().content == b"%d" % size
+            else:
+                client.ask()
+                client.head()
+                left = size - len(client.buffer)
+                while left > 0:
+                    left -= len(client.sock.recv(1 << 16))
+                    if left % 10 == 0:
+                        pause(0.001)  # so that the server is ahead of this client
+                client.reset()
+
+    transfer(1_000_000)
+    before = memory_of(program)
+    transfer(100_000_000)
+    assert memory_of(program) - before < FEW
     program.signal()
     assert program.wait() == 0

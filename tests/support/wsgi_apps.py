@@ -34,3 +34,27 @@ def stubborn(environ: Environ, start_response: Start) -> Iterable[bytes]:
     start_response("200 OK", [])
     while True:
         time.sleep(0.05)
+
+
+def measure(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Read the request body, and answer with its length."""
+    size = 0
+    while content := environ["wsgi.input"].read(1 << 16):
+        size += len(content)
+    start_response("200 OK", [])
+    return [b"%d" % size]
+
+
+def hundred_megabytes(environ: Environ, start_response: Start) -> Iterator[bytes]:
+    """Send 100 MB, piece by piece."""
+    start_response("200 OK", [])
+    for _ in range(1600):
+        yield bytes(62_500)
+
+
+def written(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Send the same by `write`."""
+    write = start_response("200 OK", [])
+    for _ in range(1600):
+        write(bytes(62_500))
+    return []

@@ -12,7 +12,6 @@ import io
 from collections.abc import Awaitable
 from typing import Any, Final, final
 
-from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange, Gateway
 from bide.gateway.application import WsgiApplication
 from bide.gateway.environ import Environs
@@ -125,7 +124,7 @@ class WsgiGateway(Gateway):
         for task in list(self._tasks):
             task.cancel()
         for crossing in list(self._crossings):
-            crossing.cut(DisconnectedError("the server is stopping"))
+            crossing.cancel()
         if self._threads is not None:
             self._threads.end()
 

@@ -52,6 +52,7 @@ class Crossing(Job):
         "_is_told",
         "_loop",
         "_pieces",
+        "_runs_on",
         "_status",
         "_taken",
         "_threads",
@@ -85,6 +86,7 @@ class Crossing(Job):
         self._given = 0  # octets of content
         self._asked = 0  # times that request content was asked for
         self._is_done = False
+        self._runs_on: threading.Thread | None = None
         self._alarm: threading.Lock | None = None  # the thread sleeps until the loop releases it
         # Written by the event loop.
         self.is_cut = False  # nothing that is given leaves any more
@@ -112,7 +114,8 @@ class Crossing(Job):
         call = self._call
         exchange = self.exchange
         # Nobody wants the answer of a request whose client has left while it waited for a thread.
-        if call is not None and not (exchange.over or exchange.client_left):
+        if call is not None and not (self.is_cut or exchange.over or exchange.client_left):
+            self._runs_on = threading.current_thread()
             self._context.run(call.run)
         self._is_done = True
         self._tell()
@@ -208,6 +211,13 @@ class Crossing(Job):
             feeding.add_done_callback(self._fed)
         if self._is_done and not self._is_sending:
             self._end()
+
+    def cancel(self) -> None:
+        """Tell the thread that the server is stopping; name it after its request, for the log."""
+        self.cut(DisconnectedError("the server is stopping"))
+        if self._runs_on is not None and not self._is_done:
+            request = self.exchange.request
+            self._runs_on.name = f"{request.method} {request.path.decode('ascii')}"
 
     def cut(self, error: BaseException) -> None:
         """Send nothing more, since `error` was raised; tell the thread."""

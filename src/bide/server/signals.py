@@ -210,10 +210,13 @@ def leave_within(seconds: float, error: BaseException | None = None) -> threadin
 
     def watch() -> None:
         if not done.wait(seconds):
+            # A thread of the WSGI gateway has the name of its request by now.
+            threads = [thread.name for thread in threading.enumerate() if _is_waited_for(thread)]
+            named = f" ({', '.join(threads)})" if threads else ""
             lines = [
                 (
                     logging.WARNING,
-                    "application threads, tasks or exit handlers still run: the process ends without them",
+                    f"application threads, tasks or exit handlers still run{named}: the process ends without them",
                 )
             ]
             if error is not None:
@@ -222,6 +225,11 @@ def leave_within(seconds: float, error: BaseException | None = None) -> threadin
 
     threading.Thread(target=watch, name="bide-leave", daemon=True).start()
     return done
+
+
+def _is_waited_for(thread: threading.Thread) -> bool:
+    """Return whether the interpreter waits for the end of a thread of the application."""
+    return not thread.daemon and thread is not threading.main_thread()
 
 
 def _end(status: int, *lines: tuple[int, str]) -> NoReturn:
