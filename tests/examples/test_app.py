@@ -55,7 +55,7 @@ def inn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]
     """Import the example afresh, its modules being top-level ones as under `--app-dir`."""
     monkeypatch.setenv("BIDE_EXAMPLE_DB", str(tmp_path / "notes.sqlite3"))
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    names = ("app", "guestbook", "visits", "hello")
+    names = ("app", "guestbook", "visits", "hello", "hello_wsgi")
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield importlib.import_module("app")
@@ -358,3 +358,11 @@ def test_smallest_application_says_hello(inn: ModuleType) -> None:
     assert response.headers["content-length"] == str(len(response.content))
     with pytest.raises(NotImplementedError):
         asyncio.run(hello.app({"type": "lifespan"}, None, None))
+
+
+def test_smallest_wsgi_application_says_hello(inn: ModuleType) -> None:
+    hello = importlib.import_module("hello_wsgi")
+    with httpx.Client(transport=httpx.WSGITransport(hello.app), base_url="http://inn") as http:
+        response = http.get("/")
+    assert response.text == "Hello, world!\n"
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"

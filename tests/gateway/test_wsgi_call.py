@@ -525,16 +525,43 @@ def test_call_goes_on_once_the_client_has_taken_enough(log: Log) -> None:
     assert result.closed == 1
 
 
-def test_written_content_is_waited_for_once_the_application_has_returned(log: Log) -> None:
-    call, exchange = call_of(answering(Result(b"c"), write=[b"a", b"b"]), SlowExchange())
+@pytest.mark.parametrize("result", [[b"c"], Result(b"c"), []])
+def test_written_content_that_cannot_wait_leaves_once_the_application_has_returned(result: Any, log: Log) -> None:
+    call, exchange = call_of(answering(result, write=[b"a", b"b1", b"b2"]), SlowExchange())
     flows = call.run()
+    assert exchange.content == [b"a"]
+    finish(call, flows)
+    assert exchange.files == [(0, 4)]
+    assert b"".join(exchange.content) == b"ab1b2c"[: 6 if result != [] else 5]
+    assert exchange.complete
+    assert call.has_ended
+
+
+def test_written_content_that_cannot_wait_may_complete_the_response(log: Log) -> None:
+    call, exchange = call_of(answering([], [("Content-Length", "2")], write=[b"a", b"b"]), SlowExchange())
+    finish(call, call.run())
     assert exchange.content == [b"a", b"b"]
-    assert finish(call, flows) == 2
-    assert exchange.content == [b"a", b"b", b"c", b""]
+    assert exchange.complete
 
 
-def test_written_content_before_a_whole_response_is_not_waited_for(log: Log) -> None:
-    exchange = called(answering([b"b"], write=[b"a"]), SlowExchange())
+def test_written_content_is_dropped_if_the_application_fails(log: Log) -> None:
+    log.expect("the application failed")
+
+    def app(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+        write = start_response("200 OK", [])
+        write(b"a")
+        write(b"b")
+        raise RuntimeError("no")
+
+    exchange = called(app, SlowExchange())
+    assert exchange.content == [b"a"]
+
+
+def test_whole_response_after_written_content_waits_for_the_client(log: Log) -> None:
+    call, exchange = call_of(answering([b"b"], write=[b"a"]), SlowExchange())
+    flows = call.run()
+    assert exchange.content == [b"a"]
+    assert finish(call, flows) == 1
     assert exchange.content == [b"a", b"b"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bide.exchange import DONE
 from bide.gateway.wsgi_call import WsgiCall
-from bide.gateway.wsgi_coroutines import complete, feed, receive_and_run
+from bide.gateway.wsgi_coroutines import complete, feed, flush_written, receive_and_run
 from bide.gateway.wsgi_loop import LoopCall
 from bide.message import Request
 from tests.support.exchanges import StubExchange, request_of
@@ -64,6 +64,23 @@ def test_wait_that_is_cancelled_ends_the_call(loop: JumpingLoop) -> None:
     task.cancel()
     run(loop)
     assert [type(failure) for failure in failures] == [asyncio.CancelledError]
+
+
+# -- flush_written ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_held_content_is_sent_once_the_client_has_taken_what_came_before(loop: JumpingLoop, more: bool) -> None:
+    exchange = StubExchange()
+    with tempfile.TemporaryFile() as held:
+        held.write(b"held")
+        task = loop.create_task(flush_written(asyncio.sleep(1.0), exchange, held, more))
+        run(loop)
+        assert exchange.content == []
+        loop.run_until_complete(task)
+    assert exchange.files == [(0, 4)]
+    assert exchange.content == [b"held"]
+    assert exchange.complete is not more
 
 
 # -- feed -------------------------------------------------------------------------------------------------------------------

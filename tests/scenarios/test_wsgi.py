@@ -691,8 +691,6 @@ def memory_of(program: Program) -> int:
 @pytest.mark.parametrize("threads", [0, 2])
 @pytest.mark.parametrize("app", ["measure", "hundred_megabytes", "written"])
 def test_hundred_megabytes_pass_in_little_memory(launch: Launch, loop: str, app: str, threads: int) -> None:
-    if app == "written" and not threads:
-        pytest.skip("`write` cannot wait for the client on the event loop's thread")
     arguments = ["--app-dir", str(APPS), "--port", "0", "--loop", loop, "--threads", str(threads)]
     program = launch("serve", f"wsgi_apps:{app}", *arguments)
 

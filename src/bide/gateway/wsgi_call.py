@@ -61,7 +61,6 @@ class WsgiCall(ABC):
         "_iterator",
         "_result",
         "_status",
-        "_stuck",
         "exchange",
         "has_ended",
     )
@@ -75,10 +74,9 @@ class WsgiCall(ABC):
         self._declared = UNDECLARED  # octets of content declared and not yet given, or UNDECLARED
         self._has_begun = False  # the head is given away, and cannot be replaced any more
         self._is_whole = False  # all content is given away
-        self._stuck: Awaitable[None] = DONE  # what `write` should have waited for
         self.has_ended = False
         self._result: Any = None
-        self._iterator: Iterator[Any] = iter(())
+        self._iterator: Iterator[Any] | None = None  # None before the application has returned
 
     # -- What the application calls ----------------------------------------------------------------
 
@@ -112,7 +110,7 @@ class WsgiCall(ABC):
         """Send content before what the application returns. Raises Misuse or DisconnectedError."""
         if self.has_ended:
             raise Misuse("write was called after the application had returned")
-        self._wait_later(self._take(data))
+        self._written(self._take(data))
 
     # -- Where the response goes -------------------------------------------------------------------
 
@@ -130,6 +128,18 @@ class WsgiCall(ABC):
         """Send a part of a file, which completes the content; otherwise as `_put`."""
 
     @abstractmethod
+    def _written(self, flows: Awaitable[None]) -> None:
+        """Take what `_put` returned to `write`, which cannot wait."""
+
+    @abstractmethod
+    def _flush_written(self) -> Awaitable[None]:
+        """Return DONE, or what to wait for after calls of `write`. The application has returned."""
+
+    @abstractmethod
+    def _drop_written(self) -> None:
+        """Forget what is left of it. The call ends."""
+
+    @abstractmethod
     def _is_cut(self) -> bool:
         """Return whether the response can no longer become complete."""
 
@@ -142,24 +152,22 @@ class WsgiCall(ABC):
         Return DONE once it has ended. Otherwise `go_on` is to be called when the result is done.
         """
         try:
-            self._result = result = self._app(self._environ, self.start_response)
-            if isinstance(result, list | tuple):
-                self._take_all(b"".join(result))
-            elif type(result) is FileWrapper and (part := result.rest()) is not None:
-                return self._take_file(part)
-            else:
-                self._iterator = iter(result)
-                stuck, self._stuck = self._stuck, DONE
-                return self.go_on() if stuck is DONE else stuck
+            self._result = self._app(self._environ, self.start_response)
+            flows = self._flush_written()
         except BaseException as error:
-            self.log_failure(error)
-        self._end()
-        return DONE
+            self.give_up(error)
+            return DONE
+        return self.go_on() if flows is DONE else flows
 
     @final
     def go_on(self) -> Awaitable[None]:
-        """Send the pieces that are left; return as `run`."""
+        """Send what is left of the result; return as `run`."""
         try:
+            if self._iterator is None:
+                flows = self._begin(self._result)
+                if flows is not DONE:
+                    return flows
+            assert self._iterator is not None
             if not self._is_head_all():
                 for piece in self._iterator:
                     if self._is_head_all():
@@ -181,6 +189,17 @@ class WsgiCall(ABC):
         self.log_failure(error)
         self._end()
 
+    def _begin(self, result: Any) -> Awaitable[None]:  # noqa: ANN401  # whatever was returned
+        """Send a result that is whole, or begin to iterate over it; return as `_put`."""
+        self._iterator = iter(())
+        if isinstance(result, list | tuple):
+            self._take_all(b"".join(result))
+        elif type(result) is FileWrapper and (part := result.rest()) is not None:
+            return self._take_file(part)
+        else:
+            self._iterator = iter(result)
+        return DONE
+
     def _is_head_all(self) -> bool:
         """Return whether the head is all that is sent, so that no content need be made.
 
@@ -191,12 +210,6 @@ class WsgiCall(ABC):
     def _require_start(self) -> None:
         if not self._status:
             raise Misuse("start_response was not called before the first content, or the end")
-
-    def _wait_later(self, flows: Awaitable[None]) -> None:
-        """Keep what `write` cannot wait for: the application runs on the event loop's thread."""
-        if flows is not DONE:
-            forget(self._stuck)
-            self._stuck = flows
 
     def _take(self, content: object) -> Awaitable[None]:
         """Send a piece of content; return as `_put`."""
@@ -234,14 +247,14 @@ class WsgiCall(ABC):
             self._give(content, False)
 
     def _take_file(self, part: FilePart) -> Awaitable[None]:
-        """Send a file; return as `run`. Octets beyond a declared length are not sent."""
+        """Send a file; return as `_put`. Octets beyond a declared length are not sent."""
         self._require_start()
         if self._is_whole:
-            return self.go_on()
+            return DONE
         flows = self._put_file(part)
         self._has_begun = True
         self._is_whole = True
-        return self.go_on() if flows is DONE else flows
+        return flows
 
     def _give(self, content: bytes, more: bool) -> Awaitable[None]:
         """Send content; return as `_put`, and DONE if no more follows."""
@@ -260,8 +273,7 @@ class WsgiCall(ABC):
         result = self._result
         self._result = None
         self._iterator = iter(())
-        forget(self._stuck)
-        self._stuck = DONE
+        self._drop_written()
         try:
             close = getattr(result, "close", None)
             if close is not None:

@@ -37,6 +37,18 @@ async def complete(
         flows = go_on()
 
 
+async def flush_written(stuck: Awaitable[None], exchange: Exchange, held: IO[bytes], more: bool) -> None:
+    """Send content that the application wrote while its client was behind.
+
+    stuck: ends once the client has taken what was sent before.
+    held: the content.
+    more: whether the application has more to send.
+    """
+    await stuck
+    held.flush()
+    await exchange.send_file(held.fileno(), 0, held.tell(), more)
+
+
 async def feed(exchange: Exchange, answer: Callable[[], bool]) -> None:
     """Wait for request content until `answer` has been given some."""
     while not answer():

@@ -320,6 +320,15 @@ class ThreadCall(WsgiCall):
         crossing.send_file(part)
         return DONE
 
+    def _written(self, flows: Awaitable[None]) -> None:
+        pass  # the thread has waited
+
+    def _flush_written(self) -> Awaitable[None]:
+        return DONE
+
+    def _drop_written(self) -> None:
+        pass
+
     def _is_cut(self) -> bool:
         return self._crossing.is_cut or (self.exchange.over and not self._is_whole)
 
