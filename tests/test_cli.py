@@ -99,8 +99,6 @@ def test_application_instead_of_a_command_is_pointed_to_serve() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--reload"], "bide has no --reload yet"),
-        (["--reload-dir=src"], "bide has no --reload-dir yet"),
         (["--env-file=.env"], "bide has no --env-file yet"),
         (["--http", "h11"], "bide has no --http"),
         (["--no-server-header"], "bide has no --no-server-header"),

@@ -240,6 +240,7 @@ def test_redirects_that_cannot_be_are_refused(options: dict[str, Any], message: 
         ({"workers": "auto"}, True),
         ({"workers": 0}, True),
         ({"supervise": "on"}, True),
+        ({"reload": True}, True),
         ({"supervise": "off"}, False),
         ({"limit_worker_requests": 1}, True),
         ({"limit_worker_age": 0.5}, True),
@@ -262,6 +263,11 @@ def test_option_of_a_supervisor_without_one_is_refused(name: str, value: float, 
         match=rf"^{name} must be {alone} without a supervisor, got {value:g}; leave out supervise, or set it on$",
     ):
         Config(supervise="off", **{name: value})  # type: ignore[arg-type]
+
+
+def test_reload_is_for_one_worker() -> None:
+    with pytest.raises(ConfigError, match=r"^workers must be 1 with reload, got 4; reload is for development$"):
+        Config(reload=True, workers=4)
 
 
 def test_word_that_stands_for_a_number_is_named() -> None:

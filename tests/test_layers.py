@@ -94,8 +94,9 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.transport.sockets",
         "bide.supervisor",
     ),
-    # serves its socket by bide itself
+    # served by bide itself
     "bide.supervisor.control": ("bide.config", "bide.worker.settings", "bide.worker.worker"),
+    "bide.supervisor.failure_page": ("bide.config", "bide.worker.settings", "bide.worker.worker"),
     # what a program runs
     "bide.server": (
         "bide.terms",

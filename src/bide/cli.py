@@ -26,7 +26,6 @@ from bide.supervisor.remote import ask, described, only
 
 # Flags of uvicorn and gunicorn that bide lacks: planned, replaced by another option, not planned.
 _NOT_YET: Final = (
-    "--reload",
     "--ws",
     "--env-file",
 )

@@ -497,6 +497,24 @@ class Config:
         least=0,
         also="timeout_worker_healthcheck",
     )
+    reload: bool = _option(
+        False,
+        WORKERS,
+        "For development: replace the worker when a source file changes; needs the package watchfiles.",
+        "as uvicorn",
+    )
+    reload_dir: tuple[str, ...] = _option(
+        (), WORKERS, "Folder to watch; by default that of APP, or the current one; repeatable.", "as uvicorn"
+    )
+    reload_include: tuple[str, ...] = _option(
+        (), WORKERS, "Pattern of files to watch besides *.py; repeatable.", "as uvicorn"
+    )
+    reload_exclude: tuple[str, ...] = _option(
+        (), WORKERS, "Pattern of files or folders not to watch; repeatable.", "as uvicorn"
+    )
+    reload_delay: float = _option(
+        0.25, WORKERS, "Seconds without a change after which changes count.", "as uvicorn", least=0.001
+    )
     control: str = _option(
         "auto",
         WORKERS,
@@ -637,12 +655,15 @@ class Config:
                 ("limit_worker_requests", 0),
                 ("limit_worker_age", 0),
                 ("limit_worker_memory", 0),
+                ("reload", False),
             ):
                 value = getattr(self, name)
                 if value != alone:
                     raise ConfigError(
                         f"{name} must be {alone} without a supervisor, got {value:g}; leave out supervise, or set it on"
                     )
+        if self.reload and self.workers != 1:
+            raise ConfigError(f"workers must be 1 with reload, got {self.workers}; reload is for development")
 
     @property
     def is_supervised(self) -> bool:
@@ -650,7 +671,8 @@ class Config:
         return self.supervise == "on" or (
             self.supervise == "auto"
             and (
-                self.workers != 1
+                self.reload
+                or self.workers != 1
                 or self.limit_worker_requests > 0
                 or self.limit_worker_age > 0
                 or self.limit_worker_memory > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,11 +16,13 @@ import pytest
 from bide import Config
 from bide.channel import Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready
 from bide.errors import ApplicationError, ListenError
-from bide.supervisor import settings
+from bide.supervisor import run, settings
+from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.process import Process
 from bide.supervisor.run import Supervisor, supervise
 from bide.supervisor.service import Notifier
-from bide.supervisor.settings import supervisor_settings
+from bide.supervisor.settings import RELOAD_DRAIN_S, supervisor_settings
+from bide.supervisor.watch import Watched
 from bide.supervisor.words import Word
 from bide.terms import Cause, WorkerState
 from tests.support.loops import JumpingLoop
@@ -628,6 +631,60 @@ def test_sign_of_life_comes_while_a_worker_turns(make: Make) -> None:
     assert "lives" in scene.notifier.said
 
 
+# -- Development --------------------------------------------------------------------------------------------------------------
+
+
+class StubPage:
+    """What is shown in the place of a worker that failed."""
+
+    def __init__(self) -> None:
+        self.is_shown = False
+        self.text = ""
+
+    def show(self, sockets: object, text: str) -> None:
+        self.is_shown, self.text = True, text
+
+    def hide(self) -> None:
+        self.is_shown = False
+
+    async def close(self) -> None:
+        self.hide()
+
+
+def test_worker_that_fails_in_development_is_shown_until_a_file_changes(
+    make: Make, tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def watch(watched: Watched, changed: object, stop: asyncio.Event) -> None:
+        assert watched.folders == (str(tmp_path),)
+        await stop.wait()
+
+    monkeypatch.setattr(run, "watch", watch)
+    log.expect("no database; it is started again when a file changes")
+    scene = make(workers=1, reload=True, reload_dir=(str(tmp_path),))
+    page = StubPage()
+    scene.supervisor._failure_page = cast(FailurePage, page)
+    assert scene.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), "connections wait"
+    (one,) = scene.processes
+    one.say(Failed("no database", "Traceback\n  its own\n"))
+    scene.end(one, "status 1")
+    assert (page.is_shown, len(scene.processes)) == (True, 1)
+    assert page.text.startswith("Traceback\n  its own\n\nno database\n")
+    scene.supervisor._changed(["a.py", "b.py"])
+    scene.turn()
+    assert "a.py changed, and 1 more" in scene.log.messages()
+    assert (page.is_shown, len(scene.processes)) == (False, 2)
+    scene.start()
+    scene.supervisor._changed(["a.py"])
+    scene.turn()
+    assert scene.processes[1].heard() == [Drain(RELOAD_DRAIN_S, False, Cause.RELOAD.value)]
+    assert len(scene.processes) == 3
+    scene.supervisor.signalled(signal.SIGTERM)
+    for process in scene.processes[1:]:
+        scene.end(process)
+    scene.supervisor._changed(["a.py"])
+    scene.loop.run_until_complete(scene.running)
+
+
 # -- supervise ----------------------------------------------------------------------------------------------------------------
 
 
@@ -649,6 +706,11 @@ def test_address_of_redirects_that_cannot_be_bound_leaves_nothing(tmp_path: Path
     )
     with pytest.raises(ListenError, match="cannot listen on 192"):
         supervise("module:app", settings)
+
+
+def test_files_that_cannot_be_watched_are_named_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ApplicationError, match="--reload-dir must be an existing folder, got '/nowhere/at/all'"):
+        supervise("module:app", supervisor_settings(Config(reload=True, reload_dir=("/nowhere/at/all",))))
 
 
 def test_other_error_of_an_address_is_raised_at_once() -> None:

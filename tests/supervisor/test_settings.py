@@ -1,6 +1,7 @@
 """Options as the supervisor needs them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,8 @@ from bide import Config
 from bide.policy.recycling import WorkerLimits
 from bide.policy.staffing import FOREVER, Bounds
 from bide.supervisor import settings
-from bide.supervisor.settings import supervisor_settings
+from bide.supervisor.settings import RELOAD_DRAIN_S, supervisor_settings
+from bide.supervisor.watch import Watched
 
 
 def test_settings_follow_the_options() -> None:
@@ -33,6 +35,16 @@ def test_settings_follow_the_options() -> None:
 def test_limits_of_a_worker_follow_the_options() -> None:
     found = supervisor_settings(Config(limit_worker_requests=9, limit_worker_age=60.0, limit_worker_memory=1 << 20))
     assert found.limits == WorkerLimits(9, 60.0, 1 << 20)
+
+
+def test_files_are_watched_in_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert supervisor_settings(Config()).watched is None
+    found = supervisor_settings(Config(reload=True, app_dir="src", reload_include=("*.html",), reload_delay=0.5))
+    assert found.watched == Watched((str(Path("src").resolve()),), ("*.html",), (), 0.5)
+    assert found.bounds == Bounds(300.0, FOREVER, RELOAD_DRAIN_S), "a debugger may stop the worker"
+    assert supervisor_settings(Config(reload=True)).watched == Watched((str(Path.cwd()),), (), (), 0.25)
+    other = supervisor_settings(Config(reload=True, app_dir="src", reload_dir=("a", "b"), reload_exclude=("x",)))
+    assert other.watched == Watched((str(Path("a").resolve()), str(Path("b").resolve())), (), ("x",), 0.25)
 
 
 def test_workers_without_a_number_are_as_many_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:

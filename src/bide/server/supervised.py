@@ -109,6 +109,9 @@ class SupervisedWorker:
             is_last = self._is_orphan
             draining = draining._replace(delay=0.0)
             cause = (Cause.HANGUP if is_last else Cause.SIGNAL).value
+        if self._begin.options.get("reload") and order is not None and not is_last:
+            # In development no browser is to get old code: what is idle ends at once.
+            draining = draining._replace(idle=0.0, streams=0.0, tunnels=0.0)
         self._channel.send(Draining(cause))
         await self._worker.stop(draining, is_last=is_last)
         self._channel.send(self._figures(is_final=True))

@@ -35,12 +35,15 @@ class Process:
         with its:
             environment = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
             environment |= {DESCRIPTOR: str(its.fileno()), NUMBER: str(begin.number)}
+            is_development = bool(begin.options.get("reload"))
+            if is_development:  # of two sources of a second and a size, the cached code is the first's
+                environment["PYTHONDONTWRITEBYTECODE"] = "1"
             before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
             try:
                 self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
                     command(begin.app, begin.number),
                     pass_fds=[fd for fd in passed if fd >= 0],
-                    stdin=subprocess.DEVNULL,
+                    stdin=None if is_development else subprocess.DEVNULL,  # for a debugger
                     env=environment,
                     cwd=_folder(),
                 )

@@ -40,10 +40,12 @@ from bide.policy.staffing import (
     told,
 )
 from bide.supervisor.control import AUTO, Control, path_of
+from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.fleet import Member
 from bide.supervisor.process import Process, reap_orphans
 from bide.supervisor.service import Notifier, listening
 from bide.supervisor.settings import SupervisorSettings
+from bide.supervisor.watch import require, watch
 from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
 from bide.terms import Cause, WorkerInput, WorkerOrder, WorkerState
 from bide.transport import sockets
@@ -69,6 +71,8 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
     """
     # A terminal that closes sends SIGHUP. nohup has it ignored, and then it never comes from there.
     had_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
+    if settings.watched is not None:
+        require(settings.watched)
     notifier = Notifier(os.environ)
     opened = listening(os.environ)
     is_ours = not opened and settings.listening.fd is None
@@ -173,7 +177,9 @@ class Supervisor:
         self._reason = ""  # of the last early end
         self._traceback = ""
         self.failure = ""
-        self._fleet = Fleet(settings.bounds, settings.wanted, settings.processors)
+        self._failure_page: FailurePage | None = None
+        has_gap = settings.watched is not None
+        self._fleet = Fleet(settings.bounds, settings.wanted, settings.processors, has_gap)
 
     async def run(self) -> None:
         """Run until all workers have ended after a stop."""
@@ -182,11 +188,16 @@ class Supervisor:
         for number in SIGNALS:
             self._loop.add_signal_handler(number, self.signalled, number)
         self._loop.add_signal_handler(signal.SIGCHLD, self.reap)
+        if self._fleet.has_gap:  # from now on connections wait, whether a worker is there or not
+            for sock in self._sockets:
+                sock.listen(self._settings.listening.backlog)
         _log.info("starting %d workers (process %d)", self._fleet.wanted, os.getpid())
         self._turning()
+        watching = self._loop.create_task(self._watch())
         with self._settling():
             pass
         await self._over.wait()
+        await watching
         for timer in (self._turn, self._next_look):
             if timer is not None:
                 timer.cancel()
@@ -194,6 +205,33 @@ class Supervisor:
             await self._control.stop()
         if not self.failure:
             _log.info("stopped")
+
+    async def _watch(self) -> None:
+        """In development: watch the files until the end."""
+        watched = self._settings.watched
+        if watched is not None:
+            try:
+                await watch(watched, self._changed, self._over)
+            except (OSError, RuntimeError) as error:
+                _log.error("files are watched no more: %s; SIGHUP still reloads", error)
+        if self._failure_page is not None:
+            await self._failure_page.close()
+
+    def _changed(self, paths: list[str]) -> None:
+        if not self._fleet.is_stopping:
+            _log.info("%s changed%s", paths[0], f", and {len(paths) - 1} more" if len(paths) > 1 else "")
+            self.asked(Word.RELOAD)
+
+    def _show_failure(self) -> None:
+        """In development: answer in the place of a worker that failed, until another one starts."""
+        has_failed = self._fleet.has_gap and self._fleet.not_before == FOREVER and not self._fleet.is_stopping
+        if has_failed:
+            if self._failure_page is None:
+                self._failure_page = FailurePage(self._settings.options)
+            again = "The application is started again when a file changes."
+            self._failure_page.show(self._sockets, f"{self._traceback}\n{self._reason}\n\n{again}\n".lstrip())
+        elif self._failure_page is not None:
+            self._failure_page.hide()
 
     async def _open_control(self) -> None:
         """Open the control socket. Raises ListenError if it was asked for."""
@@ -355,7 +393,10 @@ class Supervisor:
         """Report a fact to the policy. If a worker failed, say so, and when the next one starts."""
         before = self._fleet
         self._fleet = told(before, number, event, self._clock())
-        if self._fleet.strikes > before.strikes and self._fleet.good:
+        if self._fleet.strikes > before.strikes and self._fleet.has_gap:
+            traceback = f"{self._traceback}" if self._traceback else ""
+            _log.error("%s%s; it is started again when a file changes", traceback, self._reason)
+        elif self._fleet.strikes > before.strikes and self._fleet.good:
             seconds = max(0.0, self._fleet.not_before - self._clock())
             _log.error(
                 "worker failed (%d in a row): %s; next start in %.3g s", self._fleet.strikes, self._reason, seconds
@@ -399,6 +440,7 @@ class Supervisor:
                 self._carry_out(order)
             orders, look_at = plan(self._fleet, self._clock())
         self._counts.settle(is_settled(self._fleet))
+        self._show_failure()
         if self._next_look is not None:
             self._next_look.cancel()
         if look_at < FOREVER:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from bide.config import Config
 from bide.policy.recycling import WorkerLimits
 from bide.policy.staffing import FOREVER, Bounds
 from bide.supervisor.processors import processors
+from bide.supervisor.watch import Watched
 from bide.transport.sockets import Listening
+
+# For the requests of an old worker to end when a file has changed, in seconds.
+RELOAD_DRAIN_S: Final = 0.5
 
 
 class SupervisorSettings(NamedTuple):
@@ -24,6 +29,7 @@ class SupervisorSettings(NamedTuple):
     drain_delay: seconds for which workers go on accepting after the signal to stop.
     limits: at which a worker is replaced.
     control: path of the control socket, "auto" or "none".
+    watched: files whose change replaces the worker, in development; None otherwise.
     """
 
     options: dict[str, Any]
@@ -35,6 +41,7 @@ class SupervisorSettings(NamedTuple):
     drain_delay: float
     limits: WorkerLimits
     control: str
+    watched: Watched | None
 
 
 def supervisor_settings(config: Config) -> SupervisorSettings:
@@ -55,8 +62,27 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
         config.redirect_http,
         config.workers or available,
         available,
-        Bounds(config.timeout_start, config.timeout_blocked or FOREVER, config.drain_timeout),
+        _bounds(config),
         config.drain_delay,
         WorkerLimits(config.limit_worker_requests, config.limit_worker_age, config.limit_worker_memory),
         config.control,
+        _watched(config),
     )
+
+
+def _bounds(config: Config) -> Bounds:
+    """Return how long the states of a worker may last.
+
+    In development a debugger may stop the worker for any time, and nobody waits for an old one.
+    """
+    if config.reload:
+        return Bounds(config.timeout_start, FOREVER, RELOAD_DRAIN_S)
+    return Bounds(config.timeout_start, config.timeout_blocked or FOREVER, config.drain_timeout)
+
+
+def _watched(config: Config) -> Watched | None:
+    if not config.reload:
+        return None
+    given = config.reload_dir or (config.app_dir or ".",)
+    folders = tuple(str(Path(folder).resolve()) for folder in given)
+    return Watched(folders, tuple(config.reload_include), tuple(config.reload_exclude), config.reload_delay)
