@@ -167,3 +167,9 @@ def test_script_name_is_the_path_under_which_a_front_end_mounts_the_application(
     exchange = StubExchange()
     exchange.prefix = b"/api%20v2"
     assert Environs("/root", has_threads=True).of(exchange)["SCRIPT_NAME"] == "/api v2"
+
+
+@pytest.mark.parametrize("has_processes", [True, False])
+def test_application_is_told_of_other_processes(has_processes: bool) -> None:
+    environs = Environs("", has_threads=True, has_processes=has_processes)
+    assert environs.of(StubExchange())["wsgi.multiprocess"] is has_processes

@@ -673,6 +673,16 @@ def test_program_serves_wsgi_by_its_name(launch: Launch, loop: str) -> None:
     assert program.wait() == 0
 
 
+@pytest.mark.parametrize(("workers", "told"), [(1, b"False"), (2, b"True")])
+def test_application_is_told_of_other_processes(launch: Launch, loop: str, workers: int, told: bytes) -> None:
+    arguments = ["--app-dir", str(APPS), "--port", "0", "--loop", loop, "--workers", str(workers)]
+    program = launch("serve", "wsgi_apps:processes", *arguments)
+    with program.client() as client:
+        assert client.get().content == told
+    program.signal()
+    assert program.wait() == 0
+
+
 # -- Memory -----------------------------------------------------------------------------------------------------------------
 
 #: Octets that the process may need besides, for what it does for the first time.

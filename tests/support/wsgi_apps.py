@@ -58,3 +58,9 @@ def written(environ: Environ, start_response: Start) -> Iterable[bytes]:
     for _ in range(1600):
         write(bytes(62_500))
     return []
+
+
+def processes(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Say whether other processes serve this application, too."""
+    start_response("200 OK", [])
+    return [repr(environ["wsgi.multiprocess"]).encode()]

@@ -24,11 +24,12 @@ class Environs:
 
     __slots__ = ("_common",)
 
-    def __init__(self, root_path: str, *, has_threads: bool) -> None:
+    def __init__(self, root_path: str, *, has_threads: bool, has_processes: bool = False) -> None:
         """Keep what all environs have in common.
 
         root_path: path below which the application is mounted.
         has_threads: whether several threads call the application at the same time.
+        has_processes: whether other processes serve the same application.
         """
         self._common: dict[str, Any] = {
             "REQUEST_METHOD": "",
@@ -47,7 +48,7 @@ class Environs:
             "wsgi.input": None,
             "wsgi.errors": None,
             "wsgi.multithread": has_threads,
-            "wsgi.multiprocess": False,
+            "wsgi.multiprocess": has_processes,
             "wsgi.run_once": False,
             # Without it, Werkzeug and Django take a chunked body for an empty one.
             "wsgi.input_terminated": True,

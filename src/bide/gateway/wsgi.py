@@ -37,18 +37,20 @@ class WsgiGateway(Gateway):
         *,
         threads: Threads | None,
         limit_body: int,
+        has_processes: bool = False,
     ) -> None:
         """Keep the values that every call is made from.
 
         root_path: path below which the application is mounted.
         threads: what calls the application; None to call it on the event loop's thread.
         limit_body: octets of a request body that is received before such a call.
+        has_processes: whether other processes serve the same application.
         """
         self._app = app
         self._loop = loop
         self._threads = threads
         self._limit_body = limit_body
-        self._environs = Environs(root_path, has_threads=threads is not None)
+        self._environs = Environs(root_path, has_threads=threads is not None, has_processes=has_processes)
         # Context variables that a call sets must not be seen by another.
         self._context = contextvars.copy_context()
         self._crossings: set[Crossing] = set()

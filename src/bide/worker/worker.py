@@ -333,7 +333,12 @@ class Worker:
         if settings.threads:
             self._threads = Threads(loop, settings.threads)
         return WsgiGateway(
-            self._app, loop, settings.root_path, threads=self._threads, limit_body=settings.limit_body_spooled
+            self._app,
+            loop,
+            settings.root_path,
+            threads=self._threads,
+            limit_body=settings.limit_body_spooled,
+            has_processes=self._share is not None,
         )
 
     def _open_access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
