@@ -167,11 +167,16 @@ def decode(line: bytes) -> Any:  # noqa: ANN401
 class Channel:
     """Sends and receives messages over one end of a socket pair. It never blocks."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, received: bytes = b"", unsent: bytes = b"") -> None:
+        """Keep the end. received, unsent: what a program before has left, as `left` returns it."""
         self._end = sock
-        self._received = b""
-        self._unsent = b""
+        self._received = received
+        self._unsent = unsent
         sock.setblocking(False)
+
+    def left(self) -> tuple[bytes, bytes]:
+        """Return the octets received that are no whole message yet, and those not sent yet."""
+        return self._received, self._unsent
 
     def fileno(self) -> int:
         """Return the descriptor; -1 once closed."""

@@ -58,8 +58,10 @@ _NOT_HERE: Final = (
 )
 
 # Variables that set no option: the application's name, the build's wish, the examples' database,
-# and the number of a worker whose application starts another server.
-_OTHER_VARIABLES: Final = frozenset({"BIDE_APP", "BIDE_COMPILED", "BIDE_EXAMPLE_DB", "BIDE_WORKER"})
+# the number of a worker whose application starts another server, and those of an upgrade.
+_OTHER_VARIABLES: Final = frozenset(
+    {"BIDE_APP", "BIDE_COMPILED", "BIDE_EXAMPLE_DB", "BIDE_WORKER", "BIDE_STATE", "BIDE_TRIAL"}
+)
 
 # Width of the help's column of flags, in characters. Most flags fit, and in a terminal of 80
 # characters the text has space, too.
@@ -323,3 +325,14 @@ def _reload(control: str) -> None:
     """
     answer = _asked(control, "POST", "/reload")
     click.echo(f"reloaded: {answer['wanted']} workers, generation {answer['generation']}")
+
+
+@main.command("upgrade")
+@_control
+def _upgrade(control: str) -> None:
+    """Replace a server that runs by the version of bide on the disk, then its workers.
+
+    Its process id stays. A trial shows whether the new version can run.
+    """
+    _asked(control, "POST", "/upgrade")
+    click.echo("upgrading: `bide status` shows the version and the workers")

@@ -53,6 +53,12 @@ def test_worker_that_has_ended_stays_counted_and_its_connections_have_a_reason()
     assert is_balanced(total)
 
 
+def test_totals_go_on_from_those_of_a_program_before() -> None:
+    totals = Totals()
+    totals.ended(figures(5, 2))
+    assert Totals(totals.kept()).of([figures(1, 0)]) == totals.of([figures(1, 0)])
+
+
 def test_without_workers_there_are_counters_only() -> None:
     totals = Totals()
     assert totals.of([]) == {}

@@ -419,6 +419,48 @@ def test_reload_by_command_waits_for_its_result(launch: Launch, loop: str, site:
     program.errors[:] = [line for line in program.errors if "Traceback" not in line]
 
 
+def test_upgrade_in_place_keeps_process_and_connections(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
+    control = ("--control", str(tmp_path / "control"))
+    program = launch(*site.serving(loop, *control))
+    with Crowd(program.where) as crowd:
+        for number in range(2):
+            crowd.go_on()
+            before = json.loads(bide("status", "--json", *control).stdout)["figures"]
+            site.deploy(f"version {number}")
+            if number:
+                program.signal(signal.SIGUSR2)
+            else:
+                assert bide("upgrade", *control).returncode == 0
+            until(lambda number=number: len(logged(program, rf"upgraded to bide .*{WORKERS} workers adopted")) > number)  # type: ignore[misc]
+            until(lambda number=number: len(logged(program, "serving on")) > number + 1)  # type: ignore[misc]
+            assert ask(program) == f"version {number}"
+            after = json.loads(bide("status", "--json", *control).stdout)["figures"]
+            assert after["opened"] > before["opened"]
+            assert after["closed"]["worker_lost"] == 0
+            assert after["opened"] == sum(after["closed"].values()) + sum(after["states"].values())
+        crowd.go_on()
+    assert crowd.lost == []
+    assert least_ready(program.errors) == WORKERS
+    assert len(children(program)) == WORKERS
+    program.signal()
+    assert program.wait() == 0
+
+
+def test_upgrade_that_could_not_run_is_refused(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
+    files = Authority.made(tmp_path).issue("workers")
+    flags = [flag for name, path in files.items() for flag in (f"--{name.replace('_', '-')}", path)]
+    control = ("--control", str(tmp_path / "control"))
+    program = launch(*site.serving(loop, *flags, *control, workers=2))
+    program.line("serving on")
+    before = children(program)
+    Path(files["ssl_certfile"]).write_text("broken")
+    done = bide("upgrade", *control)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bide: upgrade failed: bide: --ssl-certfile")
+    program.line("upgrade refused: bide: --ssl-certfile .*; this program goes on")
+    assert sorted(children(program)) == sorted(before)
+
+
 def test_command_without_a_server_says_what_to_do(tmp_path: Path) -> None:
     done = bide("status", "--control", str(tmp_path / "nothing"))
     assert done.returncode == 1
@@ -476,7 +518,7 @@ def test_tls_and_redirects_are_served_by_all_workers(launch: Launch, loop: str, 
 
 
 def test_lines_of_several_workers_stay_whole_in_a_pipe(launch: Launch, loop: str, site: Site) -> None:
-    program = launch(*site.serving(loop), "--access-log")
+    program = launch(*site.serving(loop, "--no-rebalance"), "--access-log")
     where = program.where
     asked = 400
 

@@ -33,6 +33,9 @@ class StubSupervisor:
         await asyncio.sleep(0)
         return self.failure
 
+    async def upgrade(self) -> str:
+        return self.failure
+
     def recycle(self, number: int) -> bool:
         self.recycled.append(number)
         return number < 3
@@ -57,6 +60,7 @@ def play(path: Path, supervisor: StubSupervisor, part: Callable[[], Any]) -> Any
     [
         ("GET", "/status", 200, {"state": "serving"}),
         ("POST", "/reload", 200, {"state": "serving"}),
+        ("POST", "/upgrade", 202, {}),
         ("POST", "/workers/2/recycle", 202, {}),
         ("POST", "/workers/3/recycle", 404, {"error": "there is no worker 3 that is ready"}),
         ("POST", "/workers/x/recycle", 404, {"error": "there is no POST /workers/x/recycle"}),
@@ -69,11 +73,12 @@ def test_order_is_answered(tmp_path: Path, method: str, target: str, status: int
     assert play(path, StubSupervisor(), lambda: ask(str(path), method, target)) == (status, answer)
 
 
-def test_reload_that_fails_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["/reload", "/upgrade"])
+def test_order_that_fails_says_why(tmp_path: Path, target: str) -> None:
     path = tmp_path / "control"
     supervisor = StubSupervisor()
     supervisor.failure = "SyntaxError"
-    assert play(path, supervisor, lambda: ask(str(path), "POST", "/reload")) == (500, {"error": "SyntaxError"})
+    assert play(path, supervisor, lambda: ask(str(path), "POST", target)) == (500, {"error": "SyntaxError"})
 
 
 def test_socket_is_its_owners_alone_and_removed_at_the_end(tmp_path: Path) -> None:

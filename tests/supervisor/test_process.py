@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bide.channel import BLOCKED, Begin, ChannelError
+from bide.channel import BLOCKED, Begin, Channel, ChannelError
 from bide.supervisor import process
 from bide.supervisor.process import Process, command, reap_orphans
 from tests.support.waiting import until
@@ -70,9 +72,6 @@ channel.sendall(json.dumps({"kind": "failed", "text": json.dumps(said)}).encode(
 def test_process_gets_its_channel_its_number_and_its_sockets(
     monkeypatch: pytest.MonkeyPatch, started: list[Process], tmp_path: Path
 ) -> None:
-    import json
-    import socket
-
     runs(monkeypatch, ECHO)
     link = tmp_path / "current"
     link.symlink_to(tmp_path)
@@ -148,3 +147,18 @@ def test_orphans_are_reaped_by_process_1_only(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(ChildProcessError):
             os.waitpid(each.pid, 0)
         each.returncode = 0
+
+
+def test_process_of_the_program_before_is_adopted() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    one, other = socket.socketpair()
+    with other:
+        made = Process.adopted(child.pid, Channel(one))
+        assert made.pid == child.pid
+        assert not made.has_ended()
+        made.signal(signal.SIGTERM)
+        until(made.has_ended)
+        assert made.end() == "SIGTERM"
+        made.signal(signal.SIGTERM)  # is sent to nobody: the process id may be another's
+        made.channel.close()
+    child.returncode = 0  # it was reaped here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from bide import Config
 from bide.channel import Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready
 from bide.errors import ApplicationError, ListenError
-from bide.supervisor import run, settings
+from bide.supervisor import run, settings, upgrade
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.process import Process
 from bide.supervisor.run import Supervisor, supervise
@@ -74,6 +75,8 @@ class StubProcess:
 class StubNotifier:
     """Keeps what systemd would be told."""
 
+    environment: dict[str, str] = {}  # noqa: RUF012  # never changed
+
     def __init__(self, watchdog: float) -> None:
         self.watchdog = watchdog
         self.said: list[str] = []
@@ -114,6 +117,7 @@ class Scene:
         self.plain = socket.socket()
         self.notifier = StubNotifier(options.pop("watchdog", 0.0))
         path = options.pop("path", None)
+        state = options.pop("state", None)
         self.supervisor = Supervisor(
             "module:app",
             supervisor_settings(
@@ -124,6 +128,7 @@ class Scene:
             is_ours=True,
             had_terminal=False,
             notifier=cast(Notifier, self.notifier),
+            state=state,
             new_process=self._start,
             clock=loop.time,
         )
@@ -181,6 +186,8 @@ def make(log: Log) -> Iterator[Make]:
     for scene in made:
         scene.socket.close()
         scene.plain.close()
+        for member in scene.supervisor._members.values():
+            member.process.channel.close()
         for process in scene.processes:
             process.its.close()
             process.channel.close()
@@ -629,6 +636,91 @@ def test_sign_of_life_comes_while_a_worker_turns(make: Make) -> None:
     other.say(Beat())
     scene.turn(0.5)
     assert "lives" in scene.notifier.said
+
+
+# -- Upgrade ------------------------------------------------------------------------------------------------------------------
+
+
+class StubTrial:
+    """A trial that ends at once."""
+
+    pid = 5000
+    reason = ""
+
+    def has_ended(self) -> bool:
+        return True
+
+    def result(self) -> str:
+        return self.reason
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was left for the next program, which cannot be run."""
+    states: list[dict[str, Any]] = []
+
+    def replace(state: dict[str, Any], descriptors: list[int], signals: object) -> None:
+        assert all(fd >= 0 for fd in descriptors)
+        states.append(json.loads(json.dumps(state)))
+        raise OSError(2, "no such program")
+
+    monkeypatch.setattr(upgrade, "replace", replace)
+    monkeypatch.setattr(upgrade, "Trial", StubTrial)
+    return states
+
+
+def test_upgrade_leaves_all_that_is_known_to_the_next_program(
+    make: Make, scene: Scene, left: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = scene.start()
+    one.say(Beat({"opened": 7, "states": {"idle": 7}}, 4096))
+    scene.turn()
+    scene.log.expect("upgrade failed: no such program; this program goes on")
+    scene.supervisor.signalled(signal.SIGUSR2)
+    scene.turn(1.0)
+    (state,) = left
+    assert state["sockets"] == [scene.socket.fileno()]
+    assert [member["pid"] for member in state["members"]] == [1001, 1002]
+    monkeypatch.setattr(Process, "adopted", AdoptedProcess)
+    for member in state["members"]:
+        member["channel"] = os.dup(member["channel"])
+    state["page"] = os.dup(state["page"])
+    following = make(state=state)
+    assert following.states()[1] is WorkerState.READY
+    assert [process.begin.generation for process in following.processes] == [2], "it reloads"
+    assert following.supervisor.figures()["opened"] == 7
+    assert "upgraded to bide" in " ".join(scene.log.messages())
+
+
+class AdoptedProcess:
+    """A process of the program before."""
+
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid = pid
+        self.channel = channel
+
+    def has_ended(self) -> bool:
+        return False
+
+
+def test_upgrade_whose_trial_fails_is_refused(
+    scene: Scene, left: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.start()
+    monkeypatch.setattr(StubTrial, "reason", "bide: it cannot run")
+    scene.log.expect("upgrade refused: bide: it cannot run; this program goes on")
+    assert scene.loop.run_until_complete(scene.supervisor.upgrade()) == "bide: it cannot run"
+    scene.turn(1.0)
+    assert left == []
+
+
+def test_upgrade_during_a_stop_is_refused(scene: Scene, left: list[dict[str, Any]]) -> None:
+    scene.start()
+    asked = scene.loop.run_until_complete(scene.supervisor.upgrade())
+    scene.supervisor.signalled(signal.SIGTERM)
+    assert scene.loop.run_until_complete(scene.supervisor.upgrade()) == "the server is stopping"
+    scene.turn(1.0)
+    assert (asked, left) == ("", [])
 
 
 # -- Development --------------------------------------------------------------------------------------------------------------

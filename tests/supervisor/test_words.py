@@ -17,6 +17,7 @@ from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
         (signal.SIGQUIT, Word.STOP),
         (signal.SIGHUP, Word.RELOAD),
         (signal.SIGUSR1, Word.REOPEN),
+        (signal.SIGUSR2, Word.UPGRADE),
         (signal.SIGTTIN, Word.MORE),
         (signal.SIGTTOU, Word.FEWER),
     ],

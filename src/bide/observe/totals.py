@@ -29,8 +29,13 @@ GAUGES: Final[dict[str, Callable[[Iterable[Any]], Any]]] = {
 class Totals:
     """Holds the counters of processes that have ended."""
 
-    def __init__(self) -> None:
-        self._ended: dict[str, Any] = {}
+    def __init__(self, ended: Figures | None = None) -> None:
+        """Begin. ended: counters of processes that have ended, as `kept` returns them."""
+        self._ended: dict[str, Any] = dict(ended or {})
+
+    def kept(self) -> dict[str, Any]:
+        """Return the counters of processes that have ended."""
+        return self._ended
 
     def ended(self, figures: Figures) -> None:
         """Take the last figures of a process that has ended.

@@ -32,6 +32,9 @@ class Controlled(Protocol):
     async def reload(self) -> str:
         """Reload; return why it failed, "" if it did not."""
 
+    async def upgrade(self) -> str:
+        """Replace the program; return why not, "" if it will be."""
+
     def recycle(self, number: int) -> bool:
         """Replace a worker; return whether there is one of that number."""
 
@@ -75,6 +78,9 @@ class Control:
             case "POST", ["reload"]:
                 reason = await self._controlled.reload()
                 return (500, {"error": reason}) if reason else (200, self._controlled.status())
+            case "POST", ["upgrade"]:
+                reason = await self._controlled.upgrade()
+                return (500, {"error": reason}) if reason else (202, {})
             case "POST", ["workers", number, "recycle"] if number.isdecimal():
                 if self._controlled.recycle(int(number)):
                     return 202, {}

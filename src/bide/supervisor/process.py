@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Self, final
 
 from bide.channel import BLOCKED, DESCRIPTOR, NUMBER, Begin, Channel
 
@@ -18,6 +18,26 @@ _KEPT_BACK: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKE
 
 # Signals with which the kernel ends processes, and the usual cause.
 _HINTS: Final = {signal.SIGKILL: "perhaps out of memory"}
+
+
+@final
+class _Adopted:
+    """Does for a child that was not started here what subprocess.Popen does."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self._pid, number)
 
 
 @final
@@ -40,7 +60,7 @@ class Process:
                 environment["PYTHONDONTWRITEBYTECODE"] = "1"
             before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
             try:
-                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter
+                self._process: subprocess.Popen[bytes] | _Adopted = subprocess.Popen(  # noqa: S603  # our own interpreter
                     command(begin.app, begin.number),
                     pass_fds=[fd for fd in passed if fd >= 0],
                     stdin=None if is_development else subprocess.DEVNULL,  # for a debugger
@@ -56,6 +76,15 @@ class Process:
         self.channel = Channel(ours)
         self.channel.send(begin)
 
+    @classmethod
+    def adopted(cls, pid: int, channel: Channel) -> Self:
+        """Return a process that the program before has started."""
+        process = cls.__new__(cls)
+        process._process = _Adopted(pid)  # noqa: SLF001  # of this very class
+        process.pid = pid
+        process.channel = channel
+        return process
+
     def has_ended(self) -> bool:
         """Return whether the process has ended, and reap it."""
         return self._process.poll() is not None
@@ -63,6 +92,7 @@ class Process:
     def end(self) -> str:
         """Return how the process ended."""
         status = self._process.returncode
+        assert status is not None
         if status >= 0:
             return f"status {status}"
         try:

@@ -16,14 +16,14 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, final
 
-from bide.channel import Beat, Begin, ChannelError, Drain, Draining, Failed, Hurry, Ready
+from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hurry, Ready
 from bide.errors import ApplicationError, ListenError
 from bide.observe.totals import Totals
 from bide.page import Page, new_page
-from bide.policy.recycling import cause
+from bide.policy.recycling import WorkerLimits, cause
 from bide.policy.staffing import (
     FOREVER,
     Fleet,
@@ -39,6 +39,7 @@ from bide.policy.staffing import (
     stopped,
     told,
 )
+from bide.supervisor import upgrade
 from bide.supervisor.control import AUTO, Control, path_of
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.fleet import Member
@@ -57,6 +58,10 @@ _log = logging.getLogger("bide")
 _TURN_EVERY_S: Final = 1.0
 _LATE_S: Final = 1.0
 
+# Between looks whether a trial has ended; from its end to the upgrade, so that the answer leaves.
+_TRIAL_LOOK_EVERY_S: Final = 0.05
+_ANSWER_S: Final = 0.1
+
 # Workers of a supervisor that has died may hold the address for as long as they drain.
 _BIND_TRIES: Final = 30
 _BIND_EVERY_S: Final = 0.1
@@ -73,12 +78,20 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
     had_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
     if settings.watched is not None:
         require(settings.watched)
-    notifier = Notifier(os.environ)
-    opened = listening(os.environ)
-    is_ours = not opened and settings.listening.fd is None
-    opened, redirecting = _bound(settings, opened)
+    if upgrade.is_trial(os.environ):
+        return
+    state = upgrade.taken(os.environ)
+    if state is None:
+        notifier = Notifier(os.environ)
+        opened = listening(os.environ)
+        is_ours = not opened and settings.listening.fd is None
+        opened, redirecting = _bound(settings, opened)
+    else:
+        notifier = Notifier(state["notify"])
+        opened, redirecting = (_adopted(state[name]) for name in ("sockets", "redirecting"))
+        is_ours, had_terminal = state["is_ours"], state["had_terminal"]
     supervisor = Supervisor(
-        app, settings, opened, redirecting, is_ours=is_ours, had_terminal=had_terminal, notifier=notifier
+        app, settings, opened, redirecting, is_ours=is_ours, had_terminal=had_terminal, notifier=notifier, state=state
     )
     try:
         asyncio.run(supervisor.run())
@@ -87,6 +100,13 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
         supervisor.remove_path()
     if supervisor.failure:
         raise ApplicationError(supervisor.failure)
+
+
+def _adopted(descriptors: Iterable[int]) -> list[socket.socket]:
+    """Return the sockets that the program before has left."""
+    for fd in descriptors:
+        os.set_inheritable(fd, False)
+    return [socket.socket(fileno=fd) for fd in descriptors]
 
 
 def _bound(
@@ -139,6 +159,7 @@ class Supervisor:
         is_ours: bool,
         had_terminal: bool,
         notifier: Notifier,
+        state: Mapping[str, Any] | None = None,
         new_process: Callable[[Begin], Process] = Process,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -147,6 +168,7 @@ class Supervisor:
         opened, redirecting: bound sockets, as the settings describe them.
         is_ours: whether no other server listens on `opened`.
         had_terminal: whether SIGHUP may mean that the terminal is gone.
+        state: of the program that this one replaces; None if it starts the workers.
         """
         self._app = app
         self._settings = settings
@@ -157,9 +179,12 @@ class Supervisor:
         self._had_terminal = had_terminal
         self._notifier = notifier
         self._turn_every = min(_TURN_EVERY_S, notifier.watchdog or _TURN_EVERY_S)
-        self._page = new_page()
+        self._page = new_page() if state is None else state["page"]
         self._counts = Page(self._page)
-        self._totals = Totals()
+        self._totals = Totals(None if state is None else state["totals"])
+        self._upgrading: asyncio.Task[str] | None = None
+        self._asked_upgrade: asyncio.Task[str] | None = None  # by a signal
+        self._trial: upgrade.Trial | None = None
         self._new_process = new_process
         self._clock = clock
         self._members: dict[int, Member] = {}
@@ -180,6 +205,8 @@ class Supervisor:
         self._failure_page: FailurePage | None = None
         has_gap = settings.watched is not None
         self._fleet = Fleet(settings.bounds, settings.wanted, settings.processors, has_gap)
+        if state is not None:
+            self._adopt(state)
 
     async def run(self) -> None:
         """Run until all workers have ended after a stop."""
@@ -191,7 +218,10 @@ class Supervisor:
         if self._fleet.has_gap:  # from now on connections wait, whether a worker is there or not
             for sock in self._sockets:
                 sock.listen(self._settings.listening.backlog)
-        _log.info("starting %d workers (process %d)", self._fleet.wanted, os.getpid())
+        if self._members:
+            self._go_on()
+        else:
+            _log.info("starting %d workers (process %d)", self._fleet.wanted, os.getpid())
         self._turning()
         watching = self._loop.create_task(self._watch())
         with self._settling():
@@ -296,6 +326,125 @@ class Supervisor:
         self._waiters.append((self._fleet.newest, waiter))
         return await waiter
 
+    async def upgrade(self) -> str:
+        """Replace this program by that on the disk, then reload; return why not, "" if it will be.
+
+        A trial shows whether the new program could run.
+        """
+        if self._fleet.is_stopping:
+            return "the server is stopping"
+        if self._upgrading is None or self._upgrading.done():
+            self._upgrading = self._loop.create_task(self._try_upgrade())
+        return await self._upgrading
+
+    async def _try_upgrade(self) -> str:
+        _log.info("upgrading: the new program is tried")
+        try:
+            trial = self._trial = upgrade.Trial()
+        except OSError as error:
+            return f"the system cannot start a process: {error.strerror}"
+        until = self._loop.time() + upgrade.TRIAL_S
+        while not trial.has_ended() and self._loop.time() < until:
+            await asyncio.sleep(_TRIAL_LOOK_EVERY_S)
+        self._trial = None
+        reason = trial.result()
+        if reason:
+            _log.error("upgrade refused: %s; this program goes on", reason)
+        else:
+            self._loop.call_later(_ANSWER_S, self._replace_soon)
+        return reason
+
+    def _replace_soon(self) -> None:
+        self._upgrading = self._loop.create_task(self._replace())
+
+    async def _replace(self) -> str:
+        """Replace this program, which ends here."""
+        if self._control is not None:
+            await self._control.stop()
+            self._control = None
+        if self._fleet.is_stopping:
+            return "the server is stopping"
+        state = self._state()
+        channels = [member.process.channel.fileno() for member in self._members.values()]
+        descriptors = [self._page, *state["sockets"], *state["redirecting"], *(fd for fd in channels if fd >= 0)]
+        try:
+            upgrade.replace(state, descriptors, tuple(SIGNALS))
+        except OSError as error:
+            _log.error("upgrade failed: %s; this program goes on", error.strerror)
+            await self._open_control()
+            return str(error.strerror)
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that the next program needs, as plain values."""
+        members = []
+        for number, member in self._members.items():
+            received, unsent = member.process.channel.left()
+            members.append(
+                {
+                    "number": number,
+                    "pid": member.process.pid,
+                    "channel": member.process.channel.fileno(),
+                    "received": received.decode("latin-1"),
+                    "unsent": unsent.decode("latin-1"),
+                    "generation": member.generation,
+                    "limits": list(member.limits),
+                    "urls": member.urls,
+                    "snapshot": member.snapshot,
+                    "memory": member.memory,
+                    "beat_at": member.beat_at,
+                    "accepts": member.accepts,
+                }
+            )
+        return {
+            "fleet": upgrade.dumped(self._fleet),
+            "members": members,
+            "sockets": [sock.fileno() for sock in self._sockets],
+            "redirecting": [sock.fileno() for sock in self._redirecting],
+            "page": self._page,
+            "totals": self._totals.kept(),
+            "is_ours": self._is_ours,
+            "had_terminal": self._had_terminal,
+            "notify": self._notifier.environment,
+            "announced": self._announced,
+            "urls": self._urls,
+        }
+
+    def _go_on(self) -> None:
+        """Go on with the workers of the program before, and replace them."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        version = importlib.metadata.version("bide")
+        _log.info("upgraded to bide %s (process %d): %d workers adopted", version, os.getpid(), len(self._members))
+        with self._settling():
+            for number, member in list(self._members.items()):
+                if member.process.channel.fileno() >= 0:
+                    self._loop.add_reader(member.process.channel.fileno(), self.read, number)
+                self._read(number)
+        self.reap()
+        self.asked(Word.RELOAD)
+
+    def _adopt(self, state: Mapping[str, Any]) -> None:
+        """Take over the workers of the program before."""
+        os.set_inheritable(self._page, False)
+        self._fleet = upgrade.loaded(state["fleet"])
+        self._generation = self._fleet.generation
+        self._announced, self._urls = state["announced"], state["urls"]
+        for row in state["members"]:
+            end = socket.socket(fileno=row["channel"] if row["channel"] >= 0 else None)
+            end.set_inheritable(False)
+            channel = Channel(end, row["received"].encode("latin-1"), row["unsent"].encode("latin-1"))
+            if row["channel"] < 0:
+                channel.close()
+            self._members[row["number"]] = Member(
+                Process.adopted(row["pid"], channel),
+                row["generation"],
+                WorkerLimits(*row["limits"]),
+                row["urls"],
+                snapshot=row["snapshot"],
+                memory=row["memory"],
+                beat_at=row["beat_at"],
+                accepts=row["accepts"],
+            )
+
     def recycle(self, number: int) -> bool:
         """Replace a worker; return whether there is one of that number that is ready."""
         with self._settling():
@@ -335,6 +484,8 @@ class Supervisor:
                 self._reason = self._traceback = ""
                 self._notifier.reloading()
                 _log.info("reloading: new workers start (generation %d)", self._fleet.generation)
+            elif word is Word.UPGRADE:
+                self._asked_upgrade = self._loop.create_task(self.upgrade())
             elif word is Word.MORE or word is Word.FEWER:
                 self._fleet = resized(self._fleet, 1 if word is Word.MORE else -1)
                 _log.info("%d workers wanted", self._fleet.wanted)
@@ -345,7 +496,8 @@ class Supervisor:
             for number, member in list(self._members.items()):
                 if member.process.has_ended():
                     self._ended(number, member)
-            reap_orphans([member.process.pid for member in self._members.values()])
+            ours = [member.process.pid for member in self._members.values()]
+            reap_orphans(ours if self._trial is None else [*ours, self._trial.pid])
 
     def read(self, number: int) -> None:
         """Take the messages of a worker."""

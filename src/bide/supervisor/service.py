@@ -16,6 +16,7 @@ _log = logging.getLogger("bide")
 
 _FIRST_FD: Final = 3  # SD_LISTEN_FDS_START
 _LISTEN: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_NOTIFY: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 # Each notification while workers start or drain allows for this time more. They come once a second.
 _EXTENSION_US: Final = 5_000_000
@@ -46,11 +47,13 @@ def listening(environment: MutableMapping[str, str]) -> list[socket.socket]:
 class Notifier:
     """Notifies systemd, if it wants to be.
 
+    environment: the variables that it was made from.
     watchdog: seconds between two signs of life; 0 for none.
     """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
         """Take the address from the variables, and remove them."""
+        self.environment = {name: environment[name] for name in _NOTIFY if name in environment}
         address = environment.pop("NOTIFY_SOCKET", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address  # an abstract one
         usec = environment.pop("WATCHDOG_USEC", "")

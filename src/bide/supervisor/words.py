@@ -16,6 +16,7 @@ class Word(Enum):
 
     STOP = "stop"  # drain all workers; the second time, without waiting
     RELOAD = "reload"  # replace all workers
+    UPGRADE = "upgrade"  # replace the supervisor, too
     REOPEN = "reopen"  # open the log files anew
     MORE = "more"  # one worker more
     FEWER = "fewer"  # one worker fewer
@@ -28,6 +29,7 @@ SIGNALS: Final[dict[signal.Signals, Word]] = {
     signal.SIGQUIT: Word.STOP,
     signal.SIGHUP: Word.RELOAD,
     signal.SIGUSR1: Word.REOPEN,
+    signal.SIGUSR2: Word.UPGRADE,
     signal.SIGTTIN: Word.MORE,
     signal.SIGTTOU: Word.FEWER,
 }
