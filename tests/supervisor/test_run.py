@@ -270,6 +270,17 @@ def test_beats_are_kept(scene: Scene) -> None:
     assert (member.snapshot, member.memory) == ({"opened": 7}, 4096)
 
 
+def test_message_that_makes_no_sense_keeps_no_other_fact_from_being_taken(scene: Scene) -> None:
+    scene.start()
+    one, other = scene.processes
+    scene.log.expect("Exception in callback")
+    other.say(Draining("signal"))
+    one.say(Ready([URL]))
+    scene.turn()
+    assert scene.states()[2] is WorkerState.DRAINING
+    assert len(scene.processes) == 3
+
+
 def test_figures_of_workers_that_ended_stay(scene: Scene) -> None:
     one, _ = scene.start()
     one.say(Beat({"opened": 7, "requests": 9, "race_lost": 0, "closed": {"drain": 4}, "states": {"idle": 3}}))

@@ -582,8 +582,10 @@ class Supervisor:
     def _settling(self) -> Iterator[None]:
         """Take facts, then carry out what follows from them."""
         self._wake()
-        yield
-        self._settle()
+        try:
+            yield
+        finally:  # a message that makes no sense concerns one worker only
+            self._settle()
 
     def _settle(self) -> None:
         orders, look_at = plan(self._fleet, self._clock())
