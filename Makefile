@@ -20,7 +20,8 @@ ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
 
 # The tests of compiled modules: core, gateways and transport alone, and the whole server.
 PARTS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/websocket tests/transport
-WHOLE := tests/scenarios
+# Without those of several processes: they take minutes, and a worker is the same process in each build.
+WHOLE := $(filter-out %/test_workers.py %/test_reload.py,$(wildcard tests/scenarios/test_*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

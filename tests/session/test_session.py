@@ -456,6 +456,26 @@ def test_clock_of_a_body_runs_while_it_is_awaited(loop: asyncio.AbstractEventLoo
     loop.run_until_complete(wait())
 
 
+def test_clock_of_a_body_stops_when_it_is_complete_and_not_when_the_application_wakes(
+    loop: asyncio.AbstractEventLoop, stage: Stage
+) -> None:
+    """A sweep may come in between, and a slow rate would end the connection."""
+    session, _, exchange = stage.begun(POST[:-4])
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(exchange.changed())
+        await asyncio.sleep(0)
+        stage.now += SECONDS[Clock.BODY] / 2
+        session.octets_received(POST[-4:])
+        assert session.deadline == FOREVER
+        session.deadline_reached(stage.now)
+        await waiting
+        assert exchange.take() == POST[-4:]
+
+    loop.run_until_complete(wait())
+    assert session.connection.reason is None
+
+
 def test_clock_of_a_body_awaited_by_two_runs_until_both_stop(loop: asyncio.AbstractEventLoop, stage: Stage) -> None:
     """One of them gives up: the other still waits."""
     session, _, exchange = stage.begun(POST[:-4])

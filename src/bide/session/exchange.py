@@ -331,8 +331,11 @@ class ServedExchange(HeadHolder):
 
     @property
     def is_body_awaited(self) -> bool:
-        """Whether the application waits for request content that has not arrived."""
-        return self.body is not None and self.body.waiting > 0
+        """Whether the application waits for request content that has not arrived.
+
+        It may not have been woken yet since the last of it came.
+        """
+        return self.body is not None and self.body.waiting > 0 and not self.body_complete
 
     def body_deadline(self) -> float:
         """Return the loop time in seconds by which more of the body must come."""
