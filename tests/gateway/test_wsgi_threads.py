@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -490,3 +490,15 @@ def test_thread_is_woken_if_its_file_cannot_be_sent(
     stage.end(crossing)
     assert file.closed
     assert crossing.is_cut
+
+
+def test_thread_that_asks_again_before_its_feeding_is_over_is_answered(loop: JumpingLoop) -> None:
+    exchange = StubExchange(request_of("POST"), body=None)
+    exchange.arrive(b"more", complete=False)
+    crossing = Crossing(Threads(loop, 1), loop, exchange, contextvars.copy_context(), lambda _: None)
+    crossing._is_feeding = True
+    crossing._asked = 1
+    crossing.settle()
+    before = crossing._answered
+    crossing._fed(cast("asyncio.Task[None]", None))
+    assert (before, crossing._answered) == (0, 1)

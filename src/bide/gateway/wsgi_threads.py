@@ -282,6 +282,7 @@ class Crossing(Job):
 
     def _fed(self, _task: asyncio.Task[None]) -> None:
         self._is_feeding = False
+        self.settle()  # the thread may have asked again before this was known
 
     def _wake(self) -> None:
         """Wake the thread, if it sleeps or is about to. Only the event loop does."""
