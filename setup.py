@@ -72,6 +72,7 @@ _COMPILED: Final = (
     "session/progress.py",
     "session/session.py",
     "session/tunnel.py",
+    "session/waiters.py",
     "session/websocket.py",
     "session/websocket_limits.py",
     "websocket/frames.py",

@@ -18,6 +18,7 @@ from bide.session.context import SessionContext
 from bide.session.exchange_coroutines import changed, flowing, sending_file
 from bide.session.heads import HeadHolder
 from bide.session.progress import BodyProgress, Parting
+from bide.session.waiters import Waiters, complete, joined
 from bide.session.websocket import ServedWebSocket
 from bide.terms import Clock, Security
 from bide.websocket.handshake import Handshake, answer_fields
@@ -85,8 +86,8 @@ class ServedExchange(HeadHolder):
         self.carrier = carrier
         self.connection = connection
         self._context = context
-        self._waiters: list[asyncio.Future[None]] | None = None
-        self._senders: list[asyncio.Future[None]] | None = None
+        self._waiters: Waiters | None = None
+        self._senders: Waiters | None = None
         self._sent = 0  # octets sent since other tasks had their turn
         self.body: BodyProgress | None = None
         self.request = request
@@ -314,18 +315,10 @@ class ServedExchange(HeadHolder):
 
     def wake(self) -> None:
         """Wake every waiting call. Calls of `send` come first; `is_let_go` says why."""
-        senders = self._senders
-        if senders is not None:
-            self._senders = None
-            for sender in senders:
-                if not sender.done():
-                    sender.set_result(None)
-        waiters = self._waiters
-        if waiters is not None:
-            self._waiters = None
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+        senders, self._senders = self._senders, None
+        complete(senders)
+        waiters, self._waiters = self._waiters, None
+        complete(waiters)
 
     # -- Waiting for the body ----------------------------------------------------------------------
 
@@ -371,10 +364,7 @@ class ServedExchange(HeadHolder):
     def news(self) -> asyncio.Future[None]:
         """Return a future that `wake` completes."""
         waiter = self._context.loop.create_future()
-        if self._waiters is None:
-            self._waiters = [waiter]
-        else:
-            self._waiters.append(waiter)
+        self._waiters = joined(self._waiters, waiter)
         return waiter
 
     def is_let_go(self) -> bool:
@@ -396,10 +386,7 @@ class ServedExchange(HeadHolder):
     def flow_news(self) -> asyncio.Future[None]:
         """Return a future that `wake` completes before the futures of `news`."""
         sender = self._context.loop.create_future()
-        if self._senders is None:
-            self._senders = [sender]
-        else:
-            self._senders.append(sender)
+        self._senders = joined(self._senders, sender)
         return sender
 
     def _require_listener(self, more: bool) -> None:

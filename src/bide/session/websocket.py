@@ -10,6 +10,7 @@ from bide.errors import DisconnectedError, Misuse
 from bide.exchange import DONE, TunnelEnd, WebSocket
 from bide.session.carrier import Carrier
 from bide.session.context import SessionContext
+from bide.session.waiters import Waiters, complete, joined
 from bide.session.websocket_coroutines import flowing
 from bide.terms import Clock, CloseReason
 from bide.websocket.handshake import Handshake
@@ -63,8 +64,8 @@ class ServedWebSocket(WebSocket):
         self._unread = b""  # received, but not yet made into messages, since the queue is full
         self._clock: Clock | None = _PING
         self._ending: CloseReason | None = None  # why it ends; None while it is open
-        self._waiters: list[asyncio.Future[None]] | None = None
-        self._senders: list[asyncio.Future[None]] | None = None
+        self._waiters: Waiters | None = None
+        self._senders: Waiters | None = None
         self._sent = 0  # octets sent since other tasks had their turn
         self.messages_received = 0
         self.messages_sent = 0
@@ -279,33 +280,20 @@ class ServedWebSocket(WebSocket):
     def _news(self) -> asyncio.Future[None]:
         """Return a future that `_wake` completes."""
         waiter = self._context.loop.create_future()
-        if self._waiters is None:
-            self._waiters = [waiter]
-        else:
-            self._waiters.append(waiter)
+        self._waiters = joined(self._waiters, waiter)
         return waiter
 
     def flow_news(self) -> asyncio.Future[None]:
         """Return a future that completes once the client takes the output."""
         sender = self._context.loop.create_future()
-        if self._senders is None:
-            self._senders = [sender]
-        else:
-            self._senders.append(sender)
+        self._senders = joined(self._senders, sender)
         return sender
 
     def _wake(self) -> None:
         """Wake the calls that wait for a message."""
         waiters, self._waiters = self._waiters, None
-        _complete(waiters)
+        complete(waiters)
 
     def _wake_senders(self) -> None:
         senders, self._senders = self._senders, None
-        _complete(senders)
-
-
-def _complete(futures: list[asyncio.Future[None]] | None) -> None:
-    if futures is not None:
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
+        complete(senders)
