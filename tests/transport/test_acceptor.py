@@ -118,6 +118,20 @@ def test_pass_takes_a_bounded_number(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize(
+    ("queued", "full", "may_more_wait"), [(MOST, 0, True), (MOST - 1, 0, False), (MOST + 1, MOST, False)]
+)
+def test_turn_that_takes_all_it_may_has_another(play: Play, queued: int, full: int, may_more_wait: bool) -> None:
+    """Unless it has stopped with the last one."""
+
+    async def scene() -> None:
+        with staged(queued) as stage:
+            stage.full = full
+            assert stage.acceptor._accept_some() is may_more_wait
+
+    play(scene)
+
+
 def test_acceptor_stopped_meanwhile_leaves_the_rest_in_the_queue(play: Play) -> None:
     async def scene() -> None:
         with staged(5) as stage:

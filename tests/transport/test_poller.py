@@ -217,6 +217,57 @@ def test_pass_serves_a_bounded_number_and_the_others_in_the_next(stage: Stage) -
     assert set(stage.told[:5]) == others
 
 
+class Listening:
+    """A listening socket on which connections wait: as many as a turn takes, `turns` times, and fewer after these."""
+
+    def __init__(self, stage: Stage, turns: int) -> None:
+        self.stage = stage
+        self.turns = turns
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.client = socket.create_connection(self.socket.getsockname())
+        stage.ends += [self.socket, self.client]
+        stage.poller.listen(self.socket.fileno(), self.accept)
+
+    def accept(self) -> bool:
+        self.stage.told.append("accepts")
+        self.turns -= 1
+        return self.turns >= 0
+
+
+def turns_in(stage: Stage, passes: int) -> list[int]:
+    """Return how often each of the next passes accepts."""
+    counts = []
+    for _ in range(passes):
+        stage.told.clear()
+        stage.poller._pass()
+        counts.append(stage.told.count("accepts"))
+    return counts
+
+
+def test_those_who_wait_to_be_accepted_have_a_turn_in_each_pass(stage: Stage) -> None:
+    """However many descriptors are ready beside the listening socket."""
+    Listening(stage, turns=5)
+    for number in range(4 * MOST_EVENTS):
+        stage.wire(str(number))
+    assert turns_in(stage, 5) == [1] * 5
+
+
+def test_listening_socket_without_a_backlog_waits_until_the_kernel_names_it(stage: Stage) -> None:
+    listening = Listening(stage, turns=1)
+    for number in range(4 * MOST_EVENTS):
+        stage.wire(str(number))
+    assert turns_in(stage, 3) == [1, 1, 0]
+    listening.socket.accept()[0].close()
+    assert sum(turns_in(stage, 8)) == 0
+
+
+def test_listening_socket_that_is_left_alone_has_no_turn_any_more(stage: Stage) -> None:
+    listening = Listening(stage, turns=5)
+    assert turns_in(stage, 1) == [1]
+    stage.poller.listen_no_more(listening.socket.fileno())
+    assert turns_in(stage, 1) == [0]
+
+
 @pytest.mark.parametrize(("ready", "is_crowded"), [(1, False), (MOST_EVENTS - 1, False), (MOST_EVENTS, True)])
 def test_poller_is_crowded_after_a_pass_that_was_full(stage: Stage, ready: int, is_crowded: bool) -> None:
     assert not stage.poller.is_crowded()

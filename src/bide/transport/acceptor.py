@@ -90,15 +90,17 @@ class Acceptor:
         """Wait for no other process any more."""
         self._is_heavy = None
 
-    def _accept_some(self) -> None:
+    def _accept_some(self) -> bool:
+        """Accept what may be accepted in one pass; return whether more may wait."""
         for _ in range(_MAX_ACCEPTS_PER_PASS):
             if not self._is_started:
-                return
+                return False
             if self._is_heavy is not None and self._is_heavy():
                 self._wait()
-                return
+                return False
             if not self._accept_one():
-                return
+                return False
+        return self._is_started
 
     def _accept_one(self) -> bool:
         """Accept a connection; return whether there was one."""

@@ -47,6 +47,7 @@ class Poller:
 
     __slots__ = (
         "_acceptors",
+        "_backlogged",
         "_deferred",
         "_ended",
         "_is_deferring",
@@ -71,7 +72,8 @@ class Poller:
         # By descriptor; of the two columns at most one is filled.
         self._wires: list[PolledWire | None] = []
         self._resting: list[Receiver | None] = []
-        self._acceptors: dict[int, Callable[[], None]] = {}
+        self._acceptors: dict[int, Callable[[], bool]] = {}
+        self._backlogged: set[int] = set()  # those whose last turn has left connections waiting
         self._ended: list[PolledWire] = []  # closed, and not reported yet
         self._is_within_pass = False
         self._is_full = False  # whether the last pass took as many events as it may
@@ -100,14 +102,18 @@ class Poller:
 
     # -- What is watched ---------------------------------------------------------------------------
 
-    def listen(self, fd: int, accept: Callable[[], None]) -> None:
-        """Call `accept` whenever connections wait on a listening socket. Raises OSError."""
+    def listen(self, fd: int, accept: Callable[[], bool]) -> None:
+        """Call `accept` whenever connections wait on a listening socket. Raises OSError.
+
+        accept: accepts some; returns whether more may wait.
+        """
         self._acceptors[fd] = accept
         self._poll.register(fd, _READS)
 
     def listen_no_more(self, fd: int) -> None:
         """Leave a listening socket alone."""
         if self._acceptors.pop(fd, None) is not None:
+            self._backlogged.discard(fd)
             with contextlib.suppress(OSError):
                 self._poll.unregister(fd)
 
@@ -170,6 +176,11 @@ class Poller:
         self._is_deferring = len(ready) > 1
         self.output.pass_begins(self._is_deferring)
         try:
+            # The kernel names ready descriptors in turn: behind hundreds of busy clients, those
+            # that wait to be accepted would get one turn while all others get theirs.
+            if self._backlogged:
+                for fd in tuple(self._backlogged):
+                    self._accept_some(fd)
             for fd, events in ready:
                 self._serve(fd, events)
             self._is_deferring = False
@@ -184,11 +195,9 @@ class Poller:
     def _serve(self, fd: int, events: int) -> None:
         wire = self._wires[fd] if fd < len(self._wires) else None
         if wire is None:
-            accept = self._acceptors.get(fd)
-            if accept is not None:
-                self.output.expect_several()
-                self._is_deferring = True
-                accept()
+            if fd in self._acceptors:
+                if fd not in self._backlogged:  # such a one has had its turn
+                    self._accept_some(fd)
                 return
             if fd >= len(self._resting) or self._resting[fd] is None:
                 return  # closed by an earlier one in this pass
@@ -200,6 +209,17 @@ class Poller:
                 wire.readable()
         except Exception:
             wire.report_failure()
+
+    def _accept_some(self, fd: int) -> None:
+        accept = self._acceptors.get(fd)
+        if accept is None:
+            return
+        self.output.expect_several()
+        self._is_deferring = True
+        if accept():
+            self._backlogged.add(fd)
+        else:
+            self._backlogged.discard(fd)
 
     def is_crowded(self) -> bool:
         """Return whether more descriptors may be ready than the last pass has taken."""
