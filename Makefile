@@ -23,6 +23,9 @@ PARTS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 test
 # Without those of several processes: they take minutes, and a worker is the same process in each build.
 WHOLE := $(filter-out %/test_workers.py %/test_reload.py,$(wildcard tests/scenarios/test_*.py))
 
+# The tests start hundreds of processes: without compiled code at hand each takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # One target at a time, with -j too, since all share VENV.

@@ -24,6 +24,9 @@ from tests.support.server import Serve
 # Sends of an application that goes on after its head: more than any number after which the server lets others run.
 MANY = 200
 
+#: Seconds for streams that do not end by themselves, at the server's stop.
+BRIEF = 0.2
+
 
 async def endless(scope: Message, receive: Receive, send: Send) -> None:
     """Send without end, with pauses, to `/endless`; answer anything else."""
@@ -91,7 +94,7 @@ def test_status_without_content_whose_application_goes_on_is_no_error(serve: Ser
 
 
 def test_head_of_an_endless_stream_is_followed_by_the_next_answer_at_once(serve: Serve) -> None:
-    server = serve(endless, timeout_idle=600)
+    server = serve(endless, timeout_idle=600, drain_timeout=BRIEF)
     with server.client() as client:
         for _ in range(3):
             assert client.get("/endless", method="HEAD").status == 200
@@ -126,7 +129,7 @@ def test_endless_stream_that_only_sends_ends_after_a_grace_without_an_error(
 
 def test_pipelined_heads_of_endless_streams_are_all_answered(serve: Serve) -> None:
     """Each runs on while the next begins: their sends go nowhere, and not into the others' answers."""
-    server = serve(endless)
+    server = serve(endless, drain_timeout=BRIEF)
     with server.client() as client:
         client.send(request("/endless", method="HEAD") * 3 + request("/"))
         for _ in range(3):
@@ -224,7 +227,7 @@ def test_head_of_a_response_with_trailers_is_complete_and_the_trailers_go_nowher
 
 
 def test_head_over_http_1_0_ends_as_the_client_said(serve: Serve) -> None:
-    server = serve(endless)
+    server = serve(endless, drain_timeout=BRIEF)
     with server.client() as client:
         client.ask("/endless", method="HEAD", version="1.0")
         assert client.response("HEAD").status == 200
@@ -233,7 +236,7 @@ def test_head_over_http_1_0_ends_as_the_client_said(serve: Serve) -> None:
 
 
 def test_head_with_a_body_that_is_not_read_is_answered_and_the_next_one_too(serve: Serve) -> None:
-    server = serve(endless)
+    server = serve(endless, drain_timeout=BRIEF)
     with server.client() as client:
         client.ask("/endless", method="HEAD", body=b"x" * 10)
         assert client.response("HEAD").status == 200

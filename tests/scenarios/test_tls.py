@@ -8,6 +8,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import subprocess
@@ -29,6 +30,9 @@ from tests.support.client import Client, request
 from tests.support.server import NOISE, Log, Serve
 from tests.support.tls import Authority
 from tests.support.waiting import PATIENCE, pause
+
+#: Certificates in a row. Before a release, twenty: SWAPS=20.
+SWAPS = int(os.environ.get("SWAPS", "4"))
 
 
 @pytest.fixture(scope="module")
@@ -442,7 +446,7 @@ def test_certificate_that_is_renewed_again_and_again_loses_no_request(
     serve: Serve, authority: Authority, log: Log
 ) -> None:
     """24 clients ask all the while. New connections get the new certificate within a second or two looks at the clock."""
-    swaps, clients = 20, 24
+    swaps, clients = SWAPS, 24
     own = authority.issue("renewed")
     server = serve(hello, **own)
     context = authority.context()

@@ -96,7 +96,7 @@ def test_client_that_sends_what_is_not_read_over_tls_is_bounded(
             client.get()
         before = server.empty()
         with authority.client(server.where) as client:
-            client.send(request("/read/10", f"Content-Length: {100 * MB}", method="POST"))
+            client.send(request("/read/4", f"Content-Length: {100 * MB}", method="POST"))
             client.sock.settimeout(0.3)
             with contextlib.suppress(TimeoutError):
                 while True:

@@ -1,4 +1,4 @@
-"""Plays clients that ask without a pause, and notices every request that gets no answer."""
+"""Plays clients that ask again and again, and notices every request that gets no answer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,21 @@ class Crowd:
     by_content: answers, by the content of those to clients with a connection for each request.
     """
 
-    def __init__(self, where: Where, *, persistent: int = 24, single: int = 4, until_refused: bool = False) -> None:
-        """Begin. until_refused: whether a client ends once it is refused; otherwise being refused is a loss."""
+    def __init__(
+        self, where: Where, *, persistent: int = 24, single: int = 4, pace: float = 0.0, until_refused: bool = False
+    ) -> None:
+        """Begin.
+
+        pace: seconds from an answer to the next request of the same client.
+        until_refused: whether a client ends once it is refused; otherwise being refused is a loss.
+        """
         self.where = where
         self.answers = 0
         self.closes = 0
         self.refused = 0
         self.lost: list[str] = []
         self.by_content: Counter[bytes] = Counter()
+        self._pace = pace
         self._until_refused = until_refused
         self._is_over = threading.Event()
         self._lock = threading.Lock()
@@ -93,6 +100,7 @@ class Crowd:
                     with self._lock:
                         self.answers += 1
                         self.closes += says_close
+                    self._rest()
 
     def _ask_once(self) -> None:
         while not self._is_over.is_set():
@@ -108,6 +116,11 @@ class Crowd:
                 with self._lock:
                     self.answers += 1
                     self.by_content[response.content] += 1
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._pace:
+            self._is_over.wait(self._pace)
 
     def _lose(self, error: Exception) -> None:
         with self._lock:
