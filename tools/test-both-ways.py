@@ -12,8 +12,9 @@ bide is installed again only if its sources have changed.
 An environment that cannot be made, for want of a C compiler, Python's headers or venv, is skipped
 with a message. If CI is set, this is a failure.
 
-All builds run at the same time, and some tests of each, since tests mostly wait. The output of the
-first is printed, then that of the failed ones.
+The tests of this environment begin at once. The other environments are made meanwhile, the farthest
+first, and each runs its tests as soon as it is made: tests mostly wait. The output of this
+environment is printed, then that of the failed ones.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _PLACE: Final = _ROOT / ".venv-matrix"
@@ -74,7 +75,6 @@ def _environment(name: str, python: str, compiled: bool) -> str:
     wanted = f"{python} {_installed()}"
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
         return own
-    print(f"{name}: installing", flush=True)
     subprocess.run([python, "-m", "venv", "--clear", str(place)], check=True)
     pip = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{_ROOT}[test]"]
     subprocess.run(pip, check=True, env={**os.environ, "BIDE_COMPILED": str(int(compiled))})
@@ -82,11 +82,8 @@ def _environment(name: str, python: str, compiled: bool) -> str:
     return own
 
 
-def _environments() -> tuple[dict[str, str], list[str]]:
-    """Return (name -> Python of each other environment, names of those that cannot be made).
-
-    The last one is the farthest.
-    """
+def _builds() -> list[tuple[str, str, bool]]:
+    """Return the other environments, the farthest first: name, Python, whether bide is compiled."""
     oldest = _oldest()
     pythons = _pythons(oldest)
     chosen = sorted({oldest, max(pythons)} & set(pythons))
@@ -94,18 +91,18 @@ def _environments() -> tuple[dict[str, str], list[str]]:
         print(f"SKIPPED: Python 3.{oldest} is not here")
     if len(chosen) == 1:
         print(f"SKIPPED: a second Python; only 3.{chosen[0]} is here")
-    made, missing = {}, []
-    others = [(minor, compiled) for minor in chosen for compiled in (False, True)]
-    for minor, compiled in sorted(others, key=lambda build: (build[0] != sys.version_info.minor) + build[1]):
-        if minor == sys.version_info.minor and not compiled:
-            continue
-        name = f"3.{minor}-{'compiled' if compiled else 'pure'}"
-        try:
-            made[name] = _environment(name, pythons[minor], compiled)
-        except subprocess.CalledProcessError as error:
-            print(f"SKIPPED: {name} cannot be made: {error}")
-            missing.append(name)
-    return made, missing
+    here = (sys.version_info.minor, False)
+    others = [(minor, compiled) for minor in chosen for compiled in (False, True) if (minor, compiled) != here]
+    others.sort(key=lambda build: (build[0] != here[0]) + build[1], reverse=True)
+    return [(f"3.{minor}-{'compiled' if compiled else 'pure'}", pythons[minor], compiled) for minor, compiled in others]
+
+
+def _begin(name: str, python: str, tests: list[str]) -> tuple[IO[str], subprocess.Popen[bytes]]:
+    """Begin to test an environment; return its output and the process."""
+    log = (_PLACE / name / "log").open("w+", encoding="utf-8")
+    # -P: test the installed modules, not those of the current directory.
+    command = [python, "-P", "-m", "pytest", *_AT_A_TIME, "-o", f"cache_dir={_PLACE / name / 'cache'}", *tests]
+    return log, subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
 
 
 def main(arguments: list[str]) -> int:
@@ -114,19 +111,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("tests", nargs="+")
     parser.add_argument("--and-farthest", nargs="*", default=[])
     chosen = parser.parse_args(arguments)
-    environments, missing = _environments()
+    builds = _builds()
+    here = subprocess.Popen([sys.executable, "-m", "pytest", *_AT_A_TIME], cwd=_ROOT)
     runs = {}
-    for number, (name, python) in enumerate(environments.items(), 1):
-        tests = chosen.tests + (chosen.and_farthest if number == len(environments) else [])
-        log = (_PLACE / name / "log").open("w+", encoding="utf-8")
-        # -P: test the installed modules, not those of the current directory.
-        command = [python, "-P", "-m", "pytest", *_AT_A_TIME, "-o", f"cache_dir={_PLACE / name / 'cache'}", *tests]
-        runs[name] = log, subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
-    failed = (
-        ["this one"]
-        if subprocess.run([sys.executable, "-m", "pytest", *_AT_A_TIME], cwd=_ROOT, check=False).returncode
-        else []
-    )
+    missing: dict[str, subprocess.CalledProcessError] = {}
+    more = chosen.and_farthest
+    for name, python, compiled in builds:
+        try:
+            runs[name] = _begin(name, _environment(name, python, compiled), chosen.tests + more)
+        except subprocess.CalledProcessError as error:
+            missing[name] = error
+        else:
+            more = []
+    failed = ["this one"] if here.wait() else []
+    for name, why in missing.items():
+        print(f"SKIPPED: {name} cannot be made: {why}")
     for name, (log, run) in runs.items():
         bad = run.wait()
         log.seek(0)
