@@ -23,6 +23,7 @@ from bide.channel import (
     Hello,
     Hurry,
     Ready,
+    Reopen,
     decode,
     encode,
 )
@@ -31,6 +32,7 @@ MESSAGES: list[Any] = [
     Begin("module:app", {"port": 80, "close_for": ["path:/x"], "uds": None}, 2, 3, [[5, True]], [6], 7),  # type: ignore[list-item]
     Drain(2.5, True, "reload"),
     Hurry(),
+    Reopen(),
     Hello(1234, "0.1.1", "3.11.7"),
     Ready(["http://127.0.0.1:8000"]),
     Failed("no module named 'x'; check the name", 'File "é.py", line 1\n  ('),

@@ -82,6 +82,8 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     # supervisor and worker process
     "bide.channel": ("bide.terms",),
     "bide.page": (),
+    # what a program runs, with and without a supervisor
+    "bide.pid_file": ("bide.errors",),
     # runs worker processes; never imports the application
     "bide.supervisor": (
         "bide.terms",
@@ -90,7 +92,9 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.page",
         "bide.config",
         "bide.policy",
+        "bide.observe.log_files",
         "bide.observe.totals",
+        "bide.pid_file",
         "bide.transport.sockets",
         "bide.supervisor",
     ),
@@ -106,6 +110,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.observe",
         "bide.channel",
         "bide.page",
+        "bide.pid_file",
         "bide.supervisor.run",
         "bide.supervisor.settings",
         "bide.transport.sockets",

@@ -83,6 +83,10 @@ class Hurry(NamedTuple):
     """Tells a worker to drain without waiting."""
 
 
+class Reopen(NamedTuple):
+    """Tells a worker to open its log files again."""
+
+
 class Hello(NamedTuple):
     """Tells the supervisor who the worker is. version: of bide. python: its version."""
 
@@ -132,6 +136,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     "begin": Begin,
     "drain": Drain,
     "hurry": Hurry,
+    "reopen": Reopen,
     "hello": Hello,
     "ready": Ready,
     "failed": Failed,

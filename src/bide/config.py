@@ -28,6 +28,9 @@ STOPPING: Final = "Stopping (seconds)"
 WORKERS: Final = "Worker processes (counts, unless said otherwise)"
 LOGS: Final = "Logs"
 
+#: Stands for standard output or standard error in the place of a file, as in gunicorn.
+STANDARD: Final = "-"
+
 # Type of an option -> the types that its value may have, and how an error names them.
 _TYPES: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
     bool: ((bool,), "True or False"),
@@ -133,6 +136,13 @@ class Config:
         "auto", SERVING, "Event loop; auto is uvloop if it is installed."
     )
     lifespan: Literal["auto", "on", "off"] = _option("auto", SERVING, "Whether to run the application's lifespan.")
+    pid_file: str | None = _option(
+        None,
+        SERVING,
+        "File for the id of the process that takes signals; written once the server accepts, removed at its end.",
+        "as gunicorn",
+        also="pid",
+    )
     underscore_fields: Literal["drop", "refuse", "pass"] = _option(
         "drop",
         SERVING,
@@ -558,6 +568,20 @@ class Config:
     log_level: Literal["critical", "error", "warning", "info", "debug"] = _option(
         "info", LOGS, "Lowest level that is written."
     )
+    log_file: str | None = _option(
+        None,
+        LOGS,
+        "File for the log; by default, or with -, standard error. SIGUSR1 opens it again.",
+        "as gunicorn",
+        also="error_logfile",
+    )
+    access_log_file: str | None = _option(
+        None,
+        LOGS,
+        "File for the access log; by default, or with -, standard output. SIGUSR1 opens it again.",
+        "as gunicorn",
+        also="access_logfile",
+    )
 
     def __post_init__(self) -> None:
         """Check the values, each by itself and together."""
@@ -584,6 +608,9 @@ class Config:
             )
         if self.uds == "":
             raise ConfigError("uds must be a path, got ''; leave it out to listen on host and port")
+        for name in ("log_file", "access_log_file", "pid_file"):
+            if getattr(self, name) == "":
+                raise ConfigError(f"{name} must be a path, got ''; leave it out for none")
         self._check_access()
         self._check_tls()
         self._check_front_ends()

@@ -110,9 +110,20 @@ class Pieces(io.StringIO):
 
 
 @pytest.mark.parametrize("kind", [TextAccessLog, JsonAccessLog])
-def test_lines_of_a_worker_have_its_number_and_stay_whole(kind: type[AccessLog]) -> None:
+def test_lines_of_a_worker_in_a_file_are_not_cut(kind: type[AccessLog]) -> None:
     stream, later = Pieces(), Later()
     access_log = kind(stream, later, 3)
+    for _ in range(2):
+        access_log.record(None, "GET", b"/" + b"x" * 2 * PIPE_BUF, 1, 200, 0, 0.0, 1, None)
+    later.run()
+    (written,) = stream.written
+    assert written.count("x" * 2 * PIPE_BUF) == 2
+
+
+@pytest.mark.parametrize("kind", [TextAccessLog, JsonAccessLog])
+def test_lines_of_a_worker_have_its_number_and_stay_whole_in_a_pipe(kind: type[AccessLog]) -> None:
+    stream, later = Pieces(), Later()
+    access_log = kind(stream, later, 3, may_mix=True)
     for target in (b"/", b"/" + b"x" * 3000, b"/" + b"\xe4" * 16_000, b"/last"):
         access_log.record(None, "GET", target, 1, 200, 0, 0.0, 1, CloseReason.DRAIN)
     later.run()

@@ -3,13 +3,16 @@
 import io
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bide.observe import log_setup
+from bide.observe.log_files import LogFile
 from bide.observe.pieces import PIPE_BUF
 
 
@@ -30,6 +33,7 @@ def _restored() -> Iterator[None]:
     log = logging.getLogger("bide")
     before = log.level, log.propagate, list(log.handlers)
     yield
+    log_setup.configure("info", "text")  # closes a file
     log.level, log.propagate, log.handlers[:] = before
 
 
@@ -79,6 +83,37 @@ def test_log_of_a_worker_is_written_in_pieces_that_stay_whole(monkeypatch: pytes
     assert second.startswith("y")
     assert second.endswith("y worker=3\n")
     assert len(second) <= PIPE_BUF
+
+
+def test_log_in_a_file_is_written_at_its_end_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    log_setup.configure("info", "text", 3, str(path))
+    logging.getLogger("bide").info("%s", "y" * 2 * PIPE_BUF)
+    before, line = path.read_text().splitlines()
+    assert before == "before"
+    assert line.endswith(f" INFO {'y' * 2 * PIPE_BUF} worker=3")
+
+
+def test_log_in_a_pipe_is_written_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        log_setup.configure("info", "text", 3, str(path))
+        logging.getLogger("bide").info("%s", "y" * 2 * PIPE_BUF)
+        assert len(os.read(reader, 4 * PIPE_BUF)) <= PIPE_BUF
+    finally:
+        os.close(reader)
+
+
+def test_log_configured_again_closes_its_file(tmp_path: Path) -> None:
+    log_setup.configure("info", "text", path=str(tmp_path / "log"))
+    (file,) = LogFile.opened
+    log_setup.configure("info", "text")
+    assert LogFile.opened == ()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.write("late")
 
 
 def test_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -429,7 +429,8 @@ def test_reload_by_command_waits_for_its_result(launch: Launch, loop: str, site:
 
 def test_upgrade_in_place_keeps_process_and_connections(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
     control = ("--control", str(tmp_path / "control"))
-    program = launch(*site.serving(loop, *control))
+    pid_file = tmp_path / "pid"
+    program = launch(*site.serving(loop, *control, "--pid-file", str(pid_file)))
     with Crowd(program.where, pace=PACE) as crowd:
         for number in range(2):
             crowd.go_on()
@@ -446,12 +447,14 @@ def test_upgrade_in_place_keeps_process_and_connections(launch: Launch, loop: st
             assert after["opened"] > before["opened"]
             assert after["closed"]["worker_lost"] == 0
             assert after["opened"] == sum(after["closed"].values()) + sum(after["states"].values())
+            assert pid_file.read_text() == f"{program.process.pid}\n"
         crowd.go_on()
     assert crowd.lost == []
     assert least_ready(program.errors) == WORKERS
     assert len(children(program)) == WORKERS
     program.signal()
     assert program.wait() == 0
+    assert not pid_file.exists()
 
 
 def test_upgrade_that_could_not_run_is_refused(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:

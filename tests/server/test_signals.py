@@ -5,15 +5,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bide.errors import Stopped
+from bide.observe.log_files import LogFile
 from bide.server.server import loop_factory
 from bide.server.signals import SIGNALS, Signals
-from tests.support.server import loop
+from tests.support.server import Log, log, loop
+from tests.support.waiting import until
 
-__all__ = ["loop"]  # a fixture
+__all__ = ["log", "loop"]  # fixtures
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,29 @@ def test_hangup_that_is_ignored_stays_ignored() -> None:
     with Signals():
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+
+
+def test_signal_for_the_logs_opens_them_again(tmp_path: Path, log: Log) -> None:
+    path = tmp_path / "log"
+    before = signal.getsignal(signal.SIGUSR1)
+    file = LogFile(str(path))
+    with Signals(reopens_logs=True):
+        path.unlink()
+        signal.raise_signal(signal.SIGUSR1)
+        assert path.exists()
+        path.unlink()
+        path.mkdir()
+        log.expect("cannot be opened: Is a directory")
+        signal.raise_signal(signal.SIGUSR1)
+        until(log.messages)
+    file.close()
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_signal_for_the_logs_is_the_applications_if_there_are_none() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    with Signals():
+        assert signal.getsignal(signal.SIGUSR1) is before
 
 
 def test_handlers_in_another_thread_are_left_alone() -> None:

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bide import Config
-from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hello, Hurry, Ready
+from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hello, Hurry, Ready, Reopen
+from bide.observe.log_files import LogFile
 from bide.page import new_page
 from bide.server.server import loop_factory
 from bide.server.signals import Signals
@@ -137,6 +139,24 @@ def test_end_of_the_supervisor_drains_the_worker(loop: str, log: Log) -> None:
     began = time.monotonic()
     play(loop, part, drain_delay=20.0)
     assert time.monotonic() - began < 20.0, "it waits for no delay"
+
+
+def test_logs_are_opened_again(loop: str, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+
+    async def part(supervisor: Supervisor) -> None:
+        await supervisor.said_of(Ready)
+        path.unlink()
+        supervisor.channel.send(Reopen())
+        await supervisor.get()
+        async with asyncio.timeout(PATIENCE):
+            while not path.exists() or not path.read_text():
+                await supervisor.get()
+        supervisor.channel.send(Drain(5.0, False, "reload"))
+
+    play(loop, part, access_log=True, access_log_file=str(path))
+    assert path.read_text().endswith(" worker=2\n")
+    assert LogFile.opened == (), "the end closes the file"
 
 
 def test_hurry_cuts_what_is_unfinished(loop: str, log: Log) -> None:

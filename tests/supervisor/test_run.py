@@ -15,8 +15,10 @@ from typing import Any, Protocol, cast
 import pytest
 
 from bide import Config
-from bide.channel import Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready
+from bide.channel import Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready, Reopen
 from bide.errors import ApplicationError, ListenError
+from bide.observe.log_files import LogFile
+from bide.pid_file import PidFile
 from bide.supervisor import run, settings, upgrade
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.process import Process
@@ -118,6 +120,7 @@ class Scene:
         self.notifier = StubNotifier(options.pop("watchdog", 0.0))
         path = options.pop("path", None)
         state = options.pop("state", None)
+        pid_file = options.pop("pid_file", None)
         self.supervisor = Supervisor(
             "module:app",
             supervisor_settings(
@@ -128,6 +131,7 @@ class Scene:
             is_ours=True,
             had_terminal=False,
             notifier=cast(Notifier, self.notifier),
+            pid_file=pid_file,
             state=state,
             new_process=self._start,
             clock=loop.time,
@@ -504,6 +508,33 @@ def test_number_of_workers_changes(scene: Scene) -> None:
     scene.supervisor.asked(Word.FEWER)
     assert scene.processes[-1].heard() == [Drain(DRAIN_S, False, Cause.SURPLUS.value)]
     assert "2 workers wanted" in scene.log.messages()
+
+
+def test_logs_are_opened_again_here_and_by_all_workers_during_a_stop_too(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    file = LogFile(str(path))
+    for process in scene.start():
+        process.heard()
+    for word in (Word.REOPEN, Word.STOP, Word.REOPEN):
+        if word is Word.REOPEN:
+            path.unlink()
+        scene.supervisor.asked(word)
+        assert path.exists()
+    file.close()
+    for process in scene.processes:
+        assert [type(message) for message in process.heard()] == [Reopen, Drain, Reopen]
+
+
+def test_process_id_is_written_once_all_serve(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    scene = make(pid_file=PidFile(str(path)))
+    one, two = scene.processes
+    one.say(Ready([URL]))
+    scene.turn()
+    assert not path.exists()
+    two.say(Ready([URL]))
+    scene.turn()
+    assert path.read_text() == f"{os.getpid()}\n"
 
 
 # -- What an operator may ask -------------------------------------------------------------------------------------------------

@@ -53,6 +53,15 @@ def test_workers_without_a_number_are_as_many_as_processors(monkeypatch: pytest.
     assert supervisor_settings(Config(workers=3))[3:5] == (3, 7)
 
 
+def test_log_files_of_workers_are_those_of_the_supervisors_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = supervisor_settings(Config(log_file="log", access_log_file="-"))
+    assert found.options["log_file"] == str(tmp_path / "log")
+    assert found.options["access_log_file"] == "-"
+
+
 def test_options_survive_a_message() -> None:
     config = Config(workers=3, close_for=("path:/x",), limit_worker_memory=1 << 30)
     again = Config(**json.loads(json.dumps(supervisor_settings(config).options)))

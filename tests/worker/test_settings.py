@@ -1,15 +1,17 @@
 """Turns the configuration into the values that sessions work with."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bide import Config
+from bide.errors import ConfigError
 from bide.http1.limits import DROP, PASS, REFUSE
 from bide.policy.clocks import FOREVER
 from bide.terms import Clock
-from bide.worker.settings import WorkerSettings, draw_limits, durations, limits, tick
+from bide.worker.settings import WorkerSettings, draw_limits, durations, limits, program_settings, tick
 
 
 def test_limits_take_their_options() -> None:
@@ -38,6 +40,42 @@ def test_forwarded_fields_are_read_unless_they_are_switched_off() -> None:
     assert found.trusts(("10.0.0.1", 80))
     assert not found.trusts(("10.0.0.2", 80))
     assert WorkerSettings(Config(proxy_headers=False)).forwarding is None
+
+
+def test_log_files_are_absolute_paths_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(log_file="log", access_log_file="access")
+    assert WorkerSettings(config).access_log_file == str(tmp_path / "access")
+    assert program_settings(config).log_file == str(tmp_path / "log")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["access", "log"]
+    standard = Config(log_file="-", access_log_file="-")
+    assert WorkerSettings(standard).access_log_file is None
+    assert program_settings(standard).log_file is None
+    assert WorkerSettings(Config(access_log_file="access", access_log=False)).access_log_file is None
+
+
+@pytest.mark.parametrize(
+    ("options", "reopens_logs"),
+    [
+        ({}, False),
+        ({"log_file": "log"}, True),
+        ({"access_log_file": "log"}, True),
+        ({"access_log_file": "log", "access_log": False}, False),
+        ({"log_file": "-"}, False),
+    ],
+)
+def test_logs_are_opened_again_if_one_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], reopens_logs: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert program_settings(Config(**options)).reopens_logs is reopens_logs
+
+
+@pytest.mark.parametrize("name", ["log_file", "access_log_file"])
+def test_log_file_that_cannot_be_written_raises(tmp_path: Path, name: str) -> None:
+    options: dict[str, Any] = {name: str(tmp_path / "no" / "log")}
+    with pytest.raises(ConfigError, match=f"{name} must be a file that can be written, got '.*': No such file"):
+        (program_settings if name == "log_file" else WorkerSettings)(Config(**options))
 
 
 def test_underscores_are_dropped_by_default() -> None:

@@ -10,8 +10,9 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, NamedTuple, TextIO, final
+from typing import Final, NamedTuple, final
 
+from bide.observe.log_files import Stream
 from bide.observe.pieces import PIPE_BUF, pieces
 from bide.terms import Address, CloseReason
 
@@ -67,16 +68,25 @@ def _known_peer(peer: Address | None) -> str:
 class AccessLog(ABC):
     """Collects lines, and writes them together, once per pass of the event loop."""
 
-    __slots__ = ("_lines", "_now", "_schedule", "_stamped", "_stream", "_worker")
+    __slots__ = ("_lines", "_may_mix", "_now", "_schedule", "_stamped", "_stream", "_worker")
 
-    def __init__(self, stream: TextIO, schedule: Callable[[Callable[[], None]], object], worker: int = 0) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        schedule: Callable[[Callable[[], None]], object],
+        worker: int = 0,
+        *,
+        may_mix: bool = False,
+    ) -> None:
         """Keep the stream.
 
         schedule: has the event loop call its argument after this pass.
-        worker: number of this worker, which each line has; 0 without a supervisor. Other workers
-            write to the same stream, so lines are written in pieces that stay whole.
+        worker: number of this worker, which each line has; 0 without a supervisor.
+        may_mix: whether other workers may write to the same pipe. Then lines are written in pieces
+            that stay whole.
         """
         self._worker = worker
+        self._may_mix = may_mix
         self._stream = stream
         self._schedule = schedule
         self._lines: list[str] = []
@@ -118,7 +128,7 @@ class AccessLog(ABC):
             return
         self._lines = []
         try:
-            for piece in pieces(lines) if self._worker else ("".join(lines),):
+            for piece in pieces(lines) if self._may_mix else ("".join(lines),):
                 self._stream.write(piece)
                 self._stream.flush()
         except (OSError, ValueError):
@@ -215,7 +225,7 @@ class JsonAccessLog(AccessLog):
         if self._worker:
             row["worker"] = self._worker
         line = json.dumps(row) + "\n"
-        if self._worker and len(line) > PIPE_BUF:
+        if self._may_mix and len(line) > PIPE_BUF:
             row["target"] = f"{target[:_SHORT_TARGET].decode('latin-1')}...({len(target)} octets, cut)"
             line = json.dumps(row) + "\n"
         self._lines.append(line)

@@ -9,8 +9,9 @@ import json
 import logging
 import sys
 import time
-from typing import TextIO, final
+from typing import final
 
+from bide.observe.log_files import LogFile, Stream
 from bide.observe.pieces import pieces
 
 
@@ -39,8 +40,8 @@ class JsonFormatter(logging.Formatter):
 
 
 @final
-class WholeLines(logging.StreamHandler[TextIO]):
-    """Writes records in pieces that stay whole, since other workers write to the same stream."""
+class WholeLines(logging.StreamHandler[Stream]):
+    """Writes records in pieces that stay whole, since other workers write to the same pipe."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -52,14 +53,18 @@ class WholeLines(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
 
-def configure(level: str, style: str, worker: int = 0) -> None:
-    """Send bide's log to standard error.
+def configure(level: str, style: str, worker: int = 0, path: str | None = None) -> None:
+    """Send bide's log to standard error, or to a file. Raises OSError.
 
     level: the lowest level that is written.
     style: "text" or "json".
     worker: number of this worker, which each line has; 0 without a supervisor.
+    path: of the file; None for standard error.
     """
-    handler = WholeLines(sys.stderr) if worker else logging.StreamHandler(sys.stderr)
+    file = None if path is None else LogFile(path)
+    may_mix = worker > 0 and (file is None or file.is_pipe)
+    stream: Stream = sys.stderr if file is None else file
+    handler = WholeLines(stream) if may_mix else logging.StreamHandler(stream)
     if style == "json":
         handler.setFormatter(JsonFormatter(worker))
     else:
@@ -68,6 +73,9 @@ def configure(level: str, style: str, worker: int = 0) -> None:
         text.converter = time.gmtime
         handler.setFormatter(text)
     log = logging.getLogger("bide")
-    log.handlers[:] = [handler]
+    before, log.handlers[:] = log.handlers[:], [handler]
+    for old in before:
+        if isinstance(old, logging.StreamHandler) and isinstance(old.stream, LogFile):
+            old.stream.close()
     log.setLevel(level.upper())
     log.propagate = False

@@ -18,6 +18,7 @@ from bide.config import configured
 from bide.errors import ApplicationError, ConfigError, Stopped
 from bide.gateway.application import AnyApplication, Interface
 from bide.observe import log_setup
+from bide.pid_file import PidFile
 from bide.server.loading import interface_of, load, require_no_import
 from bide.server.signals import LEAVE, Signals, leave_within
 from bide.supervisor.run import supervise
@@ -122,9 +123,9 @@ def run(app: AnyApplication | str, **options: Any) -> None:  # noqa: ANN401
     """
     require_no_import()
     config = configured(options)
-    settings = WorkerSettings(config)
     program = program_settings(config)
-    log_setup.configure(program.log_level, program.log_format)
+    log_setup.configure(program.log_level, program.log_format, path=program.log_file)
+    settings = WorkerSettings(config)
     if program.is_supervised:
         if not isinstance(app, str):
             raise ApplicationError(
@@ -133,8 +134,9 @@ def run(app: AnyApplication | str, **options: Any) -> None:  # noqa: ANN401
             )
         supervise(app, supervisor_settings(config))
         return
-    with Signals() as signals:  # first of all: process 1 of a container gets no unhandled signal
-        run_program(app, program, functools.partial(serve, settings, signals), signals)
+    with Signals(reopens_logs=program.reopens_logs) as signals:  # first of all: process 1 gets no unhandled signal
+        pid_file = None if program.pid_file is None else PidFile(program.pid_file)
+        run_program(app, program, functools.partial(serve, settings, signals, pid_file), signals)
 
 
 def run_program(
@@ -171,7 +173,9 @@ def run_program(
         _log.info(stopped)
 
 
-async def serve(settings: WorkerSettings, signals: Signals, app: AnyApplication, interface: Interface) -> None:
+async def serve(
+    settings: WorkerSettings, signals: Signals, pid_file: PidFile | None, app: AnyApplication, interface: Interface
+) -> None:
     """Serve until a signal, as `run` describes."""
     worker = Worker(settings, app, interface=interface)
     stop = asyncio.Event()
@@ -183,10 +187,16 @@ async def serve(settings: WorkerSettings, signals: Signals, app: AnyApplication,
             "entry %d from the right is the client",
             settings.forwarding.hops,
         )
-    _log.info("serving on %s (process %d)", ", ".join(worker.urls), os.getpid())
-    await stop.wait()
-    _log.info("stopping: every response now says close; a second signal stops at once")
-    await worker.stop()
+    if pid_file is not None:
+        pid_file.write()
+    try:
+        _log.info("serving on %s (process %d)", ", ".join(worker.urls), os.getpid())
+        await stop.wait()
+        _log.info("stopping: every response now says close; a second signal stops at once")
+        await worker.stop()
+    finally:
+        if pid_file is not None:
+            pid_file.remove()
     if signals.interrupted:
         _log.warning("application interrupted: it had blocked the event loop for %g s after a signal", STARTUP_GRACE)
     _log.info("stopped")

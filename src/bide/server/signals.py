@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, Self, final
 
 from bide.errors import Stopped
+from bide.observe import log_files
 from bide.worker.cleanup import STARTUP_GRACE
 
 _log = logging.getLogger("bide")
@@ -59,9 +60,14 @@ class Signals:
     interrupted: whether Stopped has interrupted code.
     """
 
-    def __init__(self, stops: Sequence[signal.Signals] = SIGNALS) -> None:
-        """Take the signals that stop the server."""
-        self._stops = stops
+    def __init__(self, stops: Sequence[signal.Signals] = SIGNALS, *, reopens_logs: bool = False) -> None:
+        """Take the signals that stop the server.
+
+        reopens_logs: whether SIGUSR1 opens the log files again. Otherwise it is the application's.
+        """
+        self._handlers = dict.fromkeys(stops, self._handle)
+        if reopens_logs:
+            self._handlers[signal.SIGUSR1] = self._reopen_logs
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
         self._phase = _Phase.LOADING
@@ -77,11 +83,11 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # other threads may not set handlers
-            for number in self._stops:
+            for number, handler in self._handlers.items():
                 before = signal.getsignal(number)
                 if number is not signal.SIGHUP or before is not signal.SIG_IGN:  # nohup has it ignored
                     self._before[number] = before
-                    signal.signal(number, self._handle)
+                    signal.signal(number, handler)
         return self
 
     def __exit__(
@@ -130,9 +136,7 @@ class Signals:
 
         The main thread may be writing to the log, so this writes nothing to it.
         """
-        if os.getpid() != self._process:  # a child that the application has forked: restore its handler
-            signal.signal(number, self._before[number] or signal.SIG_DFL)
-            signal.raise_signal(number)
+        if self._is_of_child(number):
             return
         turned, self._unanswered = self._unanswered, None
         if turned is not None:  # sent by `_watch`
@@ -151,6 +155,29 @@ class Signals:
             if self._count == 1:
                 self._seen()
                 self._watch_loop(number)
+
+    def _is_of_child(self, number: int) -> bool:
+        """Return whether this is a child that the application has forked.
+
+        If so, restore its handler.
+        """
+        if os.getpid() == self._process:
+            return False
+        signal.signal(number, self._before[number] or signal.SIG_DFL)
+        signal.raise_signal(number)
+        return True
+
+    def _reopen_logs(self, number: int, _frame: object) -> None:
+        """Open the log files again, even if the event loop is blocked.
+
+        The main thread may be writing to a log, so another one reports what failed.
+        """
+        if self._is_of_child(number):
+            return
+        failed = log_files.reopen()
+        if failed:
+            with contextlib.suppress(RuntimeError):  # no thread can be started
+                threading.Thread(target=log_files.report, args=(failed,), name="bide-logs", daemon=True).start()
 
     def _tell(self) -> None:
         with contextlib.suppress(RuntimeError):  # it is closed

@@ -29,11 +29,12 @@ from bide.channel import (
     Hello,
     Hurry,
     Ready,
+    Reopen,
 )
 from bide.config import Config
 from bide.errors import StartError, Stopped
 from bide.gateway.application import AnyApplication, Interface
-from bide.observe import log_setup
+from bide.observe import log_files, log_setup
 from bide.page import Page
 from bide.server.loading import own_traceback
 from bide.server.server import run_program, start
@@ -143,6 +144,8 @@ class SupervisedWorker:
                 self._stop.set()
             elif isinstance(message, Hurry):
                 self._worker.force_stop()
+            elif isinstance(message, Reopen):
+                log_files.report(log_files.reopen())
 
 
 def main() -> NoReturn:
@@ -176,7 +179,7 @@ def _run(begin: Begin, channel: Channel) -> None:
     """Serve until the end. Raises StartError."""
     config = Config(**begin.options)
     program = program_settings(config)
-    log_setup.configure(program.log_level, program.log_format, begin.number)
+    log_setup.configure(program.log_level, program.log_format, begin.number, program.log_file)
     with Signals((signal.SIGTERM,)) as signals:
         for number in NOT_FOR_WORKERS:
             signal.signal(number, lambda *_: None)

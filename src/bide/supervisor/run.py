@@ -19,10 +19,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, final
 
-from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hurry, Ready
+from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hurry, Ready, Reopen
 from bide.errors import ApplicationError, ListenError
+from bide.observe import log_files
 from bide.observe.totals import Totals
 from bide.page import Page, new_page
+from bide.pid_file import PidFile
 from bide.policy.recycling import WorkerLimits, cause
 from bide.policy.staffing import (
     FOREVER,
@@ -80,6 +82,7 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
         require(settings.watched)
     if upgrade.is_trial(os.environ):
         return
+    pid_file = None if settings.pid_file is None else PidFile(settings.pid_file)
     state = upgrade.taken(os.environ)
     if state is None:
         notifier = Notifier(os.environ)
@@ -91,13 +94,23 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
         opened, redirecting = (_adopted(state[name]) for name in ("sockets", "redirecting"))
         is_ours, had_terminal = state["is_ours"], state["had_terminal"]
     supervisor = Supervisor(
-        app, settings, opened, redirecting, is_ours=is_ours, had_terminal=had_terminal, notifier=notifier, state=state
+        app,
+        settings,
+        opened,
+        redirecting,
+        is_ours=is_ours,
+        had_terminal=had_terminal,
+        notifier=notifier,
+        pid_file=pid_file,
+        state=state,
     )
     try:
         asyncio.run(supervisor.run())
     finally:
         supervisor.close_sockets()
         supervisor.remove_path()
+        if pid_file is not None:
+            pid_file.remove()
     if supervisor.failure:
         raise ApplicationError(supervisor.failure)
 
@@ -159,6 +172,7 @@ class Supervisor:
         is_ours: bool,
         had_terminal: bool,
         notifier: Notifier,
+        pid_file: PidFile | None = None,
         state: Mapping[str, Any] | None = None,
         new_process: Callable[[Begin], Process] = Process,
         clock: Callable[[], float] = time.monotonic,
@@ -178,6 +192,7 @@ class Supervisor:
         self._path = settings.listening.uds if self._is_ours else None
         self._had_terminal = had_terminal
         self._notifier = notifier
+        self._pid_file = pid_file
         self._turn_every = min(_TURN_EVERY_S, notifier.watchdog or _TURN_EVERY_S)
         self._page = new_page() if state is None else state["page"]
         self._counts = Page(self._page)
@@ -477,6 +492,11 @@ class Supervisor:
                     self._notifier.stopping()
                     _log.info("stopping: every response now says close; a second signal stops at once")
                 self._fleet = stopped(self._fleet, now)
+            elif word is Word.REOPEN:
+                log_files.report(log_files.reopen())
+                for member in self._members.values():
+                    member.process.channel.send(Reopen())
+                _log.info("log files opened again")
             elif self._fleet.is_stopping:
                 return
             elif word is Word.RELOAD:
@@ -708,6 +728,8 @@ class Supervisor:
             self._urls = self._members[fresh[0]].urls
             self._failed_reload = ""
             _log.info("serving on %s (process %d, %d workers)", ", ".join(self._urls), os.getpid(), fleet.wanted)
+            if self._pid_file is not None:
+                self._pid_file.write()
             self._notifier.ready(f"{fleet.wanted} workers serve on {', '.join(self._urls)}")
             self._reload_ended(fleet.generation, "")
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bide.config import Config
+from bide.config import STANDARD, Config
 from bide.policy.recycling import WorkerLimits
 from bide.policy.staffing import FOREVER, Bounds
 from bide.supervisor.processors import processors
@@ -29,6 +29,7 @@ class SupervisorSettings(NamedTuple):
     drain_delay: seconds for which workers go on accepting after the signal to stop.
     limits: at which a worker is replaced.
     control: path of the control socket, "auto" or "none".
+    pid_file: path of the file for the process id; None for none.
     watched: files whose change replaces the worker, in development; None otherwise.
     """
 
@@ -41,6 +42,7 @@ class SupervisorSettings(NamedTuple):
     drain_delay: float
     limits: WorkerLimits
     control: str
+    pid_file: str | None
     watched: Watched | None
 
 
@@ -48,7 +50,8 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
     """Return the values for a supervisor."""
     available = processors()
     return SupervisorSettings(
-        dataclasses.asdict(config),
+        dataclasses.asdict(config)
+        | {name: _absolute(getattr(config, name)) for name in ("log_file", "access_log_file")},
         Listening(
             config.host,
             config.port,
@@ -66,8 +69,14 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
         config.drain_delay,
         WorkerLimits(config.limit_worker_requests, config.limit_worker_age, config.limit_worker_memory),
         config.control,
+        config.pid_file,
         _watched(config),
     )
+
+
+def _absolute(path: str | None) -> str | None:
+    """Return the path of a log file from the root: a deployment may give workers another folder."""
+    return path if path is None or path == STANDARD else str(Path(path).absolute())
 
 
 def _bounds(config: Config) -> Bounds:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Final, Literal, NamedTuple
 
-from bide.config import Config
+from bide.config import STANDARD, Config
+from bide.errors import ConfigError
 from bide.gateway.lifespan import Mode
 from bide.http1.limits import DROP, PASS, REFUSE, Limits
+from bide.observe.log_files import LogFile
 from bide.policy.clocks import FOREVER
 from bide.policy.staffing import STACKS_SHARE
 from bide.semantics.forwarded import Forwarding
@@ -51,11 +54,16 @@ class Draining(NamedTuple):
 class ProgramSettings(NamedTuple):
     """Holds the options of the program around a worker, which `bide.config` describes.
 
+    log_file: path of the log; None for standard error.
+    reopens_logs: whether a signal opens the log files again.
     is_supervised: whether a supervisor runs the workers.
     """
 
     log_level: str
     log_format: str
+    log_file: str | None
+    pid_file: str | None
+    reopens_logs: bool
     loop: str
     factory: bool
     app_dir: str
@@ -65,10 +73,17 @@ class ProgramSettings(NamedTuple):
 
 
 def program_settings(config: Config) -> ProgramSettings:
-    """Return the options of the program."""
+    """Return the options of the program.
+
+    Raises ConfigError for a log file that cannot be opened.
+    """
+    log_file = log_path("log_file", config.log_file)
     return ProgramSettings(
         config.log_level,
         config.log_format,
+        log_file,
+        config.pid_file,
+        log_file is not None or (config.access_log and log_path("access_log_file", config.access_log_file) is not None),
         config.loop,
         config.factory,
         config.app_dir,
@@ -84,6 +99,7 @@ class WorkerSettings:
     facts: fact bits that hold for every connection.
     overflow, per_peer: numbers of connections, as in `bide.worker.admission.Admission`.
     log_format: format of the access log, "text" or "json"; None for no access log.
+    access_log_file: path of the access log; None for standard output.
     certificates: for TLS; None without it.
     redirect_http: port that redirects to https; None for no such port.
     hsts: seconds for which clients are to use https only; 0 to say nothing.
@@ -96,8 +112,8 @@ class WorkerSettings:
     def __init__(self, config: Config) -> None:
         """Read the configuration.
 
-        Raises ConfigError for an invalid rule in `close_for`, for an invalid list of addresses, and
-        for a certificate that cannot be loaded.
+        Raises ConfigError for an invalid rule in `close_for`, for an invalid list of addresses, for
+        a certificate that cannot be loaded, and for a log file that cannot be opened.
         """
         self.listening = Listening(
             config.host,
@@ -127,6 +143,7 @@ class WorkerSettings:
         self.overflow = config.limit_overflow
         self.per_peer = config.limit_connections_per_peer
         self.log_format = config.log_format if config.access_log else None
+        self.access_log_file = log_path("access_log_file", config.access_log_file) if config.access_log else None
         self.limits = limits(config)
         self.durations = durations(config)
         self.draw_limits = draw_limits(config)
@@ -146,6 +163,23 @@ class WorkerSettings:
     def resource_limits(self) -> ResourceLimits:
         """Return the limits, derived from the current descriptor limit."""
         return ResourceLimits(*self._resources)
+
+
+def log_path(name: str, path: str | None) -> str | None:
+    """Return the absolute path of a log file; None for a standard stream.
+
+    Raises ConfigError, which names the option, if the file cannot be opened.
+    """
+    if path is None or path == STANDARD:
+        return None
+    path = os.path.abspath(path)  # noqa: PTH100  # the application may change the folder
+    try:
+        LogFile(path).close()
+    except OSError as error:
+        raise ConfigError(
+            f"{name} must be a file that can be written, got {path!r}: {error.strerror}; choose another"
+        ) from error
+    return path
 
 
 def certificates(config: Config) -> Certificates | None:

@@ -23,6 +23,7 @@ from bide.gateway.threads import Threads
 from bide.gateway.wsgi import WsgiGateway
 from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
 from bide.observe.counters import Counters
+from bide.observe.log_files import LogFile, Stream
 from bide.observe.snapshot import NO_THREADS, Snapshot, ThreadFigures, snapshot
 from bide.policy.admission import HIGH
 from bide.session.clients import ClientFacts
@@ -88,6 +89,7 @@ class Worker:
         self._admission: Admission
         self._pressure: PressureMonitor
         self._access_log: AccessLog | None = None
+        self._log_file: LogFile | None = None  # of the access log
         self._sweeper: asyncio.TimerHandle | None = None
         self._forced = asyncio.Event()
 
@@ -133,11 +135,22 @@ class Worker:
     async def start(self) -> None:
         """Bind, start the application, then accept.
 
-        Raises ListenError or LifespanError; nothing is then left open. If the start is cancelled,
+        Raises ListenError or LifespanError, or OSError for the file of the access log; nothing is
+        then left open. If the start is cancelled,
         the application may still complete its startup and clean up, as `stop_application`
         describes.
         """
         loop = asyncio.get_running_loop()
+        path = self._settings.access_log_file
+        if path is not None:
+            self._log_file = LogFile(path)
+        try:
+            await self._start(loop)
+        except BaseException:
+            self._close_log_file()
+            raise
+
+    async def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         listening = self._settings.listening
         opened = sockets.opened(listening) if self._sockets is None else self._sockets
         redirecting = self._open_redirecting(opened)
@@ -203,6 +216,7 @@ class Worker:
             self._poller.close()
         if self._access_log is not None:
             self._access_log.flush()
+        self._close_log_file()
 
     def expect_stop(self) -> None:
         """Announce close on connections accepted from now on. May be called in a signal handler.
@@ -342,8 +356,16 @@ class Worker:
         )
 
     def _open_access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
-        if self._settings.log_format is not None and sys.stdout is not None:
+        file = self._log_file
+        stream: Stream | None = sys.stdout if file is None else file
+        if self._settings.log_format is not None and stream is not None:
             kind = JsonAccessLog if self._settings.log_format == "json" else TextAccessLog
             number = 0 if self._share is None else self._share.number
-            self._access_log = kind(sys.stdout, loop.call_soon, number)
+            may_mix = number > 0 and (file is None or file.is_pipe)
+            self._access_log = kind(stream, loop.call_soon, number, may_mix=may_mix)
         return self._access_log
+
+    def _close_log_file(self) -> None:
+        if self._log_file is not None:
+            self._log_file.close()
+            self._log_file = None
