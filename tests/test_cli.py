@@ -99,7 +99,6 @@ def test_application_instead_of_a_command_is_pointed_to_serve() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--env-file=.env"], "bide has no --env-file yet"),
         (["--http", "h11"], "bide has no --http"),
         (["--no-server-header"], "bide has no --no-server-header"),
     ],
@@ -282,11 +281,19 @@ def test_number_of_workers_comes_from_flag_or_environment(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     seen: list[Any] = []
-    monkeypatch.setattr(cli, "run", lambda app, **options: seen.append(options["workers"]))
+    monkeypatch.setattr(cli, "configured", lambda given: seen.append(given["workers"]))
+    monkeypatch.setattr(cli, "run_configured", lambda *_: None)
     monkeypatch.setattr(cli, "leave_within", lambda *_: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert bide("serve", "x:y", *arguments).exit_code == 0
     assert seen == [workers]
+
+
+def test_file_of_the_environment_that_is_wrong_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("wrong")
+    result = bide("serve", "x:y", "--env-file", str(tmp_path / "env"))
+    assert result.exit_code == 2
+    assert result.output.startswith("bide: --env-file must have lines NAME=VALUE, got 'wrong' in line 1 of ")
 
 
 def test_second_name_in_the_environment_sets_its_option(launch: Launch) -> None:

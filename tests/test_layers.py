@@ -84,6 +84,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "bide.page": (),
     # what a program runs, with and without a supervisor
     "bide.pid_file": ("bide.errors",),
+    "bide.env_file": ("bide.errors",),
     # runs worker processes; never imports the application
     "bide.supervisor": (
         "bide.terms",
@@ -91,6 +92,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.channel",
         "bide.page",
         "bide.config",
+        "bide.env_file",
         "bide.policy",
         "bide.observe.log_files",
         "bide.observe.totals",
@@ -106,6 +108,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.terms",
         "bide.errors",
         "bide.config",
+        "bide.env_file",
         "bide.gateway",
         "bide.observe",
         "bide.channel",

@@ -16,19 +16,16 @@ from typing import IO, Any, Final
 
 import click
 
-from bide.config import about, kind_of, nearest, options
+from bide import env_file
+from bide.config import Config, about, configured, kind_of, nearest, options
 from bide.errors import ConfigError, StartError
 from bide.http1 import connection
-from bide.server.server import run
+from bide.server.server import run_configured
 from bide.server.signals import LEAVE, SIGNALS, leave_within
 from bide.supervisor.control import AUTO, known_paths
 from bide.supervisor.remote import ask, described, only
 
-# Flags of uvicorn and gunicorn that bide lacks: planned, replaced by another option, not planned.
-_NOT_YET: Final = (
-    "--ws",
-    "--env-file",
-)
+# Flags of uvicorn and gunicorn that bide lacks: replaced by another option, not planned.
 _INSTEAD: Final = {
     "--limit-concurrency": "--limit-connections",
     "--h11-max-incomplete-event-size": "--limit-head",
@@ -72,6 +69,10 @@ _FLAGS_WIDTH: Final = 32
 _NAMED: Final = re.compile(
     r"""'[^']*'|"[^"]*"|\b(""" + "|".join(sorted((o.name for o in options()), key=len, reverse=True)) + r")\b(=False)?"
 )
+
+
+# Name under which the arguments are kept, for a reload.
+_ARGUMENTS: Final = "bide.arguments"
 
 
 class _Missing(click.ClickException):
@@ -124,15 +125,15 @@ class _Grouped(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments. A flag of another server gets an error that says what to do."""
+        ctx.meta[_ARGUMENTS] = tuple(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             name = error.option_name
             if name in _INSTEAD:
                 raise _Missing(f"bide has no {name}; use {_INSTEAD[name]}") from None
-            yet = " yet" if name.startswith(_NOT_YET) else ""
-            if yet or name in _NOT_HERE:
-                raise _Missing(f"bide has no {name}{yet}; see README, Coming from uvicorn") from None
+            if name in _NOT_HERE:
+                raise _Missing(f"bide has no {name}; see README, Coming from uvicorn") from None
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -175,6 +176,8 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
         extra = {"multiple": True}
     elif typing.get_origin(kind) is typing.Literal:
         extra = {"type": click.Choice(kind.__args__, case_sensitive=False)}
+    if option.name == "env_file":
+        extra = {"is_eager": True, "callback": _load_env_file}  # other options may come from it
     parameter = _Option(
         declared,
         default=option.default,
@@ -188,6 +191,16 @@ def _parameter(option: dataclasses.Field[Any]) -> click.Option:
     )
     parameter.group = known.group
     return parameter
+
+
+def _load_env_file(ctx: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
+    """Set the variables of `--env-file`."""
+    if path and not ctx.resilient_parsing:
+        try:
+            env_file.load(path)
+        except ConfigError as error:
+            raise _Missing(f"bide: {_spoken(error)}") from None
+    return path
 
 
 def _variable(name: str) -> str:
@@ -263,8 +276,20 @@ def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
     failure: Exception | None = None
     _open_standard_streams()
     _name_unknown_variables()
+    ctx = click.get_current_context()
+
+    def read() -> Config:
+        """Return the options of the same arguments, in the environment as it is now."""
+        try:
+            again = ctx.command.make_context("serve", [*ctx.meta[_ARGUMENTS]]).params
+            return configured({name: again[name] for name in values})
+        except click.ClickException as error:
+            raise ConfigError(error.format_message()) from None
+        except ConfigError as error:
+            raise ConfigError(_spoken(error)) from None
+
     try:
-        run(app, **values)
+        run_configured(app, configured(values), read)
     except StartError as error:
         click.echo(f"bide: {_spoken(error)}", err=True)
         failure = error

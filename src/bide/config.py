@@ -122,6 +122,12 @@ class Config:
     factory: bool = _option(False, SERVING, "APP is a function that returns the application.", "as uvicorn")
     app_dir: str = _option("", SERVING, "Folder to look for APP in, before the current one.", "as uvicorn")
     root_path: str = _option("", SERVING, "Path under which a front end mounts the application.", "as ASGI's root_path")
+    env_file: str | None = _option(
+        None,
+        SERVING,
+        "File of environment variables, for APP and for these options; a reload of several workers reads it again.",
+        "as uvicorn",
+    )
     interface: Literal["auto", "asgi", "wsgi"] = _option(
         "auto", SERVING, "Interface that the application speaks; auto tells it by its arguments.", "as uvicorn"
     )
@@ -608,7 +614,7 @@ class Config:
             )
         if self.uds == "":
             raise ConfigError("uds must be a path, got ''; leave it out to listen on host and port")
-        for name in ("log_file", "access_log_file", "pid_file"):
+        for name in ("env_file", "log_file", "access_log_file", "pid_file"):
             if getattr(self, name) == "":
                 raise ConfigError(f"{name} must be a path, got ''; leave it out for none")
         self._check_access()

@@ -494,6 +494,35 @@ def test_hangups_in_a_row_end_with_the_newest_code(launch: Launch, loop: str, si
     assert program.wait() == 0
 
 
+def test_reload_reads_the_file_of_options_again(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
+    """Fewer workers, and another variable for the application; another port takes a restart, which is said."""
+    site.deploy("one", more="VERSION += os.environ['GREETING'].encode()")
+    options = tmp_path / "options"
+    options.write_text("BIDE_WORKERS=4\nGREETING=hello")
+    app = ("serve", "site_app:app", "--app-dir", str(site.folder), "--loop", loop)
+    program = launch(*app, "--env-file", str(options), "--no-access-log", env={"BIDE_PORT": "0"})
+    with Crowd(program.where) as crowd:
+        crowd.go_on()
+        assert len(children(program)) == 4
+        options.write_text("BIDE_WORKERS=2\nGREETING=bye\nBIDE_BACKLOG=77")
+        program.signal(signal.SIGHUP)
+        program.line("--backlog changed, which takes a restart")
+        program.line("serving on .* 2 workers")
+        until(lambda: len(children(program)) == 2)
+        assert ask(program) == "onebye"
+        options.write_text("BIDE_WORKERS=none")
+        program.signal(signal.SIGHUP)
+        program.line("reload failed: --workers must be a whole number or auto, got 'none'; the workers of before")
+        crowd.go_on()
+        options.write_text("BIDE_WORKERS=3\nGREETING=again")
+        program.signal(signal.SIGUSR2)
+        program.line("serving on .* 3 workers")
+        assert ask(program) == "oneagain", "the program that replaces this one reads the file, too"
+    assert crowd.lost == []
+    program.signal()
+    assert program.wait() == 0
+
+
 def test_port_in_use_is_one_line_before_any_worker_starts(launch: Launch, site: Site) -> None:
     first = launch(*site.serving("asyncio", workers=2))
     port = str(first.where[1])

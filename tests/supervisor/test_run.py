@@ -107,6 +107,7 @@ class Scene:
     """A supervisor of two workers.
 
     processes: all that it has started.
+    options: that a reload reads.
     """
 
     def __init__(self, loop: JumpingLoop, log: Log, **options: Any) -> None:
@@ -121,13 +122,13 @@ class Scene:
         path = options.pop("path", None)
         state = options.pop("state", None)
         pid_file = options.pop("pid_file", None)
+        self.options = {"workers": 2, "timeout_blocked": 9.0, "uds": path, "control": "none"} | options
         self.supervisor = Supervisor(
             "module:app",
-            supervisor_settings(
-                Config(**({"workers": 2, "timeout_blocked": 9.0, "uds": path, "control": "none"} | options))
-            ),
+            supervisor_settings(self._read()),
             [self.socket],
             [self.plain],
+            read=self._read,
             is_ours=True,
             had_terminal=False,
             notifier=cast(Notifier, self.notifier),
@@ -138,6 +139,9 @@ class Scene:
         )
         self.running = loop.create_task(self.supervisor.run())
         self.turn()
+
+    def _read(self) -> Config:
+        return Config(**self.options)
 
     def _start(self, begin: Begin) -> Process:
         if self.error is not None:
@@ -510,6 +514,41 @@ def test_number_of_workers_changes(scene: Scene) -> None:
     assert "2 workers wanted" in scene.log.messages()
 
 
+def test_reload_takes_options_as_they_are_now(scene: Scene) -> None:
+    scene.start()
+    scene.options |= {"workers": 3, "limit_head": 70_000, "drain_timeout": 9.0, "port": 81}
+    scene.log.expect("^--port changed, which takes a restart$")
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    *_, newest = scene.start()
+    assert scene.supervisor.status()["wanted"] == 3
+    assert newest.begin.options["limit_head"] == 70_000
+    assert newest.begin.options["port"] != 81
+    for _ in range(3):  # a worker proves itself for a second
+        scene.turn(1.1)
+        for process in scene.start():
+            process.say(Beat())
+    drains = [message for message in scene.processes[0].heard() if isinstance(message, Drain)]
+    assert drains == [Drain(9.0, False, Cause.RELOAD.value)]
+
+
+def test_reload_with_wrong_options_changes_nothing(scene: Scene) -> None:
+    scene.start()
+    scene.options["limit_head"] = -1
+    said = "limit_head must be at least 256, got -1"
+    scene.log.expect(f"^reload failed: {said}; the workers of before serve on$")
+    waiting = scene.loop.create_task(scene.supervisor.reload())
+    scene.turn()
+    assert waiting.result() == said
+    assert scene.supervisor.status()["reload_failed"] == said
+    assert len(scene.processes) == 2
+    assert scene.notifier.others()[-2:] == ["reloading", f"ready: reload failed: {said}"]
+    scene.options["limit_head"] = 70_000
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    assert len(scene.processes) == 3
+
+
 def test_logs_are_opened_again_here_and_by_all_workers_during_a_stop_too(scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "log"
     file = LogFile(str(path))
@@ -829,7 +868,7 @@ def test_address_in_use_is_tried_for_a_while(monkeypatch: pytest.MonkeyPatch, lo
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = supervisor_settings(Config(workers=2, port=other.getsockname()[1]))
         with pytest.raises(ListenError, match="in use"):
-            supervise("module:app", taken)
+            supervise("module:app", taken, Config)
     assert sum(slept) == pytest.approx(2.9)
 
 
@@ -839,17 +878,17 @@ def test_address_of_redirects_that_cannot_be_bound_leaves_nothing(tmp_path: Path
         listening=SETTINGS.listening._replace(uds=str(path), host="192.0.2.1"), redirect_http=80
     )
     with pytest.raises(ListenError, match="cannot listen on 192"):
-        supervise("module:app", settings)
+        supervise("module:app", settings, Config)
 
 
 def test_files_that_cannot_be_watched_are_named_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ApplicationError, match="--reload-dir must be an existing folder, got '/nowhere/at/all'"):
-        supervise("module:app", supervisor_settings(Config(reload=True, reload_dir=("/nowhere/at/all",))))
+        supervise("module:app", supervisor_settings(Config(reload=True, reload_dir=("/nowhere/at/all",))), Config)
 
 
 def test_other_error_of_an_address_is_raised_at_once() -> None:
     with pytest.raises(ListenError, match="cannot listen on 192"):
-        supervise("module:app", supervisor_settings(Config(workers=2, host="192.0.2.1")))
+        supervise("module:app", supervisor_settings(Config(workers=2, host="192.0.2.1")), Config)
 
 
 def test_application_that_fails_is_raised(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
@@ -858,4 +897,4 @@ def test_application_that_fails_is_raised(monkeypatch: pytest.MonkeyPatch, log: 
 
     monkeypatch.setattr(Supervisor, "run", fails)
     with pytest.raises(ApplicationError, match="no such thing"):
-        supervise("module:app", SETTINGS)
+        supervise("module:app", SETTINGS, Config)

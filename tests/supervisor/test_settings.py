@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from bide import Config
+from bide.errors import ConfigError
 from bide.policy.recycling import WorkerLimits
 from bide.policy.staffing import FOREVER, Bounds
 from bide.supervisor import settings
-from bide.supervisor.settings import RELOAD_DRAIN_S, supervisor_settings
+from bide.supervisor.settings import RELOAD_DRAIN_S, renewed, supervisor_settings
 from bide.supervisor.watch import Watched
 
 
@@ -60,6 +61,22 @@ def test_log_files_of_workers_are_those_of_the_supervisors_folder(
     found = supervisor_settings(Config(log_file="log", access_log_file="-"))
     assert found.options["log_file"] == str(tmp_path / "log")
     assert found.options["access_log_file"] == "-"
+
+
+def test_options_that_take_a_restart_stay_and_are_named() -> None:
+    before = supervisor_settings(Config(workers=4, port=81, uds="/run/x"))
+    after, kept = renewed(before, Config(workers=1, port=82, uds="/run/y", limit_head=70_000))
+    assert kept == ["port", "uds"]
+    assert after.listening == before.listening
+    assert (after.wanted, after.options["limit_head"]) == (1, 70_000)
+    assert Config(**after.options).is_supervised, "a single worker, too"
+
+
+def test_options_that_do_not_fit_those_that_stay_raise() -> None:
+    before = supervisor_settings(Config(uds="/run/x", uds_mode="660"))
+    with pytest.raises(ConfigError, match="redirect_http must be given with ssl_certfile"):
+        renewed(supervisor_settings(Config(ssl_certfile="c", redirect_http=80)), Config())
+    assert renewed(before, Config())[1] == ["uds", "uds_mode"]
 
 
 def test_options_survive_a_message() -> None:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, final
 
-from bide.config import configured
+from bide import env_file
+from bide.config import Config, configured
 from bide.errors import ApplicationError, ConfigError, Stopped
 from bide.gateway.application import AnyApplication, Interface
 from bide.observe import log_setup
@@ -121,22 +122,43 @@ def run(app: AnyApplication | str, **options: Any) -> None:  # noqa: ANN401
     app: the application, or "module:attribute" to import it from.
     options: keyword arguments of `bide.config.Config`.
     """
-    require_no_import()
     config = configured(options)
-    program = program_settings(config)
-    log_setup.configure(program.log_level, program.log_format, path=program.log_file)
-    settings = WorkerSettings(config)
+    run_configured(app, config, lambda: config)
+
+
+def run_configured(app: AnyApplication | str, config: Config, read: Callable[[], Config]) -> None:
+    """Serve as `run` does.
+
+    read: returns the options as they are at a reload. Raises ConfigError.
+    """
+    require_no_import()
+    if config.env_file is not None:
+        env_file.load(config.env_file)
+    program, settings = _checked(config)
     if program.is_supervised:
         if not isinstance(app, str):
             raise ApplicationError(
                 "the application must be given as 'module:attribute' to several workers, got an object; "
                 "each worker imports it"
             )
-        supervise(app, supervisor_settings(config))
+
+        def read_again() -> Config:
+            again = read()
+            _checked(again)
+            return again
+
+        supervise(app, supervisor_settings(config), read_again)
         return
     with Signals(reopens_logs=program.reopens_logs) as signals:  # first of all: process 1 gets no unhandled signal
         pid_file = None if program.pid_file is None else PidFile(program.pid_file)
         run_program(app, program, functools.partial(serve, settings, signals, pid_file), signals)
+
+
+def _checked(config: Config) -> tuple[ProgramSettings, WorkerSettings]:
+    """Return the settings, and log as they say. Raises ConfigError."""
+    program = program_settings(config)
+    log_setup.configure(program.log_level, program.log_format, path=program.log_file)
+    return program, WorkerSettings(config)
 
 
 def run_program(

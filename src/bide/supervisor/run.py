@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, final
 
 from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hurry, Ready, Reopen
-from bide.errors import ApplicationError, ListenError
+from bide.config import Config
+from bide.errors import ApplicationError, ListenError, StartError
 from bide.observe import log_files
 from bide.observe.totals import Totals
 from bide.page import Page, new_page
@@ -47,7 +48,7 @@ from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.fleet import Member
 from bide.supervisor.process import Process, reap_orphans
 from bide.supervisor.service import Notifier, listening
-from bide.supervisor.settings import SupervisorSettings
+from bide.supervisor.settings import SupervisorSettings, renewed
 from bide.supervisor.watch import require, watch
 from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
 from bide.terms import Cause, WorkerInput, WorkerOrder, WorkerState
@@ -69,12 +70,13 @@ _BIND_TRIES: Final = 30
 _BIND_EVERY_S: Final = 0.1
 
 
-def supervise(app: str, settings: SupervisorSettings) -> None:
+def supervise(app: str, settings: SupervisorSettings, read: Callable[[], Config]) -> None:
     """Serve with several workers until a signal to stop.
 
     Raises ListenError, or ApplicationError if no worker could ever start.
 
     app: "module:attribute".
+    read: returns the options as they are at a reload. Raises ConfigError.
     """
     # A terminal that closes sends SIGHUP. nohup has it ignored, and then it never comes from there.
     had_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
@@ -98,6 +100,7 @@ def supervise(app: str, settings: SupervisorSettings) -> None:
         settings,
         opened,
         redirecting,
+        read=read,
         is_ours=is_ours,
         had_terminal=had_terminal,
         notifier=notifier,
@@ -169,6 +172,7 @@ class Supervisor:
         opened: list[socket.socket],
         redirecting: list[socket.socket],
         *,
+        read: Callable[[], Config],
         is_ours: bool,
         had_terminal: bool,
         notifier: Notifier,
@@ -180,12 +184,14 @@ class Supervisor:
         """Keep what to serve.
 
         opened, redirecting: bound sockets, as the settings describe them.
+        read: returns the options as they are at a reload. Raises ConfigError.
         is_ours: whether no other server listens on `opened`.
         had_terminal: whether SIGHUP may mean that the terminal is gone.
         state: of the program that this one replaces; None if it starts the workers.
         """
         self._app = app
         self._settings = settings
+        self._read_options = read
         self._sockets = opened
         self._redirecting = redirecting
         self._is_ours = is_ours
@@ -336,7 +342,10 @@ class Supervisor:
         """Reload; return why it failed, "" if it did not."""
         if self._fleet.is_stopping:
             return "the server is stopping"
+        before = self._fleet.newest
         self.asked(Word.RELOAD)
+        if self._fleet.newest == before:
+            return self._failed_reload
         waiter: asyncio.Future[str] = self._loop.create_future()
         self._waiters.append((self._fleet.newest, waiter))
         return await waiter
@@ -500,15 +509,31 @@ class Supervisor:
             elif self._fleet.is_stopping:
                 return
             elif word is Word.RELOAD:
+                self._notifier.reloading()
+                try:
+                    self._read_settings()
+                except StartError as error:
+                    self._reload_failed(" ".join(str(error).split()))
+                    return
                 self._fleet = reloaded(self._fleet, now, self._settings.wanted, self._settings.bounds)
                 self._reason = self._traceback = ""
-                self._notifier.reloading()
                 _log.info("reloading: new workers start (generation %d)", self._fleet.generation)
             elif word is Word.UPGRADE:
                 self._asked_upgrade = self._loop.create_task(self.upgrade())
             elif word is Word.MORE or word is Word.FEWER:
                 self._fleet = resized(self._fleet, 1 if word is Word.MORE else -1)
                 _log.info("%d workers wanted", self._fleet.wanted)
+
+    def _read_settings(self) -> None:
+        """Read the options again. Raises ConfigError."""
+        self._settings, kept = renewed(self._settings, self._read_options())
+        if kept:
+            _log.warning("%s changed, which takes a restart", ", ".join(f"--{name.replace('_', '-')}" for name in kept))
+
+    def _reload_failed(self, reason: str, traceback: str = "") -> None:
+        _log.error("reload failed: %s; the workers of before serve on%s", reason, traceback)
+        self._failed_reload = reason
+        self._notifier.ready(f"reload failed: {reason}")
 
     def reap(self) -> None:
         """Take the news that a process has ended."""
@@ -712,9 +737,7 @@ class Supervisor:
         before, self._generation = self._generation, fleet.generation
         if fleet.generation < before:
             traceback = f"\n{self._traceback.rstrip()}" if self._traceback else ""
-            _log.error("reload failed: %s; the workers of before serve on%s", self._reason, traceback)
-            self._failed_reload = self._reason
-            self._notifier.ready(f"reload failed: {self._reason}")
+            self._reload_failed(self._reason, traceback)
             self._reload_ended(fleet.newest, self._reason)
             return
         fresh = [

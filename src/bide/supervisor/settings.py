@@ -17,6 +17,28 @@ from bide.transport.sockets import Listening
 RELOAD_DRAIN_S: Final = 0.5
 
 
+# Options that only a restart changes: where to listen, and what else is the supervisor's own.
+_TAKE_RESTART: Final = (
+    "host",
+    "port",
+    "uds",
+    "uds_mode",
+    "uds_owner",
+    "uds_group",
+    "fd",
+    "backlog",
+    "redirect_http",
+    "env_file",
+    "pid_file",
+    "control",
+    "reload",
+    "reload_dir",
+    "reload_include",
+    "reload_exclude",
+    "reload_delay",
+)
+
+
 class SupervisorSettings(NamedTuple):
     """Holds the values that a supervisor is made with.
 
@@ -51,7 +73,8 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
     available = processors()
     return SupervisorSettings(
         dataclasses.asdict(config)
-        | {name: _absolute(getattr(config, name)) for name in ("log_file", "access_log_file")},
+        | {name: _absolute(getattr(config, name)) for name in ("log_file", "access_log_file")}
+        | {"supervise": "on"},  # a reload may leave a single worker
         Listening(
             config.host,
             config.port,
@@ -72,6 +95,17 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
         config.pid_file,
         _watched(config),
     )
+
+
+def renewed(before: SupervisorSettings, config: Config) -> tuple[SupervisorSettings, list[str]]:
+    """Return the values after the options were read again, and the options that take a restart.
+
+    Those stay as they were. Raises ConfigError if they do not fit the others.
+    """
+    after = supervisor_settings(config).options
+    kept = [name for name in _TAKE_RESTART if after[name] != before.options[name]]
+    config = dataclasses.replace(config, **{name: before.options[name] for name in kept})
+    return supervisor_settings(config), kept
 
 
 def _absolute(path: str | None) -> str | None:

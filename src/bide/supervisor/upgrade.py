@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import IO, Any, Final, NoReturn, final
 
+from bide import env_file
 from bide.policy.staffing import Bounds, Fleet, Worker
 from bide.terms import Cause, WorkerState
 
@@ -38,7 +39,7 @@ class Trial:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `result`
         self._process = subprocess.Popen(  # noqa: S603  # our own command line
             command(),
-            env=os.environ | {_TRIAL: "1"},
+            env=env_file.without(os.environ) | {_TRIAL: "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
@@ -89,7 +90,8 @@ def replace(state: Mapping[str, Any], descriptors: Iterable[int], signals: Seque
             os.set_inheritable(fd, True)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         try:
-            os.execve(sys.executable, command(), os.environ | {_STATE: str(file.fileno())})  # noqa: S606
+            environment = env_file.without(os.environ) | {_STATE: str(file.fileno())}
+            os.execve(sys.executable, command(), environment)  # noqa: S606
         except OSError:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for fd in kept:
