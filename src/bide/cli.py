@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import importlib.util
 import json
 import os
@@ -70,6 +71,9 @@ _NAMED: Final = re.compile(
     r"""'[^']*'|"[^"]*"|\b(""" + "|".join(sorted((o.name for o in options()), key=len, reverse=True)) + r")\b(=False)?"
 )
 
+
+# Descriptor to which the stacks are printed.
+_STANDARD_ERROR: Final = 2
 
 # Name under which the arguments are kept, for a reload.
 _ARGUMENTS: Final = "bide.arguments"
@@ -275,6 +279,7 @@ def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
     """
     failure: Exception | None = None
     _open_standard_streams()
+    faulthandler.enable(file=_STANDARD_ERROR)  # prints the stacks at SIGABRT
     _name_unknown_variables()
     ctx = click.get_current_context()
 

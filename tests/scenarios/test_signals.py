@@ -5,7 +5,8 @@
 2. A second signal ends a startup at once, and what blocks the event loop of a server for a second after it is interrupted.
 3. A third one ends the process, with a line and the status of a signal.
 4. What swallows every exception does not keep the process.
-5. A signal to a child that the application has forked is the child's.
+5. SIGABRT prints the stacks, of a blocked event loop, too.
+6. A signal to a child that the application has forked is the child's.
 """
 
 import signal
@@ -243,3 +244,14 @@ def test_signal_to_a_forked_child_is_the_childs(launch: Launch, loop: str) -> No
         assert client.get().content == str(-signal.SIGTERM).encode()
         assert not client.get().says_close
     assert not any("stopping" in line for line in program.errors)
+
+
+# -- Stacks -------------------------------------------------------------------------------------------------------------------
+
+
+def test_abort_prints_the_stacks_of_a_blocked_loop(launch: Launch, loop: str) -> None:
+    program = starting(launch, loop, "blocks")
+    program.line("starting", program.output)
+    program.signal(signal.SIGABRT)
+    assert program.wait(LONG_BEFORE) == -signal.SIGABRT
+    assert any("signalled_apps.py" in line for line in program.errors)
