@@ -13,6 +13,8 @@ import pytest
 from bide.channel import (
     KINDS,
     MAX_LINE,
+    Answer,
+    Ask,
     Beat,
     Begin,
     Channel,
@@ -33,6 +35,8 @@ MESSAGES: list[Any] = [
     Drain(2.5, True, "reload"),
     Hurry(),
     Reopen(),
+    Ask(3, 1000),
+    Answer(3, [{"peer": "192.0.2.1", "state": "idle", "requests": 2, "seconds": 0.5}]),
     Hello(1234, "0.1.1", "3.11.7"),
     Ready(["http://127.0.0.1:8000"]),
     Failed("no module named 'x'; check the name", 'File "é.py", line 1\n  ('),

@@ -101,7 +101,12 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "bide.supervisor",
     ),
     # served by bide itself
-    "bide.supervisor.control": ("bide.config", "bide.worker.settings", "bide.worker.worker"),
+    "bide.supervisor.control": (
+        "bide.config",
+        "bide.observe.prometheus",
+        "bide.worker.settings",
+        "bide.worker.worker",
+    ),
     "bide.supervisor.failure_page": ("bide.config", "bide.worker.settings", "bide.worker.worker"),
     # what a program runs
     "bide.server": (

@@ -83,6 +83,24 @@ class Hurry(NamedTuple):
     """Tells a worker to drain without waiting."""
 
 
+class Ask(NamedTuple):
+    """Asks a worker for its open connections.
+
+    number: of the question.
+    limit: most that it lists.
+    """
+
+    number: int = 0
+    limit: int = 0
+
+
+class Answer(NamedTuple):
+    """Answers a question. number: its number. connections: as `Worker.connections` returns them."""
+
+    number: int = 0
+    connections: Sequence[Mapping[str, Any]] = ()
+
+
 class Reopen(NamedTuple):
     """Tells a worker to open its log files again."""
 
@@ -137,6 +155,8 @@ KINDS: Final[dict[str, type[Any]]] = {
     "drain": Drain,
     "hurry": Hurry,
     "reopen": Reopen,
+    "ask": Ask,
+    "answer": Answer,
     "hello": Hello,
     "ready": Ready,
     "failed": Failed,

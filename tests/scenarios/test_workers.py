@@ -427,6 +427,26 @@ def test_reload_by_command_waits_for_its_result(launch: Launch, loop: str, site:
     program.errors[:] = [line for line in program.errors if "Traceback" not in line]
 
 
+def test_control_socket_tells_figures_and_connections_and_drains(
+    launch: Launch, loop: str, site: Site, tmp_path: Path
+) -> None:
+    control = str(tmp_path / "control")
+    program = launch(*site.serving(loop, "--control", control, workers=2))
+
+    def told(method: str, path: str) -> str:
+        with Client(control) as client:
+            return client.get(path, "Connection: close", method=method).content.decode()
+
+    with program.client() as idle:
+        assert idle.get("/").content == b"one"
+        rows = json.loads(told("GET", "/connections"))["connections"]
+        assert [(row["peer"], row["state"], row["requests"]) for row in rows] == [("127.0.0.1", "idle", 1)]
+        until(lambda: 'bide_states{state="idle"} 1\n' in told("GET", "/metrics"))
+        told("POST", "/drain")
+        assert program.wait() == 0
+    assert logged(program, "drains: stop")
+
+
 def test_upgrade_in_place_keeps_process_and_connections(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
     control = ("--control", str(tmp_path / "control"))
     pid_file = tmp_path / "pid"

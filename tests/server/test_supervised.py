@@ -17,7 +17,21 @@ from typing import Any
 import pytest
 
 from bide import Config
-from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hello, Hurry, Ready, Reopen
+from bide.channel import (
+    Answer,
+    Ask,
+    Beat,
+    Begin,
+    Channel,
+    ChannelError,
+    Drain,
+    Draining,
+    Failed,
+    Hello,
+    Hurry,
+    Ready,
+    Reopen,
+)
 from bide.observe.log_files import LogFile
 from bide.page import new_page
 from bide.server.server import loop_factory
@@ -139,6 +153,28 @@ def test_end_of_the_supervisor_drains_the_worker(loop: str, log: Log) -> None:
     began = time.monotonic()
     play(loop, part, drain_delay=20.0)
     assert time.monotonic() - began < 20.0, "it waits for no delay"
+
+
+def test_connections_are_told(loop: str) -> None:
+    async def part(supervisor: Supervisor) -> None:
+        await supervisor.said_of(Ready)
+        _, writer = await asyncio.open_connection(*supervisor.where)
+        async with asyncio.timeout(PATIENCE):
+            while not (rows := await listed(supervisor, 10)):
+                pass
+        assert rows[0] | {"seconds": 0.0} == {"peer": "127.0.0.1", "state": "new", "requests": 0, "seconds": 0.0}
+        assert 0.0 <= rows[0]["seconds"] < PATIENCE
+        assert await listed(supervisor, 0) == []
+        writer.close()
+        supervisor.channel.send(Drain(5.0, False, "reload"))
+
+    async def listed(supervisor: Supervisor, limit: int) -> list[dict[str, Any]]:
+        supervisor.channel.send(Ask(limit, limit))
+        answer = await supervisor.said_of(Answer)
+        assert answer.number == limit
+        return list(answer.connections)
+
+    play(loop, part)
 
 
 def test_logs_are_opened_again(loop: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bide.errors import ListenError, StartError
 from bide.supervisor.control import AUTO, NONE, Control, known_paths, path_of
-from bide.supervisor.remote import ask
+from bide.supervisor.remote import _Connection, ask
 
 
 class StubSupervisor:
@@ -20,11 +20,13 @@ class StubSupervisor:
 
     failure: why a reload fails.
     recycled: numbers of workers.
+    stops: orders to stop.
     """
 
     def __init__(self) -> None:
         self.failure = ""
         self.recycled: list[int] = []
+        self.stops = 0
 
     def status(self) -> dict[str, Any]:
         return {"state": "serving"}
@@ -35,6 +37,15 @@ class StubSupervisor:
 
     async def upgrade(self) -> str:
         return self.failure
+
+    def figures(self) -> dict[str, Any]:
+        return {"opened": 7}
+
+    async def connections(self) -> dict[str, Any]:
+        return {"connections": [{"worker": 1}], "silent": [2]}
+
+    def stop(self) -> None:
+        self.stops += 1
 
     def recycle(self, number: int) -> bool:
         self.recycled.append(number)
@@ -59,6 +70,8 @@ def play(path: Path, supervisor: StubSupervisor, part: Callable[[], Any]) -> Any
     ("method", "target", "status", "answer"),
     [
         ("GET", "/status", 200, {"state": "serving"}),
+        ("GET", "/connections", 200, {"connections": [{"worker": 1}], "silent": [2]}),
+        ("POST", "/metrics", 404, {"error": "there is no POST /metrics"}),
         ("POST", "/reload", 200, {"state": "serving"}),
         ("POST", "/upgrade", 202, {}),
         ("POST", "/workers/2/recycle", 202, {}),
@@ -71,6 +84,29 @@ def play(path: Path, supervisor: StubSupervisor, part: Callable[[], Any]) -> Any
 def test_order_is_answered(tmp_path: Path, method: str, target: str, status: int, answer: Any) -> None:
     path = tmp_path / "control"
     assert play(path, StubSupervisor(), lambda: ask(str(path), method, target)) == (status, answer)
+
+
+def test_metrics_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+
+    def scrape() -> tuple[str | None, bytes]:
+        connection = _Connection(str(path))
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        return response.getheader("content-type"), content
+
+    kind, content = play(path, StubSupervisor(), scrape)
+    assert kind == "text/plain; version=0.0.4; charset=utf-8"
+    assert content.endswith(b"\nbide_opened_total 7\n")
+
+
+def test_order_to_drain_is_passed_on(tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    supervisor = StubSupervisor()
+    assert play(path, supervisor, lambda: ask(str(path), "POST", "/drain")) == (202, {})
+    assert supervisor.stops == 1
 
 
 @pytest.mark.parametrize("target", ["/reload", "/upgrade"])

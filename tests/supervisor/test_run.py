@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import pytest
 
 from bide import Config
-from bide.channel import Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready, Reopen
+from bide.channel import Answer, Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready, Reopen
 from bide.errors import ApplicationError, ListenError
 from bide.observe.log_files import LogFile
 from bide.pid_file import PidFile
@@ -577,6 +577,36 @@ def test_process_id_is_written_once_all_serve(make: Make, tmp_path: Path) -> Non
 
 
 # -- What an operator may ask -------------------------------------------------------------------------------------------------
+
+
+def test_connections_are_asked_of_workers_that_are_ready(make: Make) -> None:
+    scene = make(workers=3)
+    one, two, _ = scene.processes
+    one.say(Ready([URL]))
+    two.say(Ready([URL]))
+    scene.turn()
+    row = {"peer": "192.0.2.1", "state": "idle", "requests": 1, "seconds": 0.5}
+    asking = scene.loop.create_task(scene.supervisor.connections())
+    scene.turn()
+    (question,) = one.heard()
+    (late,) = two.heard()
+    one.say(Answer(question.number, [row]))
+    scene.turn(1.1)
+    assert asking.result() == {"connections": [{"worker": 1, **row}], "silent": [2]}
+    two.say(Answer(late.number, [row]))
+    scene.turn()
+
+
+def test_connections_without_a_worker_are_none(scene: Scene) -> None:
+    asking = scene.loop.create_task(scene.supervisor.connections())
+    scene.turn()
+    assert asking.result() == {"connections": [], "silent": []}
+
+
+def test_order_to_stop_drains(scene: Scene) -> None:
+    scene.start()
+    scene.supervisor.stop()
+    assert scene.supervisor.status()["state"] == "stopping"
 
 
 def test_status_tells_of_each_worker(scene: Scene) -> None:

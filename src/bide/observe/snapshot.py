@@ -25,6 +25,19 @@ class ThreadFigures(NamedTuple):
 NO_THREADS: Final = ThreadFigures(0, 0, 0, 0.0)
 
 
+class ConnectionFigures(TypedDict):
+    """Holds what is known of an open connection.
+
+    peer: the client's address without its port; "" if it has none.
+    seconds: for which the clock of its state has run.
+    """
+
+    peer: str
+    state: str
+    requests: int
+    seconds: float
+
+
 class Snapshot(TypedDict):
     """Holds the value of each metric. `bide.observe.metrics` says what they mean.
 

@@ -19,6 +19,8 @@ from bide.channel import (
     BLOCKED,
     DESCRIPTOR,
     NOT_FOR_WORKERS,
+    Answer,
+    Ask,
     Beat,
     Begin,
     Channel,
@@ -144,6 +146,8 @@ class SupervisedWorker:
                 self._stop.set()
             elif isinstance(message, Hurry):
                 self._worker.force_stop()
+            elif isinstance(message, Ask):
+                self._channel.send(Answer(message.number, self._worker.connections(message.limit)))
             elif isinstance(message, Reopen):
                 log_files.report(log_files.reopen())
 

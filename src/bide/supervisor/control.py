@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, final
 
 from bide.config import Config
+from bide.observe import prometheus
 from bide.worker.settings import WorkerSettings
 from bide.worker.worker import Worker
 
@@ -34,6 +35,15 @@ class Controlled(Protocol):
 
     async def upgrade(self) -> str:
         """Replace the program; return why not, "" if it will be."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures of all workers, those that have ended included."""
+
+    async def connections(self) -> dict[str, Any]:
+        """Return what is known of the open connections."""
+
+    def stop(self) -> None:
+        """Drain all workers, then end; the second time, without waiting."""
 
     def recycle(self, number: int) -> bool:
         """Replace a worker; return whether there is one of that number."""
@@ -65,9 +75,14 @@ class Control:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
-        status, answer = await self._answer(scope["method"], scope["path"])
-        content = json.dumps(answer).encode() + b"\n"
-        fields = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        kind = "application/json"
+        if (scope["method"], scope["path"]) == ("GET", "/metrics"):
+            status, kind, text = 200, prometheus.MEDIA_TYPE, prometheus.text_of(self._controlled.figures())
+        else:
+            status, answer = await self._answer(scope["method"], scope["path"])
+            text = f"{json.dumps(answer)}\n"
+        content = text.encode()
+        fields = [(b"content-type", kind.encode()), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": content})
 
@@ -75,6 +90,11 @@ class Control:
         match method, path.strip("/").split("/"):
             case "GET", ["status"]:
                 return 200, self._controlled.status()
+            case "GET", ["connections"]:
+                return 200, await self._controlled.connections()
+            case "POST", ["drain"]:
+                self._controlled.stop()
+                return 202, {}
             case "POST", ["reload"]:
                 reason = await self._controlled.reload()
                 return (500, {"error": reason}) if reason else (200, self._controlled.status())

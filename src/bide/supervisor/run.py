@@ -16,10 +16,10 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
-from bide.channel import Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hurry, Ready, Reopen
+from bide.channel import Answer, Ask, Beat, Begin, Channel, ChannelError, Drain, Draining, Failed, Hurry, Ready, Reopen
 from bide.config import Config
 from bide.errors import ApplicationError, ListenError, StartError
 from bide.observe import log_files
@@ -64,6 +64,10 @@ _LATE_S: Final = 1.0
 # Between looks whether a trial has ended; from its end to the upgrade, so that the answer leaves.
 _TRIAL_LOOK_EVERY_S: Final = 0.05
 _ANSWER_S: Final = 0.1
+
+# For workers to tell of their connections; most that each of them lists.
+_ANSWER_WITHIN_S: Final = 1.0
+_LISTED: Final = 1000
 
 # Workers of a supervisor that has died may hold the address for as long as they drain.
 _BIND_TRIES: Final = 30
@@ -218,6 +222,8 @@ class Supervisor:
         self._announced = 0  # the last generation that was said to serve
         self._urls: list[str] = []
         self._control: Control | None = None
+        self._questions = 0  # asked so far
+        self._answers: dict[int, asyncio.Future[Sequence[Mapping[str, Any]]]] = {}
         self._waiters: list[tuple[int, asyncio.Future[str]]] = []
         self._failed_reload = ""
         self._reason = ""  # of the last early end
@@ -337,6 +343,26 @@ class Supervisor:
             "workers": workers,
             "figures": self.figures(),
         }
+
+    async def connections(self) -> dict[str, Any]:
+        """Return what workers know of their open connections, and which workers did not tell."""
+        asked: dict[int, asyncio.Future[Sequence[Mapping[str, Any]]]] = {}
+        first = self._questions
+        for number, member in self._members.items():
+            if member.urls:  # it was ready
+                asked[number] = self._answers[self._questions] = self._loop.create_future()
+                member.process.channel.send(Ask(self._questions, _LISTED))
+                self._questions += 1
+        if asked:
+            await asyncio.wait(asked.values(), timeout=_ANSWER_WITHIN_S)
+        for question in range(first, first + len(asked)):
+            del self._answers[question]
+        rows = [{"worker": number, **row} for number, told in asked.items() if told.done() for row in told.result()]
+        return {"connections": rows, "silent": [number for number, told in asked.items() if not told.done()]}
+
+    def stop(self) -> None:
+        """Drain all workers, then end; the second time, without waiting."""
+        self.asked(Word.STOP)
 
     async def reload(self) -> str:
         """Reload; return why it failed, "" if it did not."""
@@ -580,6 +606,9 @@ class Supervisor:
             member.failure, member.traceback = message.text, message.traceback
             self._reason, self._traceback = message.text, message.traceback
             self._tell(number, WorkerInput.FAILED)
+        elif isinstance(message, Answer):
+            if message.number in self._answers:  # in time
+                self._answers[message.number].set_result(message.connections)
         elif isinstance(message, Draining):
             if self._fleet.worker(number).state is WorkerState.READY:
                 _log.info("worker %d (process %d) drains: %s", number, member.process.pid, message.cause)

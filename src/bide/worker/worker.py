@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import socket
 import sys
 import time
@@ -24,7 +25,7 @@ from bide.gateway.wsgi import WsgiGateway
 from bide.observe.access_log import AccessLog, JsonAccessLog, TextAccessLog
 from bide.observe.counters import Counters
 from bide.observe.log_files import LogFile, Stream
-from bide.observe.snapshot import NO_THREADS, Snapshot, ThreadFigures, snapshot
+from bide.observe.snapshot import NO_THREADS, ConnectionFigures, Snapshot, ThreadFigures, snapshot
 from bide.policy.admission import HIGH
 from bide.session.clients import ClientFacts
 from bide.session.context import SessionContext
@@ -131,6 +132,19 @@ class Worker:
             self._admission.is_paused,
             NO_THREADS if self._threads is None else ThreadFigures(*self._threads.figures()),
         )
+
+    def connections(self, limit: int) -> list[ConnectionFigures]:
+        """Return what is known of the open connections, `limit` of them at most."""
+        now = time.monotonic()
+        return [
+            {
+                "peer": connection.host,
+                "state": connection.state.value,
+                "requests": connection.requests,
+                "seconds": round(max(0.0, now - connection.waiting_since), 3),
+            }
+            for connection in itertools.islice(self.register, limit)
+        ]
 
     async def start(self) -> None:
         """Bind, start the application, then accept.
