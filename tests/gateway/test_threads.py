@@ -19,6 +19,9 @@ require_interpreted()
 
 PASSES: Final = 5
 
+# Seconds after which jobs that wait are spread over all threads.
+STALL: Final = 1e-3
+
 
 @pytest.fixture
 def log() -> Iterator[Log]:
@@ -60,9 +63,14 @@ def run(loop: JumpingLoop) -> None:
 
     async def some_passes() -> None:
         for _ in range(PASSES):
-            await asyncio.sleep(0)
+            await asyncio.sleep(STALL)
 
     loop.run_until_complete(some_passes())
+
+
+def run_once(loop: JumpingLoop) -> None:
+    """Run one pass of the loop, which hands over what was given before."""
+    loop.run_until_complete(asyncio.sleep(0))
 
 
 def settled(loop: JumpingLoop, *jobs: StubJob) -> None:
@@ -131,8 +139,51 @@ def test_jobs_that_block_have_a_thread_each(loop: JumpingLoop, make: Make) -> No
     jobs = [StubJob(threads, lambda: together.wait(PATIENCE)) for _ in range(5)]
     for job in jobs:
         threads.give(job)
+    run_once(loop)
+    until(lambda: bool(jobs[0].thread))
+    run_once(loop)
+    assert threads.figures()[:3] == (1, 1, 4)  # the first may be about to end
     settled(loop, *jobs)
     assert {job.thread for job in jobs} == {f"bide-wsgi-{number}" for number in range(5)}
+
+
+def test_quick_jobs_of_a_pass_have_one_thread_even_after_others_were_needed(loop: JumpingLoop, make: Make) -> None:
+    threads = make(3)
+    together = threading.Barrier(3)
+    slow = [StubJob(threads, lambda: together.wait(PATIENCE)) for _ in range(3)]
+    for job in slow:
+        threads.give(job)
+    settled(loop, *slow)
+    until(lambda: threads.figures() == (3, 0, 0, 0.0))
+    quick = [StubJob(threads) for _ in range(20)]
+    for job in quick:
+        threads.give(job)
+    run_once(loop)
+    until(lambda: all(job.thread for job in quick))  # without the loop, which might find one that waits
+    assert len({job.thread for job in quick}) == 1
+    settled(loop, *quick)
+
+
+def test_news_of_a_job_bring_another_thread_to_those_that_wait(loop: JumpingLoop, make: Make) -> None:
+    threads = make(2)
+    go = threading.Event()
+
+    def tell_and_wait() -> None:
+        threads.tell(first)
+        go.wait(PATIENCE)
+
+    first, second = StubJob(threads, tell_and_wait), StubJob(threads)
+    threads.give(first)
+    threads.give(second)
+    begin = loop.time()
+
+    def is_settled() -> bool:
+        run_once(loop)
+        return bool(second.settled)
+
+    until(is_settled)
+    assert loop.time() - begin < STALL
+    go.set()
 
 
 def test_jobs_beyond_the_threads_wait_for_one(loop: JumpingLoop, make: Make) -> None:
