@@ -15,6 +15,9 @@ _MAX_KEYS: Final = 1024
 _MAX_NAME_OCTETS: Final = 64
 _keys: Final[dict[bytes, str]] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
+# As a number: to look for one in bytes is quick. For bytes Python first makes an exception.
+_PERCENT: Final = 0x25
+
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -77,7 +80,7 @@ class Environs:
 
 def _path_info(path: bytes) -> str:
     """Return a path, percent-decoded, each octet as a character (PEP 3333)."""
-    return (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
+    return (unquote_to_bytes(path) if _PERCENT in path else path).decode("latin-1")
 
 
 def _add_fields(environ: dict[str, Any], fields: list[Field]) -> None:

@@ -24,8 +24,19 @@ UNDECLARED: Final = -1
 # The form of PEP 3333. The phrase is not sent: HTTP gives it no meaning (RFC 9112, 4).
 _STATUS: Final = re.compile(r"([2-9][0-9][0-9])(?: .*)?", re.DOTALL)
 
-# Octets that would end a field line, or split the response (RFC 9110, 5.5).
-_LINE_ENDS: Final = re.compile("[\r\n\0]")
+# Statuses and names of fields as applications write them, which are few -> what they mean. Bounds
+# as in `bide.http1.response`.
+_MAX_REMEMBERED: Final = 1024
+_MAX_REMEMBERED_CHARACTERS: Final = 256
+_statuses: Final[dict[str, int]] = {}
+_names: Final[dict[str, tuple[bytes, int]]] = {}
+
+# Kinds of fields.
+_ORDINARY: Final = 0
+_LENGTH: Final = 1
+_CONNECTION: Final = 2
+_HOP: Final = 3
+_LINE_END: Final = 4  # in its name
 
 # Fields that an application must not send, for the server owns the connection (PEP 3333, as
 # `wsgiref.util.is_hop_by_hop`). Of Connection, `close` is obeyed.
@@ -99,11 +110,11 @@ class WsgiCall(ABC):
                 exc_info = None  # its traceback holds this frame
         elif self._status:
             raise Misuse("start_response was called a second time without exc_info")
-        match = _STATUS.fullmatch(status) if isinstance(status, str) else None
-        if match is None:
-            raise Misuse(f"status must be a str of three digits, a space and a phrase, got {status!r}")
+        code = _statuses.get(status, 0) if isinstance(status, str) else 0
+        if not code:
+            code = _read_status(status)
         self._fields, self._declared = self._converted(headers)
-        self._status = int(match[1])
+        self._status = code
         return self.write
 
     def write(self, data: object) -> None:
@@ -275,7 +286,8 @@ class WsgiCall(ABC):
         self._iterator = iter(())
         self._drop_written()
         try:
-            close = getattr(result, "close", None)
+            # Most results are a list, which has none: to find that out costs an exception.
+            close = None if type(result) is list else getattr(result, "close", None)
             if close is not None:
                 close()
         except BaseException as error:
@@ -310,22 +322,62 @@ class WsgiCall(ABC):
             name, value = pair
             if not isinstance(name, str) or not isinstance(value, str):
                 raise Misuse(f"name and value of a header must be str, got {pair!r}")
-            if _LINE_ENDS.search(name) or _LINE_ENDS.search(value):
+            try:
+                known = _names.get(name)
+                if known is None:
+                    known = _read_name(name)
+                octets, kind = known
+                content = value.encode("latin-1")
+            except UnicodeEncodeError as error:
+                raise Misuse(f"a header must be of characters up to U+00FF, got {pair!r}") from error
+            if kind == _LINE_END or _has_line_end(value):
                 raise Misuse(f"CR, LF or NUL in a header: {pair!r}")
-            lowered = name.lower()
-            if lowered in _HOP_BY_HOP:
-                if lowered == "connection" and "close" in _members(value):
+            if kind >= _CONNECTION:
+                if kind == _CONNECTION and "close" in _members(value):
                     fields.append((b"connection", b"close"))
                 else:
                     _log.debug("%s: dropped from the response: only the server may send it", name)
                 continue
-            if lowered == "content-length" and value.isascii() and value.isdigit():
+            if kind == _LENGTH and value.isascii() and value.isdigit():
                 length = int(value)
-            try:
-                fields.append((name.encode("latin-1"), value.encode("latin-1")))
-            except UnicodeEncodeError as error:
-                raise Misuse(f"a header must be of characters up to U+00FF, got {pair!r}") from error
+            fields.append((octets, content))
         return fields, length
+
+
+def _read_status(status: object) -> int:
+    """Return the code of a status. Raises Misuse."""
+    match = _STATUS.fullmatch(status) if isinstance(status, str) else None
+    if match is None:
+        raise Misuse(f"status must be a str of three digits, a space and a phrase, got {status!r}")
+    code = int(match[1])
+    if len(match[0]) <= _MAX_REMEMBERED_CHARACTERS:
+        if len(_statuses) >= _MAX_REMEMBERED:
+            _statuses.clear()
+        _statuses[match[0]] = code
+    return code
+
+
+def _read_name(name: str) -> tuple[bytes, int]:
+    """Return (octets, kind) of a field name. Raises UnicodeEncodeError."""
+    lowered = name.lower()
+    kind = _ORDINARY
+    if lowered == "content-length":
+        kind = _LENGTH
+    elif lowered in _HOP_BY_HOP:
+        kind = _CONNECTION if lowered == "connection" else _HOP
+    elif _has_line_end(name):
+        kind = _LINE_END
+    known = (name.encode("latin-1"), kind)
+    if len(name) <= _MAX_REMEMBERED_CHARACTERS:
+        if len(_names) >= _MAX_REMEMBERED:
+            _names.clear()
+        _names[name] = known
+    return known
+
+
+def _has_line_end(text: str) -> bool:
+    """Return whether `text` would end a field line, or split the response (RFC 9110, 5.5)."""
+    return "\n" in text or "\r" in text or "\0" in text
 
 
 def forget(flows: Awaitable[None]) -> None:
