@@ -21,7 +21,7 @@ if not str(contract.__file__).endswith(".py"):
     pytest.skip("a compiled Receiver has no heirs that are not", allow_module_level=True)
 
 #: Connections taken in one pass.
-MOST = 16
+MOST = 64
 
 
 class Stage:
