@@ -3,7 +3,9 @@
 1. 64 connections on 4 workers, made at once, one every 3 ms, or one after the other: no worker holds 1.25 times the mean.
 2. A worker that is killed under 64 busy clients: its replacement gets its share, by closes that are announced. None loses
    a request by that, and then there are no further closes.
-3. A limit on connections is that of all workers. New clients are served while others idle.
+3. A close that evens connections comes behind the last request of a burst: each is answered.
+4. A worker that does not turn keeps nobody waiting: others accept for it.
+5. A limit on connections is that of all workers. New clients are served while others idle.
 """
 
 from __future__ import annotations
@@ -152,6 +154,39 @@ def test_connections_are_even_again_after_a_worker_was_killed(launch: Launch, lo
         assert busy.lost <= held
     finally:
         busy.end()
+
+
+def test_bursts_are_answered_whole_while_connections_are_evened(launch: Launch, site: Site) -> None:
+    """Clients of two workers, each with bursts of five requests, when a third one starts."""
+    program = launch(*site.serving("uvloop", workers=2))
+    clients = [program.client() for _ in range(24)]
+    closes = 0
+    for client in clients:
+        assert client.get("/pid").status == 200
+    program.signal(signal.SIGTTIN)
+    until(lambda: len(logged(program, r"worker \d ready")) == 3)
+    deadline = time.monotonic() + PATIENCE
+    while not closes and time.monotonic() < deadline:
+        for client in clients:
+            client.send(b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n" * 5)
+        answers = [[client.response() for _ in range(5)] for client in clients]
+        closes = sum(answer[-1].says_close for answer in answers)
+        assert not any(response.says_close for answer in answers for response in answer[:-1])
+    assert closes
+    for client in clients:
+        client.close()
+
+
+def test_stopped_worker_keeps_no_newcomer_waiting(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, workers=2))
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(program.client()).get("/pid")
+        victim = children(program)[0]
+        os.kill(victim, signal.SIGSTOP)
+        stack.callback(os.kill, victim, signal.SIGCONT)
+        for _ in range(8):
+            assert stack.enter_context(program.client()).get("/pid").content != str(victim).encode()
 
 
 def test_limit_on_connections_is_that_of_all_workers(launch: Launch, loop: str, site: Site) -> None:

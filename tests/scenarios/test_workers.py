@@ -543,6 +543,26 @@ def test_reload_reads_the_file_of_options_again(launch: Launch, loop: str, site:
     assert program.wait() == 0
 
 
+def test_supervisor_keeps_nothing_of_its_reloads(launch: Launch, loop: str, site: Site) -> None:
+    program = launch(*site.serving(loop, workers=2))
+
+    def holds() -> tuple[int, int]:
+        own = Path("/proc", str(program.process.pid))
+        return len(list((own / "fd").iterdir())), len(list((own / "task").iterdir()))
+
+    def reloaded(times: int) -> None:
+        program.signal(signal.SIGHUP)
+        until(lambda: len(logged(program, "serving on")) == times + 1)
+        until(lambda: len(children(program)) == 2)
+
+    program.line("serving on")
+    reloaded(1)
+    before = holds()
+    for number in range(RELOADS):
+        reloaded(number + 2)
+    until(lambda: holds() == before, message=lambda: (holds(), before))
+
+
 def test_port_in_use_is_one_line_before_any_worker_starts(launch: Launch, site: Site) -> None:
     first = launch(*site.serving("asyncio", workers=2))
     port = str(first.where[1])
