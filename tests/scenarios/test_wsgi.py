@@ -480,6 +480,7 @@ def test_request_whose_client_leaves_before_a_thread_is_free_is_not_begun(serve:
         return []
 
     server = serve(app, threads=1)
+    server.log.allow("all 1 threads are busy")
     with server.client() as first:
         first.ask("/first")
         server.until(lambda: called)
@@ -586,6 +587,7 @@ def test_requests_that_have_begun_or_wait_for_a_thread_are_served_at_a_stop(serv
         return [b"done"]
 
     server = serve(app, threads=1)
+    server.log.allow("all 1 threads are busy")
     with server.client() as first, server.client() as second:
         for client in (first, second):
             client.ask()
