@@ -132,8 +132,6 @@ def run_configured(app: AnyApplication | str, config: Config, read: Callable[[],
     read: returns the options as they are at a reload. Raises ConfigError.
     """
     require_no_import()
-    if config.env_file is not None:
-        env_file.load(config.env_file)
     program, settings = _checked(config)
     if program.is_supervised:
         if not isinstance(app, str):
@@ -157,6 +155,8 @@ def run_configured(app: AnyApplication | str, config: Config, read: Callable[[],
 def _checked(config: Config) -> tuple[ProgramSettings, WorkerSettings]:
     """Return the settings, and log as they say. Raises ConfigError."""
     program = program_settings(config)
+    if program.env_file is not None:
+        env_file.load(program.env_file)
     log_setup.configure(program.log_level, program.log_format, path=program.log_file)
     return program, WorkerSettings(config)
 
