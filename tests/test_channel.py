@@ -22,10 +22,12 @@ from bide.channel import (
     Drain,
     Draining,
     Failed,
+    Forked,
     Hello,
     Hurry,
     Ready,
     Reopen,
+    Unfit,
     decode,
     encode,
 )
@@ -35,6 +37,8 @@ MESSAGES: list[Any] = [
     Drain(2.5, True, "reload"),
     Hurry(),
     Reopen(),
+    Unfit("poller"),
+    Forked(4711),
     Ask(3, 1000),
     Answer(3, [{"peer": "192.0.2.1", "state": "idle", "requests": 2, "seconds": 0.5}]),
     Hello(1234, "0.1.1", "3.11.7"),
@@ -186,3 +190,23 @@ def test_send_after_the_other_side_is_gone_raises_nothing(pair: Pair) -> None:
     other.close()
     channel.send(Hurry())
     channel.send(Hurry())
+
+
+def test_descriptor_is_passed_on() -> None:
+    one, other = (Channel(end) for end in socket.socketpair())
+    receiving, sending = os.pipe()
+    one.pass_on(sending)
+    os.close(sending)
+    passed = other.passed()
+    assert not os.get_inheritable(passed)
+    os.write(passed, b"x")
+    os.close(passed)
+    assert os.read(receiving, 2) == b"x"
+    os.close(receiving)
+    one.close()
+    for _ in range(2):
+        with pytest.raises(ChannelError, match="the channel has ended"):
+            other.passed()
+    other.close()
+    with pytest.raises(ChannelError, match="the channel has ended"):
+        other.passed()

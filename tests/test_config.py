@@ -265,6 +265,11 @@ def test_option_of_a_supervisor_without_one_is_refused(name: str, value: float, 
         Config(supervise="off", **{name: value})  # type: ignore[arg-type]
 
 
+def test_reload_preloads_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"^preload must be False with reload, got True; reload is for development$"):
+        Config(reload=True, preload=True)
+
+
 def test_reload_is_for_one_worker() -> None:
     with pytest.raises(ConfigError, match=r"^workers must be 1 with reload, got 4; reload is for development$"):
         Config(reload=True, workers=4)

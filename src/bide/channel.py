@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,9 @@ _READ_SIZE: Final = 1 << 16
 # For the last messages, as the process ends.
 _LAST_SEND_S: Final = 1.0
 
+# The octet with a descriptor.
+_PASSING: Final = b"+"
+
 _NONE: Final[Mapping[str, Any]] = {}
 
 
@@ -55,6 +59,7 @@ class Begin(NamedTuple):
     sockets: descriptors of bound sockets, each with whether no other server listens on it.
     redirecting: descriptors of bound sockets for plain HTTP, which is redirected to https.
     page: descriptor of the page of counts (`bide.page`).
+    is_template: whether to import the application only, and to fork workers.
     """
 
     app: str = ""
@@ -64,6 +69,7 @@ class Begin(NamedTuple):
     sockets: Sequence[tuple[int, bool]] = ()
     redirecting: Sequence[int] = ()
     page: int = -1
+    is_template: bool = False
 
 
 class Drain(NamedTuple):
@@ -130,6 +136,21 @@ class Failed(NamedTuple):
     traceback: str = ""
 
 
+class Unfit(NamedTuple):
+    """Tells the supervisor that a template cannot fork. threads: names of those that run."""
+
+    threads: str = ""
+
+
+class Forked(NamedTuple):
+    """Tells the supervisor of the process that it asked a template for.
+
+    pid: its id; 0 if the system cannot start one.
+    """
+
+    pid: int = 0
+
+
 class Beat(NamedTuple):
     """Tells the supervisor that the worker's event loop turns.
 
@@ -160,6 +181,8 @@ KINDS: Final[dict[str, type[Any]]] = {
     "hello": Hello,
     "ready": Ready,
     "failed": Failed,
+    "unfit": Unfit,
+    "forked": Forked,
     "beat": Beat,
     "draining": Draining,
 }
@@ -255,6 +278,23 @@ class Channel:
             return
         self._unsent += encode(message)
         self._flush()
+
+    def pass_on(self, descriptor: int) -> None:
+        """Pass a descriptor, with one octet, which is no part of a message. Raises OSError."""
+        socket.send_fds(self._end, [_PASSING], [descriptor])
+
+    def passed(self) -> int:
+        """Wait for a descriptor, and return it. Raises ChannelError at the end."""
+        try:
+            self._end.setblocking(True)
+            _, descriptors, _, _ = socket.recv_fds(self._end, 1, 1)
+            self._end.setblocking(False)
+        except OSError:
+            descriptors = []
+        if not descriptors:
+            raise ChannelError("the channel has ended")
+        os.set_inheritable(descriptors[0], False)
+        return descriptors[0]
 
     def close(self) -> None:
         """Send what is unsent, for a second at most, then close."""

@@ -513,6 +513,12 @@ class Config:
         least=0,
         also="timeout_worker_healthcheck",
     )
+    preload: bool = _option(
+        False,
+        WORKERS,
+        "Import APP once for each reload, and fork the workers, which then share memory; only on Linux.",
+        "as gunicorn's preload_app",
+    )
     reload: bool = _option(
         False,
         WORKERS,
@@ -695,6 +701,8 @@ class Config:
                     raise ConfigError(
                         f"{name} must be {alone} without a supervisor, got {value:g}; leave out supervise, or set it on"
                     )
+        if self.reload and self.preload:
+            raise ConfigError("preload must be False with reload, got True; reload is for development")
         if self.reload and self.workers != 1:
             raise ConfigError(f"workers must be 1 with reload, got {self.workers}; reload is for development")
 

@@ -162,3 +162,49 @@ def test_process_of_the_program_before_is_adopted() -> None:
         made.signal(signal.SIGTERM)  # is sent to nobody: the process id may be another's
         made.channel.close()
     child.returncode = 0  # it was reaped here
+
+
+def test_process_that_waits_is_started_in_a_fresh_interpreter(
+    monkeypatch: pytest.MonkeyPatch, started: list[Process]
+) -> None:
+    runs(monkeypatch, "import time; time.sleep(60)")
+    waiting = Process(Begin("module:app", {}, 2), waits=True)
+    started.append(waiting)
+    assert (waiting.pid, waiting.has_ended()) == (0, False)
+    waiting.spawn()
+    assert waiting.pid > 0
+    waiting.signal(signal.SIGKILL)
+    until(waiting.has_ended)
+    assert waiting.end() == "SIGKILL, perhaps out of memory"
+
+
+def test_process_that_waits_is_given_up_by_a_signal(started: list[Process]) -> None:
+    waiting = Process(Begin("module:app", {}, 2), waits=True)
+    started.append(waiting)
+    waiting.signal(signal.SIGTERM)
+    assert waiting.has_ended()
+    assert waiting.end() == "not started"
+
+
+def test_process_that_was_forked_is_signalled_and_reaped(started: list[Process]) -> None:
+    waiting = Process(Begin("module:app", {}, 2), waits=True)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    waiting.forked(child.pid)
+    assert (waiting.pid, waiting.has_ended()) == (child.pid, False)
+    waiting.signal(signal.SIGKILL)
+    until(waiting.has_ended)
+    assert waiting.end() == "SIGKILL, perhaps out of memory"
+    child.returncode = 0  # it was reaped here
+    waiting.give_up("over")
+    waiting.channel.close()
+
+
+def test_orphans_are_reaped_by_a_reaper_of_any_id() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    reap_orphans([child.pid], is_reaper=True)
+    assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT) is not None
+    reap_orphans([], is_reaper=True)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child.pid, 0)
+    child.returncode = 0

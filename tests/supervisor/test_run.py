@@ -10,12 +10,26 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import pytest
 
 from bide import Config
-from bide.channel import Answer, Beat, Begin, Channel, Drain, Draining, Failed, Hello, Hurry, Ready, Reopen
+from bide.channel import (
+    Answer,
+    Beat,
+    Begin,
+    Channel,
+    Drain,
+    Draining,
+    Failed,
+    Forked,
+    Hello,
+    Hurry,
+    Ready,
+    Reopen,
+    Unfit,
+)
 from bide.errors import ApplicationError, ListenError
 from bide.observe.log_files import LogFile
 from bide.pid_file import PidFile
@@ -54,6 +68,9 @@ class StubProcess:
         self.pid = 1000 + begin.number
         self.signals: list[signal.Signals] = []
         self.status: str | None = None
+
+    def spawn(self) -> None:
+        self.pid = 1000 + self.begin.number
 
     def has_ended(self) -> bool:
         return self.status is not None
@@ -199,6 +216,13 @@ def make(log: Log) -> Iterator[Make]:
         for process in scene.processes:
             process.its.close()
             process.channel.close()
+    for template in StubTemplate.made:
+        template.channel.close()
+        template.its.close()
+        for process in template.processes:
+            process.its.close()
+            process.channel.close()
+    StubTemplate.made.clear()
 
 
 @pytest.fixture
@@ -886,6 +910,182 @@ def test_worker_that_fails_in_development_is_shown_until_a_file_changes(
         scene.end(process)
     scene.supervisor._changed(["a.py"])
     scene.loop.run_until_complete(scene.running)
+
+
+# -- Templates ----------------------------------------------------------------------------------------------------------------
+
+
+class StubTemplate:
+    """The process that forks workers. made: all of them."""
+
+    made: ClassVar[list[StubTemplate]] = []
+
+    def __init__(self, begin: Begin) -> None:
+        self.begin = begin
+        ours, its = socket.socketpair()
+        self.channel, self.its = Channel(ours), Channel(its)
+        self.pid = 2000 + begin.generation
+        self.processes: list[StubProcess] = []
+        self.asked: list[int] = []
+        self.is_forking = False
+        self.how = ""
+        self.is_dead = False
+        StubTemplate.made.append(self)
+
+    def start(self, begin: Begin) -> StubProcess:
+        self.processes.append(StubProcess(begin))
+        self.processes[-1].pid = 0
+        return self.processes[-1]
+
+    def receive(self) -> list[Any]:
+        return self.channel.receive()
+
+    def ready(self) -> None:
+        self.is_forking = True
+
+    def forked(self, pid: int) -> None:
+        self.is_forking = False
+        self.unforked()[0].pid = pid
+
+    def has_ended(self) -> bool:
+        return self.is_dead
+
+    def unforked(self) -> list[StubProcess]:
+        return [process for process in self.processes if not process.pid]
+
+    def end(self, how: str) -> None:
+        self.how = how
+        for process in self.unforked():
+            process.status = how
+        self.channel.close()
+        self.its.close()
+
+
+class Templates:
+    """A supervisor of two workers, with templates."""
+
+    def __init__(self, make: Make) -> None:
+        self.scene = make(preload=True)
+
+    def forked(self, place: int = -1) -> StubTemplate:
+        """Have a template fork its workers, and these be ready; return it."""
+        template = StubTemplate.made[place]
+        template.its.send(Ready())
+        for process in template.unforked():
+            template.its.send(Forked(3000 + process.begin.number))
+            self.scene.turn()
+            process.say(Hello(process.pid), Ready([URL]))
+            self.scene.turn()
+        return template
+
+
+@pytest.fixture
+def templates(make: Make, monkeypatch: pytest.MonkeyPatch) -> Templates:
+    reaped: list[list[int]] = []
+    monkeypatch.setattr(run, "Template", StubTemplate)
+    monkeypatch.setattr(run, "reap_orphans", lambda ours, **_: reaped.append(ours))
+    return Templates(make)
+
+
+def test_template_forks_the_workers_of_its_generation(templates: Templates) -> None:
+    scene = templates.scene
+    first = templates.forked()
+    assert [process.pid for process in first.processes] == [3001, 3002]
+    assert scene.supervisor.status()["state"] == "serving"
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    second = templates.forked()
+    assert second is not first
+    assert second.begin.generation == 2
+    assert first.how == "", "it may be needed again"
+    scene.turn(1.1)
+    for process in second.processes:
+        process.say(Beat())
+    scene.turn()
+    assert first.how == "not started"
+    scene.supervisor.asked(Word.STOP)
+    assert second.how == "not started"
+
+
+def test_import_that_fails_brings_the_generation_of_before_back(templates: Templates) -> None:
+    scene = templates.scene
+    first = templates.forked()
+    scene.log.expect("reload failed: no such module; the workers of before serve on")
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    StubTemplate.made[1].its.send(Failed("no such module"))
+    scene.turn()
+    assert StubTemplate.made[1].how == "status 1"
+    assert first.how == ""
+    assert list(scene.states()) == [1, 2]
+    scene.end(first.processes[0])
+    scene.log.expect("ended after it had been ready")
+    scene.log.expect("worker failed")
+    scene.turn(1.0)
+    assert len(first.processes) == 3, "the worker of before comes from the code of before"
+
+
+def test_import_that_fails_at_the_start_ends_the_server(templates: Templates) -> None:
+    scene = templates.scene
+    StubTemplate.made[0].its.send(Failed("no such module"))
+    scene.turn()
+    scene.loop.run_until_complete(scene.running)
+    assert scene.supervisor.failure == "no such module"
+
+
+def test_import_that_takes_too_long_ends_its_template(make: Make, templates: Templates) -> None:
+    scene = templates.scene
+    templates.forked()
+    scene.options["timeout_start"] = 5.0
+    scene.supervisor.asked(Word.RELOAD)
+    scene.log.expect("was not ready within 5 s")
+    for _ in range(6):
+        scene.turn(1.0)
+        for process in StubTemplate.made[0].processes:
+            process.say(Beat())
+    scene.turn()
+    assert StubTemplate.made[1].how == "not started"
+    assert scene.supervisor.status()["generation"] == 1
+
+
+def test_template_that_dies_takes_those_along_that_wait_for_it(templates: Templates) -> None:
+    scene = templates.scene
+    scene.log.expect("ended before it was ready: the process that preloads the application has ended")
+    StubTemplate.made[0].is_dead = True
+    scene.supervisor.reap()
+    scene.turn()
+    scene.loop.run_until_complete(scene.running)
+    assert "the process that preloads the application has ended" in scene.supervisor.failure
+
+
+def test_application_with_threads_is_imported_by_each_worker(templates: Templates) -> None:
+    scene = templates.scene
+    template = StubTemplate.made[0]
+    scene.log.expect(r"--preload is not possible: .* has started threads \(poller\); each worker imports it by itself")
+    template.its.send(Unfit("poller"))
+    scene.turn()
+    assert [process.pid for process in template.processes] == [1001, 1002]
+    scene.supervisor.asked(Word.MORE)
+    scene.turn()
+    assert [process.begin.number for process in scene.processes] == [3], "later ones, too"
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    assert len(StubTemplate.made) == 2, "other code is tried"
+
+
+def test_upgrade_waits_for_workers_that_have_no_process_yet(
+    templates: Templates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = templates.scene
+    replaced: list[dict[str, Any]] = []
+    monkeypatch.setattr(upgrade, "replace", lambda state, *_: replaced.append(state))
+    replacing = scene.loop.create_task(scene.supervisor._replace())
+    scene.turn(1.0)
+    assert not replaced
+    templates.forked()
+    scene.turn(1.0)
+    assert replacing.done()
+    assert [member["pid"] for member in replaced[0]["members"]] == [3001, 3002]
 
 
 # -- supervise ----------------------------------------------------------------------------------------------------------------

@@ -39,8 +39,9 @@ from bide.gateway.application import AnyApplication, Interface
 from bide.observe import log_files, log_setup
 from bide.page import Page
 from bide.server.loading import own_traceback
-from bide.server.server import run_program, start
+from bide.server.server import loop_factory, run_program, start
 from bide.server.signals import LEAVE, SIGNALS, Signals, leave_within
+from bide.server.template import forked
 from bide.terms import Cause
 from bide.worker.pressure import resident_memory
 from bide.worker.settings import WorkerSettings, program_settings
@@ -165,10 +166,16 @@ def main() -> NoReturn:
         sys.exit(1)
     for fd in (begin.page, *(fd for fd, _ in begin.sockets), *begin.redirecting):
         os.set_inheritable(fd, False)
-    channel.send(Hello(os.getpid(), importlib.metadata.version("bide"), platform.python_version()))
     failure: StartError | None = None
     try:
-        _run(begin, channel)
+        app: AnyApplication | str = begin.app
+        if begin.is_template:
+            program = program_settings(Config(**begin.options))
+            log_setup.configure(program.log_level, program.log_format, path=program.log_file)
+            loop_factory(program.loop)  # imports it
+            app, begin, channel = forked(begin, program, channel)
+        channel.send(Hello(os.getpid(), importlib.metadata.version("bide"), platform.python_version()))
+        _run(begin, channel, app)
     except StartError as error:
         failure = error
         channel.send(Failed(" ".join(str(error).split()), own_traceback(error)))
@@ -179,7 +186,7 @@ def main() -> NoReturn:
     sys.exit(0 if failure is None else 1)
 
 
-def _run(begin: Begin, channel: Channel) -> None:
+def _run(begin: Begin, channel: Channel, app: AnyApplication | str) -> None:
     """Serve until the end. Raises StartError."""
     config = Config(**begin.options)
     program = program_settings(config)
@@ -190,4 +197,4 @@ def _run(begin: Begin, channel: Channel) -> None:
         with contextlib.suppress(Stopped):  # by a signal that came before
             signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
             worker = SupervisedWorker(begin, channel, WorkerSettings(config), signals)
-            run_program(begin.app, program, worker.serve, signals)
+            run_program(app, program, worker.serve, signals)

@@ -48,32 +48,19 @@ class Process:
     channel: to it.
     """
 
-    def __init__(self, begin: Begin) -> None:
-        """Start it. Raises OSError."""
-        ours, its = socket.socketpair()
-        passed = [its.fileno(), begin.page, *(fd for fd, _ in begin.sockets), *begin.redirecting]
-        with its:
-            environment = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
-            environment |= {DESCRIPTOR: str(its.fileno()), NUMBER: str(begin.number)}
-            is_development = bool(begin.options.get("reload"))
-            if is_development:  # of two sources of a second and a size, the cached code is the first's
-                environment["PYTHONDONTWRITEBYTECODE"] = "1"
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
-            try:
-                self._process: subprocess.Popen[bytes] | _Adopted = subprocess.Popen(  # noqa: S603  # our own interpreter
-                    command(begin.app, begin.number),
-                    pass_fds=[fd for fd in passed if fd >= 0],
-                    stdin=None if is_development else subprocess.DEVNULL,  # for a debugger
-                    env=environment,
-                    cwd=_folder(),
-                )
-            except OSError:
-                ours.close()
-                raise
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self.pid = self._process.pid
+    def __init__(self, begin: Begin, *, waits: bool = False) -> None:
+        """Start it, in a fresh interpreter. Raises OSError.
+
+        waits: whether it is started later, by `spawn`, or by a fork.
+        """
+        ours, self._its = socket.socketpair()
+        self._begin = begin
+        self._process: subprocess.Popen[bytes] | _Adopted | None = None
+        self._given_up = ""
+        self.pid = 0
         self.channel = Channel(ours)
+        if not waits:
+            self.spawn()
         self.channel.send(begin)
 
     @classmethod
@@ -81,16 +68,47 @@ class Process:
         """Return a process that the program before has started."""
         process = cls.__new__(cls)
         process._process = _Adopted(pid)  # noqa: SLF001  # of this very class
+        process._given_up = ""  # noqa: SLF001
         process.pid = pid
         process.channel = channel
         return process
 
+    def spawn(self) -> None:
+        """Start it in a fresh interpreter. Raises OSError."""
+        with self._its:
+            try:
+                self._process = spawned(self._begin, self._its)
+            except OSError:
+                self.channel.close()
+                raise
+        self.pid = self._process.pid
+
+    def pass_on(self, template: Channel) -> None:
+        """Have a template fork it. Raises OSError."""
+        with self._its:
+            template.pass_on(self._its.fileno())
+
+    def forked(self, pid: int) -> None:
+        """Take the news of its id. If it was given up meanwhile, it ends by itself."""
+        if not self._given_up:
+            self._process = _Adopted(pid)
+            self.pid = pid
+
+    def give_up(self, how: str) -> None:
+        """Do not start it. how: what `end` returns."""
+        self._given_up = how
+        self._its.close()
+
     def has_ended(self) -> bool:
         """Return whether the process has ended, and reap it."""
+        if self._process is None:
+            return bool(self._given_up)
         return self._process.poll() is not None
 
     def end(self) -> str:
         """Return how the process ended."""
+        if self._process is None:
+            return self._given_up
         status = self._process.returncode
         assert status is not None
         if status >= 0:
@@ -104,7 +122,34 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless the process has been reaped: its id may be another's then."""
-        self._process.send_signal(number)
+        if self._process is None:
+            self.give_up("not started")
+        else:
+            self._process.send_signal(number)
+
+
+def spawned(begin: Begin, its: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a process in a fresh interpreter, and return it. Raises OSError.
+
+    its: end of its channel.
+    """
+    passed = [its.fileno(), begin.page, *(fd for fd, _ in begin.sockets), *begin.redirecting]
+    environment = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
+    environment |= {DESCRIPTOR: str(its.fileno()), NUMBER: str(begin.number)}
+    is_development = bool(begin.options.get("reload"))
+    if is_development:  # of two sources of a second and a size, the cached code is the first's
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    try:
+        return subprocess.Popen(  # noqa: S603  # our own interpreter
+            command(begin.app, begin.number),
+            pass_fds=[fd for fd in passed if fd >= 0],
+            stdin=None if is_development else subprocess.DEVNULL,  # for a debugger
+            env=environment,
+            cwd=_folder(),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def command(app: str, number: int, arguments: Sequence[str] | None = None) -> list[str]:
@@ -142,9 +187,13 @@ def _folder() -> str | None:
         return None
 
 
-def reap_orphans(ours: Sequence[int]) -> None:
-    """As process 1, reap processes that the application left behind. ours: ids to leave alone."""
-    if os.getpid() != 1:
+def reap_orphans(ours: Sequence[int], *, is_reaper: bool = False) -> None:
+    """As process 1, reap processes that the application left behind.
+
+    ours: ids to leave alone.
+    is_reaper: whether such processes are left to this one in any case.
+    """
+    if os.getpid() != 1 and not is_reaper:
         return
     while True:
         try:

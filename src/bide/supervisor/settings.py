@@ -31,6 +31,7 @@ _TAKE_RESTART: Final = (
     "env_file",
     "pid_file",
     "control",
+    "preload",
     "reload",
     "reload_dir",
     "reload_include",
@@ -52,6 +53,7 @@ class SupervisorSettings(NamedTuple):
     limits: at which a worker is replaced.
     control: path of the control socket, "auto" or "none".
     pid_file: path of the file for the process id; None for none.
+    preload: whether workers are forked from a process that has imported the application.
     watched: files whose change replaces the worker, in development; None otherwise.
     """
 
@@ -65,6 +67,7 @@ class SupervisorSettings(NamedTuple):
     limits: WorkerLimits
     control: str
     pid_file: str | None
+    preload: bool
     watched: Watched | None
 
 
@@ -93,6 +96,7 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
         WorkerLimits(config.limit_worker_requests, config.limit_worker_age, config.limit_worker_memory),
         config.control,
         config.pid_file,
+        config.preload,
         _watched(config),
     )
 
