@@ -289,7 +289,7 @@ def _serve(app: str, **values: Any) -> None:  # noqa: ANN401
             again = ctx.command.make_context("serve", [*ctx.meta[_ARGUMENTS]]).params
             return configured({name: again[name] for name in values})
         except click.ClickException as error:
-            raise ConfigError(error.format_message()) from None
+            raise ConfigError(error.format_message().removeprefix("bide: ")) from None
         except ConfigError as error:
             raise ConfigError(_spoken(error)) from None
 

@@ -122,11 +122,14 @@ def test_import_that_fails_is_said_once_at_the_start_and_given_up_later(launch: 
 
 
 def test_import_that_takes_too_long_is_given_up(launch: Launch, loop: str, site: Site) -> None:
-    program = started(launch, loop, site, "--timeout-start", "1.5")
+    options = site.folder / "options"
+    options.touch()
+    program = started(launch, loop, site, "--env-file", str(options))
     assert program.where
     site.deploy("slow", more="time.sleep(60)")
+    options.write_text("BIDE_TIMEOUT_START=1")
     program.signal(signal.SIGHUP)
-    program.line("reload failed: worker 4 was not ready within 1.5 s")
+    program.line("reload failed: worker 4 was not ready within 1 s")
     until(lambda: len(children(program)) == WORKERS + 1)
     assert ask(program) == "one"
 

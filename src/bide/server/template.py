@@ -19,6 +19,7 @@ from typing import Final
 
 from bide.channel import BLOCKED, NOT_FOR_WORKERS, NUMBER, Begin, Channel, ChannelError, Forked, Ready, Unfit
 from bide.gateway.application import AnyApplication
+from bide.observe import log_setup
 from bide.server.loading import load
 from bide.worker.settings import ProgramSettings
 
@@ -47,6 +48,7 @@ def forked(begin: Begin, program: ProgramSettings, channel: Channel) -> tuple[An
         channel.send(Unfit(threads))
         channel.close()
         os._exit(0)
+    log_setup.configure(program.log_level, program.log_format)  # holds no file open that was rotated
     gc.collect()
     gc.freeze()  # a collection would write to the pages of all objects, and so copy them
     channel.send(Ready())
