@@ -515,13 +515,13 @@ def test_hangups_in_a_row_end_with_the_newest_code(launch: Launch, loop: str, si
 
 
 def test_reload_reads_the_file_of_options_again(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
-    """Fewer workers, and another variable for the application; another port takes a restart, which is said."""
+    """Fewer workers, and another variable for the application; another backlog takes a restart, which is said."""
     site.deploy("one", more="VERSION += os.environ['GREETING'].encode()")
     options = tmp_path / "options"
     options.write_text("BIDE_WORKERS=4\nGREETING=hello")
     app = ("serve", "site_app:app", "--app-dir", str(site.folder), "--loop", loop)
     program = launch(*app, "--env-file", str(options), "--no-access-log", env={"BIDE_PORT": "0"})
-    with Crowd(program.where) as crowd:
+    with Crowd(program.where, persistent=6, single=2) as crowd:
         crowd.go_on()
         assert len(children(program)) == 4
         options.write_text("BIDE_WORKERS=2\nGREETING=bye\nBIDE_BACKLOG=77")
@@ -561,6 +561,28 @@ def test_supervisor_keeps_nothing_of_its_reloads(launch: Launch, loop: str, site
     for number in range(RELOADS):
         reloaded(number + 2)
     until(lambda: holds() == before, message=lambda: (holds(), before))
+
+
+def test_reload_to_another_address_loses_no_request(launch: Launch, loop: str, site: Site, tmp_path: Path) -> None:
+    """The old address is served until its last worker has drained; then it refuses."""
+    options = tmp_path / "options"
+    options.write_text("BIDE_PORT=0")
+    app = ("serve", "site_app:app", "--app-dir", str(site.folder), "--loop", loop, "--no-access-log")
+    program = launch(*app, "--workers", "3", "--env-file", str(options))
+    old = program.where
+    crowd = Crowd(old, persistent=6, single=2, until_refused=True)
+    crowd.go_on()
+    options.write_text(f"BIDE_UDS={tmp_path / 'new'}\nBIDE_WORKERS=2")
+    program.signal(signal.SIGHUP)
+    program.line(r"serving on unix:.*new")
+    crowd.join()
+    assert crowd.lost == []
+    assert crowd.refused == 8, "every client was served until the address refused"
+    with Client(str(tmp_path / "new")) as client:
+        assert client.get("/").content == b"one"
+    program.signal()
+    assert program.wait() == 0
+    assert not (tmp_path / "new").exists()
 
 
 def test_port_in_use_is_one_line_before_any_worker_starts(launch: Launch, site: Site) -> None:

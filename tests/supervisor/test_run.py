@@ -139,12 +139,13 @@ class Scene:
         path = options.pop("path", None)
         state = options.pop("state", None)
         pid_file = options.pop("pid_file", None)
+        redirecting = [self.plain] if options.pop("redirects", True) else []
         self.options = {"workers": 2, "timeout_blocked": 9.0, "uds": path, "control": "none"} | options
         self.supervisor = Supervisor(
             "module:app",
             supervisor_settings(self._read()),
             [self.socket],
-            [self.plain],
+            redirecting,
             read=self._read,
             is_ours=True,
             had_terminal=False,
@@ -209,6 +210,7 @@ def make(log: Log) -> Iterator[Make]:
     yield new
     loop.close()
     for scene in made:
+        scene.supervisor.close_sockets()
         scene.socket.close()
         scene.plain.close()
         for member in scene.supervisor._members.values():
@@ -540,20 +542,86 @@ def test_number_of_workers_changes(scene: Scene) -> None:
 
 def test_reload_takes_options_as_they_are_now(scene: Scene) -> None:
     scene.start()
-    scene.options |= {"workers": 3, "limit_head": 70_000, "drain_timeout": 9.0, "port": 81}
-    scene.log.expect("^--port changed, which takes a restart$")
+    scene.options |= {"workers": 3, "limit_head": 70_000, "drain_timeout": 9.0, "backlog": 81}
+    scene.log.expect("^--backlog changed, which takes a restart$")
     scene.supervisor.asked(Word.RELOAD)
     scene.turn()
     *_, newest = scene.start()
     assert scene.supervisor.status()["wanted"] == 3
     assert newest.begin.options["limit_head"] == 70_000
-    assert newest.begin.options["port"] != 81
+    assert newest.begin.options["backlog"] != 81
     for _ in range(3):  # a worker proves itself for a second
         scene.turn(1.1)
         for process in scene.start():
             process.say(Beat())
     drains = [message for message in scene.processes[0].heard() if isinstance(message, Drain)]
     assert drains == [Drain(9.0, False, Cause.RELOAD.value)]
+
+
+def test_reload_to_another_address_leaves_the_old_one_to_its_last_worker(make: Make, tmp_path: Path) -> None:
+    scene = make(path=str(tmp_path / "one"), redirects=False)
+    one, two = scene.start()
+    scene.options["uds"] = str(tmp_path / "two")
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    assert (tmp_path / "two").exists()
+    for _ in range(4):
+        scene.turn(1.1)
+        for process in scene.start():
+            process.say(Beat())
+    three, four = scene.processes[2:]
+    assert one.begin.sockets != three.begin.sockets == four.begin.sockets
+    drains = [message for process in (one, two) for message in process.heard() if isinstance(message, Drain)]
+    assert [drain.is_last for drain in drains] == [False, True]
+    assert scene.socket.fileno() == -1, "the last worker's close is the end of it"
+    scene.end(one)
+    scene.end(two)
+    scene.supervisor.asked(Word.STOP)
+    scene.turn()
+    assert not (tmp_path / "two").exists()
+
+
+def test_last_worker_at_an_old_address_that_is_killed_is_the_end_of_it(make: Make, tmp_path: Path) -> None:
+    scene = make(workers=1, redirects=False)
+    scene.log.expect("ended after it had been ready")
+    (one,) = scene.start()
+    scene.options |= {"uds": str(tmp_path / "two")}
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn(0.5)
+    scene.start()
+    scene.turn(0.5)
+    assert scene.socket.fileno() != -1
+    scene.turn(0.45)
+    scene.end(one, "SIGKILL")
+    scene.turn(0.5)
+    scene.processes[1].say(Beat())
+    scene.turn()
+    assert scene.socket.fileno() == -1
+
+
+def test_reload_that_fails_brings_back_options_and_address(make: Make, tmp_path: Path) -> None:
+    scene = make(redirects=False)
+    scene.log.expect("^reload failed: no database")
+    scene.start()
+    scene.options |= {"uds": str(tmp_path / "two"), "workers": 5}
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    assert scene.supervisor.status()["wanted"] == 5
+    scene.processes[2].say(Failed("no database"))
+    scene.turn()
+    assert scene.supervisor.status()["wanted"] == 2
+    assert not (tmp_path / "two").exists()
+    assert scene.socket.fileno() != -1
+
+
+def test_reload_to_an_address_that_cannot_be_bound_fails(make: Make, tmp_path: Path) -> None:
+    scene = make(redirects=False)
+    scene.log.expect("^reload failed: cannot listen on .*make its folder first; the workers of before serve on$")
+    scene.start()
+    scene.options["uds"] = str(tmp_path / "no" / "socket")
+    scene.supervisor.asked(Word.RELOAD)
+    scene.turn()
+    assert len(scene.processes) == 2
 
 
 def test_reload_with_wrong_options_changes_nothing(scene: Scene) -> None:

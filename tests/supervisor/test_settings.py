@@ -10,7 +10,7 @@ from bide.errors import ConfigError
 from bide.policy.recycling import WorkerLimits
 from bide.policy.staffing import FOREVER, Bounds
 from bide.supervisor import settings
-from bide.supervisor.settings import RELOAD_DRAIN_S, renewed, supervisor_settings
+from bide.supervisor.settings import RELOAD_DRAIN_S, address, at_address, has_moved, renewed, supervisor_settings
 from bide.supervisor.watch import Watched
 
 
@@ -65,9 +65,10 @@ def test_log_files_of_workers_are_those_of_the_supervisors_folder(
 
 def test_options_that_take_a_restart_stay_and_are_named() -> None:
     before = supervisor_settings(Config(workers=4, port=81, uds="/run/x"))
-    after, kept = renewed(before, Config(workers=1, port=82, uds="/run/y", limit_head=70_000))
+    after, kept = renewed(before, Config(workers=1, port=82, uds="/run/y", limit_head=70_000), may_move=False)
     assert kept == ["port", "uds"]
     assert after.listening == before.listening
+    assert not has_moved(before, after)
     assert (after.wanted, after.options["limit_head"]) == (1, 70_000)
     assert Config(**after.options).is_supervised, "a single worker, too"
 
@@ -75,8 +76,18 @@ def test_options_that_take_a_restart_stay_and_are_named() -> None:
 def test_options_that_do_not_fit_those_that_stay_raise() -> None:
     before = supervisor_settings(Config(uds="/run/x", uds_mode="660"))
     with pytest.raises(ConfigError, match="redirect_http must be given with ssl_certfile"):
-        renewed(supervisor_settings(Config(ssl_certfile="c", redirect_http=80)), Config())
-    assert renewed(before, Config())[1] == ["uds", "uds_mode"]
+        renewed(supervisor_settings(Config(ssl_certfile="c", redirect_http=80)), Config(), may_move=True)
+    assert renewed(before, Config(), may_move=False)[1] == ["uds", "uds_mode"]
+
+
+def test_address_may_change_with_the_access_to_it() -> None:
+    before = supervisor_settings(Config(uds="/run/x", uds_mode="660"))
+    after, kept = renewed(before, Config(uds="/run/y", uds_mode="600", backlog=9), may_move=True)
+    assert kept == ["backlog"]
+    assert (after.listening.uds, after.listening.uds_mode) == ("/run/y", "600")
+    assert has_moved(before, after)
+    assert renewed(before, Config(uds="/run/x", uds_mode="600"), may_move=True)[1] == ["uds_mode"]
+    assert at_address(before, address(after)).listening.uds == "/run/y"
 
 
 def test_options_survive_a_message() -> None:

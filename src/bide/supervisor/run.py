@@ -59,11 +59,12 @@ from bide.policy.staffing import (
 )
 from bide.supervisor import upgrade
 from bide.supervisor.control import AUTO, Control, path_of
+from bide.supervisor.epochs import Bound, Epochs
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.fleet import Member
 from bide.supervisor.process import Process, reap_orphans
 from bide.supervisor.service import Notifier, listening
-from bide.supervisor.settings import SupervisorSettings, renewed
+from bide.supervisor.settings import SupervisorSettings, address, at_address, renewed
 from bide.supervisor.template import Template, become_reaper
 from bide.supervisor.watch import require, watch
 from bide.supervisor.words import SIGNALS, Word, has_terminal, meaning
@@ -76,6 +77,9 @@ _log = logging.getLogger("bide")
 # not run meanwhile: the machine slept, or it was stopped.
 _TURN_EVERY_S: Final = 1.0
 _LATE_S: Final = 1.0
+
+# States of a worker that serves, or may still do so.
+_SERVING: Final = (WorkerState.STARTING, WorkerState.READY, WorkerState.LOST)
 
 # Between looks whether a trial has ended; from its end to the upgrade, so that the answer leaves.
 _TRIAL_LOOK_EVERY_S: Final = 0.05
@@ -117,6 +121,7 @@ def supervise(app: str, settings: SupervisorSettings, read: Callable[[], Config]
         notifier = Notifier(state["notify"])
         opened, redirecting = (_adopted(state[name]) for name in ("sockets", "redirecting"))
         is_ours, had_terminal = state["is_ours"], state["had_terminal"]
+        settings = at_address(settings, state.get("address", {}))  # options may have changed since
     supervisor = Supervisor(
         app,
         settings,
@@ -212,12 +217,10 @@ class Supervisor:
         state: of the program that this one replaces; None if it starts the workers.
         """
         self._app = app
-        self._settings = settings
+        self._epochs = Epochs(settings, Bound(opened, settings.listening.uds if is_ours else None))
         self._read_options = read
-        self._sockets = opened
         self._redirecting = redirecting
         self._is_ours = is_ours
-        self._path = settings.listening.uds if self._is_ours else None
         self._had_terminal = had_terminal
         self._notifier = notifier
         self._pid_file = pid_file
@@ -254,6 +257,14 @@ class Supervisor:
         self._fleet = Fleet(settings.bounds, settings.wanted, settings.processors, has_gap)
         if state is not None:
             self._adopt(state)
+
+    @property
+    def _settings(self) -> SupervisorSettings:
+        return self._epochs.current.settings
+
+    @property
+    def _sockets(self) -> list[socket.socket]:
+        return self._epochs.current.bound.opened
 
     async def run(self) -> None:
         """Run until all workers have ended after a stop."""
@@ -429,7 +440,7 @@ class Supervisor:
 
     async def _replace(self) -> str:
         """Replace this program, which ends here."""
-        while not all(member.process.pid for member in self._members.values()):  # some wait for a template
+        while self._epochs.has_moved or not all(member.process.pid for member in self._members.values()):
             await asyncio.sleep(_TRIAL_LOOK_EVERY_S)
         if self._control is not None:
             await self._control.stop()
@@ -475,6 +486,7 @@ class Supervisor:
             "page": self._page,
             "totals": self._totals.kept(),
             "is_ours": self._is_ours,
+            "address": address(self._settings),
             "had_terminal": self._had_terminal,
             "notify": self._notifier.environment,
             "announced": self._announced,
@@ -573,8 +585,13 @@ class Supervisor:
                 _log.info("%d workers wanted", self._fleet.wanted)
 
     def _read_settings(self) -> None:
-        """Read the options again. Raises ConfigError."""
-        self._settings, kept = renewed(self._settings, self._read_options())
+        """Read the options again, and bind if the address has changed.
+
+        Raises ConfigError or ListenError.
+        """
+        may_move = self._is_ours and not self._redirecting and not self._fleet.has_gap
+        settings, kept = renewed(self._settings, self._read_options(), may_move=may_move)
+        self._epochs.begin(self._fleet.newest + 1, settings)
         if kept:
             _log.warning("%s changed, which takes a restart", ", ".join(f"--{name.replace('_', '-')}" for name in kept))
 
@@ -691,6 +708,8 @@ class Supervisor:
             self._settle()
 
     def _settle(self) -> None:
+        if self._epochs.fall_back(self._fleet.generation):  # a reload has failed, and with it its options
+            self._fleet = self._fleet._replace(wanted=self._settings.wanted, bounds=self._settings.bounds)
         orders, look_at = plan(self._fleet, self._clock())
         while orders:
             for order in orders:
@@ -699,6 +718,7 @@ class Supervisor:
         kept = () if self._fleet.is_stopping else (self._fleet.generation, self._fleet.good)
         for generation in [generation for generation in self._templates if generation not in kept]:
             self._drop_template(generation, "not started")
+        self._epochs.keep([*kept, *(worker.generation for worker in self._fleet.workers if worker.state in _SERVING)])
         self._counts.settle(is_settled(self._fleet))
         self._show_failure()
         if self._next_look is not None:
@@ -732,10 +752,11 @@ class Supervisor:
         self._fleet = obeyed(self._fleet, order, now)
 
     def _start(self, number: int) -> None:
-        passed = [(sock.fileno(), self._is_ours) for sock in self._sockets]
         generation = self._fleet.generation
+        epoch = self._epochs.of(generation)
+        passed = [(sock.fileno(), self._is_ours) for sock in epoch.bound.opened]
         redirecting = [sock.fileno() for sock in self._redirecting]
-        begin = Begin(self._app, self._settings.options, number, generation, passed, redirecting, self._page)
+        begin = Begin(self._app, epoch.settings.options, number, generation, passed, redirecting, self._page)
         self._counts.clear(number)
         try:
             process = self._launched(begin)
@@ -744,7 +765,7 @@ class Supervisor:
             _log.error("worker %d cannot start: %s", number, error.strerror)
             self._fleet = told(self._fleet, number, WorkerInput.EXIT, self._clock())
             return
-        limits = self._settings.limits.spread(random.random())
+        limits = epoch.settings.limits.spread(random.random())
         self._members[number] = Member(process, generation, limits)
         self._loop.add_reader(process.channel.fileno(), self.read, number)
         _log.debug("worker %d started (process %d, generation %d)", number, process.pid, generation)
@@ -800,7 +821,8 @@ class Supervisor:
         if kind is WorkerOrder.DRAIN:
             assert order.cause is not None
             _log.info("%s drains: %s", name, order.cause.value)
-            process.channel.send(Drain(order.seconds, order.is_last, order.cause.value))
+            is_last = order.is_last or self._is_last_there(order.number, member)
+            process.channel.send(Drain(order.seconds, is_last, order.cause.value))
         elif kind is WorkerOrder.HURRY:
             process.channel.send(Hurry())
         elif kind is WorkerOrder.STACKS:
@@ -827,17 +849,30 @@ class Supervisor:
         if not process.pid:  # no signal will tell of its end
             self._loop.call_soon(self.reap)
 
+    def _is_last_there(self, number: int, member: Member) -> bool:
+        """Return whether a worker that is to drain is the last one at an address of before.
+
+        If so, let go of the sockets, so that its close is the end of them.
+        """
+        bound = self._epochs.of(member.generation).bound
+        if bound is self._epochs.current.bound or any(
+            worker.number != number and self._epochs.of(worker.generation).bound is bound
+            for worker in self._fleet.workers
+            if worker.state in _SERVING
+        ):
+            return False
+        bound.remove_path()
+        bound.close()
+        return True
+
     def close_sockets(self) -> None:
         """Let go of the sockets, so that the last worker's close is the end of them."""
-        opened, self._sockets = self._sockets, []
-        sockets.close([*opened, *self._redirecting])
+        self._epochs.close()
+        sockets.close(self._redirecting)
 
     def remove_path(self) -> None:
         """Remove the name of a Unix socket, once: later it may be another server's."""
-        path, self._path = self._path, None
-        if path is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(path)  # noqa: PTH108
+        self._epochs.remove_paths()
 
     def _announce(self) -> None:
         """Log that all workers of a generation serve, and none before, or that it was given up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,14 +18,12 @@ from bide.transport.sockets import Listening
 RELOAD_DRAIN_S: Final = 0.5
 
 
-# Options that only a restart changes: where to listen, and what else is the supervisor's own.
+# Options that say where to listen; who may use the Unix socket there.
+_ADDRESS: Final = ("host", "port", "uds")
+_ACCESS: Final = ("uds_mode", "uds_owner", "uds_group")
+
+# Options that only a restart changes: they are the supervisor's own.
 _TAKE_RESTART: Final = (
-    "host",
-    "port",
-    "uds",
-    "uds_mode",
-    "uds_owner",
-    "uds_group",
     "fd",
     "backlog",
     "redirect_http",
@@ -101,15 +100,37 @@ def supervisor_settings(config: Config) -> SupervisorSettings:
     )
 
 
-def renewed(before: SupervisorSettings, config: Config) -> tuple[SupervisorSettings, list[str]]:
+def renewed(before: SupervisorSettings, config: Config, *, may_move: bool) -> tuple[SupervisorSettings, list[str]]:
     """Return the values after the options were read again, and the options that take a restart.
 
     Those stay as they were. Raises ConfigError if they do not fit the others.
+
+    may_move: whether other sockets can take the place of those that are bound.
     """
-    after = supervisor_settings(config).options
-    kept = [name for name in _TAKE_RESTART if after[name] != before.options[name]]
+    after = supervisor_settings(config)
+    fixed = list(_TAKE_RESTART)
+    if not may_move:
+        fixed += _ADDRESS
+    if not may_move or not has_moved(before, after):
+        fixed += _ACCESS
+    kept = [name for name in fixed if after.options[name] != before.options[name]]
     config = dataclasses.replace(config, **{name: before.options[name] for name in kept})
     return supervisor_settings(config), kept
+
+
+def has_moved(before: SupervisorSettings, after: SupervisorSettings) -> bool:
+    """Return whether the address to listen on is another one."""
+    return any(before.options[name] != after.options[name] for name in _ADDRESS)
+
+
+def address(settings: SupervisorSettings) -> dict[str, Any]:
+    """Return the options that say where to listen."""
+    return {name: settings.options[name] for name in _ADDRESS}
+
+
+def at_address(settings: SupervisorSettings, options: Mapping[str, Any]) -> SupervisorSettings:
+    """Return the values with another address, of which `options` tell. Raises ConfigError."""
+    return supervisor_settings(Config(**(settings.options | dict(options))))
 
 
 def _absolute(path: str | None) -> str | None:
