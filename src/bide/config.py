@@ -440,7 +440,7 @@ class Config:
     limit_body_spooled: int = _option(
         1 << 30,
         LIMITS,
-        "A request body that is received before a WSGI application is called, with threads 0.",
+        "A request body that is received before a WSGI application is called: chunked, or with threads 0.",
         "as waitress's max_request_body_size",
         least=0,
         octets=True,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bide.gateway.environ import Environs
+from bide.gateway.environ import Environs, tell_length
 from bide.gateway.file_wrapper import FileWrapper
 from bide.message import Request
 from bide.terms import Address
@@ -121,8 +121,11 @@ def test_many_names_of_fields_leave_those_of_content_as_they_are() -> None:
     assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"]) == ("a/b", "1")
 
 
-def test_body_without_length_has_no_content_length() -> None:
-    assert "CONTENT_LENGTH" not in environ_of(request_of("POST", b"/", [(b"transfer-encoding", b"chunked")]))
+def test_chunked_body_that_was_received_is_told_as_one_with_a_length() -> None:
+    environ = environ_of(request_of("POST", b"/", [(b"transfer-encoding", b"chunked")]))
+    tell_length(environ, 300)
+    assert environ["CONTENT_LENGTH"] == "300"
+    assert "HTTP_TRANSFER_ENCODING" not in environ
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from bide.exchange import DONE
 from bide.gateway.threads import Threads
 from bide.gateway.wsgi import WsgiGateway
+from bide.message import CHUNKED
 from tests.support.exchanges import StubExchange, request_of
 from tests.support.loops import JumpingLoop
 from tests.support.server import Log, logged
@@ -97,6 +98,51 @@ def test_body_that_is_yet_to_come_is_received(loop: JumpingLoop, make: Callable[
     assert exchange.content == [b"abcdef"]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_chunked_body_is_received_before_the_call_and_has_a_length(
+    loop: JumpingLoop, make: Callable[..., WsgiGateway], log: Log, is_there: bool
+) -> None:
+    bodies: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        bodies.append(environ["wsgi.input"])
+        start_response("200 OK", [("X-Length", environ["CONTENT_LENGTH"])])
+        return [environ["wsgi.input"].read(), environ.get("HTTP_TRANSFER_ENCODING", "").encode()]
+
+    gateway = make(app)
+    exchange = StubExchange(request_of("POST", fields=[(b"transfer-encoding", b"chunked")]), body=None)
+    exchange.request.length = CHUNKED
+    if is_there:
+        exchange.arrive(b"abcdef", complete=True)
+    gateway.start(exchange)
+    if not is_there:
+        exchange.arrive(b"abc", complete=False)
+        run(loop)
+        assert gateway.running == 1
+        assert bodies == []
+        exchange.arrive(b"def", complete=True)
+    settled(loop, gateway)
+    assert (exchange.fields, exchange.content) == ([(b"X-Length", b"6")], [b"abcdef"])
+    if not is_there:
+        assert bodies[0].closed
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["waiting", "not-yet-run"])
+def test_request_whose_body_is_awaited_at_the_stop_ends_without_a_call(
+    loop: JumpingLoop, make: Callable[..., WsgiGateway], log: Log, passes: bool
+) -> None:
+    gateway = make(echo)
+    exchange = StubExchange(request_of("POST"), body=None)
+    exchange.request.length = CHUNKED
+    gateway.start(exchange)
+    if passes:
+        run(loop)
+    gateway.cancel()
+    settled(loop, gateway)
+    assert exchange.has_finished
+    assert exchange.status == 0
+
+
 def test_failed_application_is_reported_to_the_exchange(
     loop: JumpingLoop, make: Callable[..., WsgiGateway], log: Log
 ) -> None:
@@ -160,10 +206,13 @@ def test_application_is_called_by_the_thread_that_was_asked_for(loop: JumpingLoo
     assert threads == {"bide-wsgi-0" if count else threading.current_thread().name}
 
 
-def test_body_over_the_limit_is_answered_413_on_the_loop(loop: JumpingLoop, log: Log) -> None:
-    gateway = WsgiGateway(echo, loop, threads=None, limit_body=LIMIT)
+def test_received_body_over_the_limit_is_answered_413(
+    loop: JumpingLoop, make: Callable[..., WsgiGateway], log: Log
+) -> None:
+    gateway = make(echo)
     exchange = StubExchange(request_of("POST"), body=None)
-    exchange.request.length = LIMIT + 1
+    exchange.request.length = CHUNKED
+    exchange.arrive(bytes(LIMIT + 1), complete=False)
     gateway.start(exchange)
     settled(loop, gateway)
     assert exchange.status == 413

@@ -8,9 +8,7 @@ from typing import Any, Final
 import pytest
 
 from bide.exchange import DONE
-from bide.gateway.wsgi_call import WsgiCall
-from bide.gateway.wsgi_coroutines import complete, feed, flush_written, receive_and_run
-from bide.gateway.wsgi_loop import LoopCall
+from bide.gateway.wsgi_coroutines import complete, feed, flush_written, receive
 from bide.message import Request
 from tests.support.exchanges import StubExchange, request_of
 from tests.support.loops import JumpingLoop
@@ -107,29 +105,18 @@ def test_content_is_waited_for_until_it_is_taken(loop: JumpingLoop) -> None:
     assert answers == [b"a"]
 
 
-# -- receive_and_run --------------------------------------------------------------------------------------------------------
+# -- receive ----------------------------------------------------------------------------------------------------------------
 
 LIMIT: Final = 400_000
 
 
 class Receiving:
-    """Receives the body of an exchange. read: what the application has read; refused: exchanges that were refused."""
+    """Receives the body of an exchange. refused: exchanges that were refused."""
 
     def __init__(self, loop: JumpingLoop, exchange: StubExchange) -> None:
-        self.read: list[bytes] = []
-        self.files: list[Any] = []
         self.refused: list[object] = []
-        self.task = loop.create_task(receive_and_run(exchange, LIMIT, self.call, self.refused.append))
+        self.task = loop.create_task(receive(exchange, LIMIT, self.refused.append))
         run(loop)
-
-    def call(self, exchange: Any, body: Any) -> WsgiCall:
-        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-            self.files.append(body)
-            self.read.append(body.read())
-            start_response("200 OK", [])
-            return []
-
-        return LoopCall(app, exchange, {})
 
 
 def post(length: int = -1) -> Request:
@@ -139,17 +126,20 @@ def post(length: int = -1) -> Request:
 
 
 @pytest.mark.parametrize("pieces", [[b"ab", b"c"], [bytes(200_000), bytes(200_000)]], ids=["memory", "file"])
-def test_application_is_called_with_the_whole_body(loop: JumpingLoop, pieces: list[bytes]) -> None:
+def test_whole_body_is_returned(loop: JumpingLoop, pieces: list[bytes]) -> None:
     exchange = StubExchange(post(), body=None)
     receiving = Receiving(loop, exchange)
     for piece in pieces:
-        assert receiving.read == []
+        assert not receiving.task.done()
         exchange.arrive(piece, complete=piece is pieces[-1])
         run(loop)
-    assert receiving.read == [b"".join(pieces)]
-    assert receiving.files[0].closed
-    assert exchange.complete
-    assert receiving.task.done()
+    body = receiving.task.result()
+    assert body is not None
+    with body:
+        assert body.tell() == sum(map(len, pieces))
+        body.seek(0)
+        assert body.read() == b"".join(pieces)
+    assert receiving.refused == []
 
 
 @pytest.mark.parametrize("length", [-1, LIMIT + 1], ids=["chunked", "declared"])
@@ -159,8 +149,7 @@ def test_body_over_the_limit_is_refused(loop: JumpingLoop, length: int) -> None:
     exchange.arrive(bytes(LIMIT + 1), complete=False)
     run(loop)
     assert receiving.refused == [exchange]
-    assert receiving.read == []
-    assert receiving.task.done()
+    assert receiving.task.result() is None
 
 
 def test_declared_body_over_the_limit_is_refused_before_it_comes(loop: JumpingLoop) -> None:
@@ -169,14 +158,14 @@ def test_declared_body_over_the_limit_is_refused_before_it_comes(loop: JumpingLo
 
 
 @pytest.mark.parametrize("leaves", ["leave", "lose"])
-def test_application_is_not_called_if_the_body_does_not_come(loop: JumpingLoop, leaves: str) -> None:
+def test_nothing_is_returned_if_the_body_does_not_come(loop: JumpingLoop, leaves: str) -> None:
     exchange = StubExchange(post(), body=None)
     receiving = Receiving(loop, exchange)
     exchange.arrive(b"a", complete=False)
     getattr(exchange, leaves)()
     run(loop)
-    assert receiving.task.done()
-    assert (receiving.read, receiving.refused) == ([], [])
+    assert receiving.task.result() is None
+    assert receiving.refused == []
 
 
 def test_body_of_a_lost_connection_is_not_refused(loop: JumpingLoop) -> None:
@@ -185,20 +174,17 @@ def test_body_of_a_lost_connection_is_not_refused(loop: JumpingLoop) -> None:
     assert Receiving(loop, exchange).refused == []
 
 
-def test_receiving_that_is_cancelled_ends_without_a_call(loop: JumpingLoop) -> None:
+def test_receiving_that_is_cancelled_ends_without_a_body(loop: JumpingLoop) -> None:
     receiving = Receiving(loop, StubExchange(post(), body=None))
     receiving.task.cancel()
     run(loop)
-    assert receiving.task.done()
-    assert not receiving.task.cancelled()
-    assert receiving.read == []
+    assert receiving.task.result() is None
 
 
 def test_body_that_cannot_be_stored_is_logged(loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def __init__(self, *arguments: Any) -> None: ...
-        def __enter__(self) -> None: ...
-        def __exit__(self, *arguments: object) -> None: ...
+        def close(self) -> None: ...
         def write(self, content: bytes) -> None:
             raise OSError("no space left on device")
 
@@ -209,5 +195,4 @@ def test_body_that_cannot_be_stored_is_logged(loop: JumpingLoop, monkeypatch: py
         exchange.arrive(b"a", complete=True)
         run(loop)
     assert log.messages() == ["a request body could not be stored"]
-    assert receiving.task.done()
-    assert receiving.read == []
+    assert receiving.task.result() is None

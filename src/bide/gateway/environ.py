@@ -53,7 +53,7 @@ class Environs:
             "wsgi.multithread": has_threads,
             "wsgi.multiprocess": has_processes,
             "wsgi.run_once": False,
-            # Without it, Werkzeug and Django take a chunked body for an empty one.
+            # `wsgi.input` ends where the body ends (Werkzeug, Flask, Falcon).
             "wsgi.input_terminated": True,
             "wsgi.file_wrapper": FileWrapper,
         }
@@ -76,6 +76,16 @@ class Environs:
         _add_fields(environ, request.fields)
         _add_ends(environ, exchange)
         return environ
+
+
+def tell_length(environ: dict[str, Any], octets: int) -> None:
+    """Tell of a chunked body that was received whole, as if it had come with its length.
+
+    Many frameworks take a body without CONTENT_LENGTH for an empty one, and Bottle would look for
+    chunks in it.
+    """
+    environ["CONTENT_LENGTH"] = str(octets)
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
 
 
 def _path_info(path: bytes) -> str:

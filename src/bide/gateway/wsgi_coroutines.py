@@ -9,11 +9,10 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import Awaitable, Callable
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange
-from bide.gateway.wsgi_call import WsgiCall
 
 _log = logging.getLogger("bide.error")
 
@@ -55,29 +54,24 @@ async def feed(exchange: Exchange, answer: Callable[[], bool]) -> None:
         await exchange.changed()
 
 
-async def receive_and_run(
-    exchange: Exchange, limit: int, call: Callable[[Exchange, Any], WsgiCall], refuse: Callable[[Exchange], None]
-) -> None:
-    """Receive the request body, then call the application.
+async def receive(exchange: Exchange, limit: int, refuse: Callable[[Exchange], None]) -> IO[bytes] | None:
+    """Return the whole request body, as a file whose position is its end.
 
-    limit: octets of a body. One that is longer is refused.
-    call: makes the call. It takes the body as a binary file.
+    Return None if the application is not to be called: the body has more than `limit` octets, and
+    `refuse` was called, or it cannot become complete.
     """
-    body = tempfile.SpooledTemporaryFile(_BODY_IN_MEMORY_OCTETS)  # noqa: SIM115  # a `with` follows
-    with body:
-        try:
-            is_received = await _receive(exchange, body, limit)
-        except (DisconnectedError, asyncio.CancelledError):
-            return  # the application is not called
-        except OSError:
-            _log.exception("a request body could not be stored")
-            return
-        if is_received:
-            body.seek(0)
-            calling = call(exchange, body)
-            await complete(calling.run(), calling.go_on, calling.give_up)
-        elif not exchange.over:
+    body = tempfile.SpooledTemporaryFile(_BODY_IN_MEMORY_OCTETS)  # noqa: SIM115  # the caller closes it
+    try:
+        if await _receive(exchange, body, limit):
+            return body
+        if not exchange.over:
             refuse(exchange)
+    except (DisconnectedError, asyncio.CancelledError):
+        pass
+    except OSError:
+        _log.exception("a request body could not be stored")
+    body.close()
+    return None
 
 
 async def _receive(exchange: Exchange, body: IO[bytes], limit: int) -> bool:

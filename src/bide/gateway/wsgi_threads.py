@@ -12,7 +12,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, final
+from typing import IO, Final, final
 
 from bide.errors import DisconnectedError
 from bide.exchange import DONE, Exchange
@@ -35,6 +35,7 @@ class Crossing(Job):
         "_alarm",
         "_answered",
         "_asked",
+        "_body",
         "_call",
         "_context",
         "_ended",
@@ -79,6 +80,7 @@ class Crossing(Job):
         self._context = context
         self._ended = ended
         self._call: WsgiCall | None = None
+        self._body: IO[bytes] | None = None  # for the thread to close
         # Written by the thread.
         self._status = 0
         self._fields: list[tuple[bytes, bytes]] = []
@@ -103,9 +105,10 @@ class Crossing(Job):
         self._pieces: deque[tuple[bytes | FilePart, bool]] = deque()
         self._is_told = False  # the loop was told, and has not looked yet
 
-    def begin(self, call: WsgiCall) -> None:
-        """Have a thread run `call`."""
+    def begin(self, call: WsgiCall, body: IO[bytes] | None = None) -> None:
+        """Have a thread run `call`. body: a file that the thread closes at the end."""
         self._call = call
+        self._body = body
         self._threads.give(self)
 
     # -- On the thread -----------------------------------------------------------------------------
@@ -117,6 +120,8 @@ class Crossing(Job):
         if call is not None and not (self.is_cut or exchange.over or exchange.client_left):
             self._runs_on = threading.current_thread()
             self._context.run(call.run)
+        if self._body is not None:
+            self._body.close()
         self._is_done = True
         self._tell()
 
