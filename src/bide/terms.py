@@ -174,7 +174,9 @@ REASONS: Final[dict[CloseReason, Reason]] = {
         _CLIENT, "RFC 9110 10.1.1", "The answer came before 100 (Continue): whether the body follows is unknown."
     ),
     CloseReason.REQUEST_UNREAD: Reason(
-        _APPLICATION, "9.3", "More of the request body was unread than the discard limits allow."
+        _APPLICATION,
+        "9.3",
+        "More of the request body was unread than the discard limits allow, or octets came behind a refused Upgrade.",
     ),
     CloseReason.CLOSE_DELIMITED: Reason(_APPLICATION, "6.3", "Only the close could mark the end of the response."),
     CloseReason.RESPONSE_CLOSE_OPTION: Reason(
@@ -254,7 +256,7 @@ RESPONSE_CLOSE_OPTION: Final = 1 << 1  # the response's Connection field holds `
 RESPONSE_INCOMPLETE: Final = 1 << 2  # the response's framing can no longer be kept
 CLOSE_DELIMITED: Final = 1 << 3  # only the close ends the response (6.3)
 EXPECTATION_UNMET: Final = 1 << 4  # 100 (Continue) is awaited; neither it nor the body was sent
-REQUEST_UNREAD: Final = 1 << 5  # more of the request body is unread than the discard limits allow
+REQUEST_UNREAD: Final = 1 << 5  # more of the request is unread than the discard limits allow
 CLIENT_HALF_CLOSED: Final = 1 << 6  # the client's EOF is in, and every request received is served
 KEEP_ALIVE_OFF: Final = 1 << 7  # persistence is switched off
 CLIENT_POLICY: Final = 1 << 8  # a `--close-for` rule matches this client

@@ -1960,6 +1960,25 @@ def test_switch_that_http_does_not_allow_is_misuse(octets: bytes, protocol: byte
     answer(connection, 200, *LENGTH_2)
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_octets_behind_a_switch_that_is_refused_are_no_request(later: bool) -> None:
+    """They may be of the other protocol, which the client hoped for."""
+    connection = begun(SWITCHING if later else SWITCHING + GET)
+    if later:
+        connection.receive(GET)
+    answer(connection, 403, *LENGTH_2)
+    assert b"Connection: close\r\n" in connection.take_output()
+    assert (connection.state, connection.reason) == (State.CLOSING, CloseReason.REQUEST_UNREAD)
+    assert connection.next_request() is None
+
+
+def test_connection_persists_after_a_switch_that_is_refused_before_more_came() -> None:
+    connection = begun(SWITCHING)
+    answer(connection, 403, *LENGTH_2)
+    assert b"close" not in connection.take_output()
+    assert connection.receive(GET) is not None
+
+
 def test_switch_after_the_head_of_a_response_is_misuse() -> None:
     connection = begun(SWITCHING)
     connection.respond(200, [])

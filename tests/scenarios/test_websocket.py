@@ -207,6 +207,19 @@ def test_handshake_that_fails_is_a_response_and_the_connection_persists(
         assert client.get("/after").status == 200
 
 
+@pytest.mark.parametrize(("old", "new", "status"), [(b"/echo", b"/deny", 403), (b"-Version: 13", b"-Version: 8", 426)])
+def test_frames_behind_a_handshake_that_fails_are_not_read_as_a_request(
+    serve: Serve, old: bytes, new: bytes, status: int
+) -> None:
+    server = serve(app)
+    with server.client() as client:
+        client.send(ASKING.replace(old, new, 1) + frame(TEXT, b"early"))
+        response = client.response()
+        assert (response.status, response["connection"]) == (status, "close")
+        client.ending()
+    assert server.ends() == {"request_unread": 1}
+
+
 def test_websocket_that_is_switched_off_is_plain_http(serve: Serve) -> None:
     server = serve(app, ws="none")
     with server.client() as client:

@@ -472,6 +472,9 @@ class Connection(ResponseWriter):
                 more = False
             if self.input_ended or not self.body_complete:
                 facts |= self._facts_at_head(more)
+            # A client that asks to switch may send on in the other protocol before it is refused.
+            if request.upgrade and self._has_unread():
+                facts |= REQUEST_UNREAD
             line = self._common_fields.persists
             if facts:
                 self._facts = facts
