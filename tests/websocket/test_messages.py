@@ -146,6 +146,23 @@ def test_fragments_out_of_order_are_a_protocol_error(octets: bytes) -> None:
     assert code_sent(fed(octets)) == 1002
 
 
+@pytest.mark.parametrize("octets", [close(1001, b"bye"), frame(CLOSE), close(4000)])
+@pytest.mark.parametrize("has_closed", [False, True])
+def test_close_between_fragments_is_answered_as_any_other(octets: bytes, has_closed: bool) -> None:
+    whole, within = opened(), opened()
+    for messages in (whole, within):
+        if has_closed:
+            messages.close(1000, "")
+            messages.output.clear()
+    whole.receive(octets)
+    within.receive(frame(TEXT, b"a", final=False) + frame(PING, b"b") + octets + b"rubbish")
+    assert within.closed_by == whole.closed_by
+    assert within.rejected is None
+    assert not within.is_open
+    assert sent(within) == [(PONG, b"b"), *sent(whole)]
+    assert list(within.received) == []
+
+
 def test_million_fragments_cost_what_their_content_does() -> None:
     messages = opened()
     messages.receive(frame(BINARY, b"x", final=False))

@@ -20,6 +20,7 @@ from bide.websocket.frames import FrameHeaders, header
 # Codes of section 7.4.1.
 NORMAL: Final = 1000
 PROTOCOL_ERROR: Final = 1002
+NO_CODE: Final = 1005  # never sent: the Close frame is empty
 ABNORMAL: Final = 1006  # never sent: the connection ended without a Close frame
 INVALID_DATA: Final = 1007
 INTERNAL_ERROR: Final = 1011
@@ -117,12 +118,26 @@ class Messages:
                 self.closed_by = (int(close.code), close.reason)
         if protocol.parser_exc is not None:
             self._collect()
+            received = protocol.close_rcvd
+            if received is not None:
+                self._answer_within(received)
+                return
             sent = protocol.close_sent
             self.rejected = (PROTOCOL_ERROR, "") if sent is None else (int(sent.code), sent.reason)
         elif self._headers.fault and self.closed_by is None:
             self._reject(PROTOCOL_ERROR, self._headers.fault, pings)
         else:
             self._collect()
+
+    def _answer_within(self, received: Close) -> None:
+        """Answer a Close frame between the fragments of a message, which is allowed (5.4).
+
+        The library takes it for a protocol error, and has written that last.
+        """
+        self.closed_by = (int(received.code), received.reason)
+        if not self._has_closed:
+            content = b"" if received.code == NO_CODE else received.serialize()
+            self.output[-1] = Frame(Opcode.CLOSE, content).serialize(mask=False)
 
     def _add(self, frame: Frame) -> bool:
         """Add a frame of a message; return whether it is valid."""
