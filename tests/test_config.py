@@ -104,6 +104,14 @@ def test_unknown_option_is_refused_with_the_nearest_name() -> None:
         configured({"color": 5})
 
 
+def test_trusted_front_ends_may_come_from_the_environment() -> None:
+    told = {"FORWARDED_ALLOW_IPS": "10.0.0.0/8", "WEB_CONCURRENCY": "4", "BIDE_PORT": "5"}
+    config = configured({}, told)
+    assert (config.forwarded_allow_ips, config.workers, config.port) == ("10.0.0.0/8", 1, 8000)
+    assert configured({"forwarded_allow_ips": "::1"}, told).forwarded_allow_ips == "::1"
+    assert configured({}, {"FORWARDED_ALLOW_IPS": ""}) == Config()
+
+
 def test_possible_values_are_kept() -> None:
     assert Config(log_level="INFO").log_level == "info"  # type: ignore[arg-type]  # as in a shell
     assert Config(timeout_idle=95).timeout_idle == 95

@@ -6,9 +6,11 @@ import dataclasses
 import difflib
 import functools
 import math
+import os
 import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
@@ -30,6 +32,11 @@ LOGS: Final = "Logs"
 
 #: Stands for standard output or standard error in the place of a file, as in gunicorn.
 STANDARD: Final = "-"
+
+# Options that programs, too, take from the environment, by the `variable` of other servers, as
+# uvicorn does: whoever deploys a program knows its front end. The other variables are for the
+# command line.
+_TOLD_TO_PROGRAMS: Final = ("forwarded_allow_ips",)
 
 # Type of an option -> the types that its value may have, and how an error names them.
 _TYPES: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
@@ -757,13 +764,20 @@ class Config:
             raise ConfigError(f"{name} must be at most {known.most:g}, got {shown}")
 
 
-def configured(given: dict[str, Any]) -> Config:
-    """Build a Config from keyword arguments. Raises ConfigError, also for unknown options."""
+def configured(given: dict[str, Any], environment: Mapping[str, str] = os.environ) -> Config:
+    """Build a Config from keyword arguments. Raises ConfigError, also for unknown options.
+
+    environment: holds values for options of _TOLD_TO_PROGRAMS that are not given.
+    """
     known = {option.name for option in options()}
     for name in given:
         if name not in known:
             near = nearest(name)
             raise ConfigError(f"unknown option {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+    for option in options():
+        told = environment.get(about(option).variable) if option.name in _TOLD_TO_PROGRAMS else None
+        if told and option.name not in given:
+            given = {**given, option.name: told}
     return Config(**given)
 
 
