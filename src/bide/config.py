@@ -8,9 +8,10 @@ import functools
 import math
 import os
 import re
+import ssl
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
@@ -762,6 +763,10 @@ class Config:
             raise ConfigError(f"{name} must be at least {known.least:g}, got {shown}{remedy}")
         if known.most is not None and value > known.most:
             raise ConfigError(f"{name} must be at most {known.most:g}, got {shown}")
+
+
+#: Makes a program's own context of TLS. Takes the Config, and what makes that of its options.
+ContextFactory = Callable[[Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]
 
 
 def configured(given: dict[str, Any], environment: Mapping[str, str] = os.environ) -> Config:

@@ -18,14 +18,14 @@ class Security(NamedTuple):
 
     version: 0x0303 for TLS 1.2, 0x0304 for TLS 1.3; None if it is another.
     cipher_suite: number of the cipher suite (RFC 8446, 4.1.2); None if it is not known.
-    server_certificate: in PEM form.
+    server_certificate: in PEM form; None if it is not known.
     client_chain: the client's certificates in PEM form, its own first; empty if it showed none.
     client_name: subject of the client's certificate (RFC 4514); None if it showed none.
     """
 
     version: int | None
     cipher_suite: int | None
-    server_certificate: str
+    server_certificate: str | None
     client_chain: list[str]
     client_name: str | None
 

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
 import pytest
 import requests
 
-from bide import Server
+from bide import Config, Server
 from bide.errors import ConfigError
 from tests.support.apps import Message, Receive, Send, answer, echo, hello, read_body, slow
 from tests.support.client import Client, request
@@ -104,6 +105,24 @@ def test_scheme_is_https(serve: Serve, authority: Authority, files: dict[str, st
     server = serve(app, **files)
     with authority.client(server.where) as client:
         assert client.get().content == b"https"
+
+
+def test_program_may_make_the_context_itself(serve: Serve, authority: Authority, files: dict[str, str]) -> None:
+    told: list[Any] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        told.append(scope["extensions"]["tls"])
+        await answer(send, scope["scheme"].encode())
+
+    def factory(config: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files["ssl_certfile"], files["ssl_keyfile"])
+        return context
+
+    server = serve(app, ssl_context_factory=factory)
+    with authority.client(server.where) as client:
+        assert client.get().content == b"https"
+    assert (told[0]["server_cert"], told[0]["tls_version"]) == (None, 0x0304)
 
 
 def test_pipelined_requests_in_one_record_are_answered_in_order(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -503,6 +504,13 @@ def test_several_workers_need_the_name_of_the_application() -> None:
         ApplicationError, match=r"^the application must be given as 'module:attribute' to several workers"
     ):
         bide.run(hello, workers=2, port=0)
+
+
+def test_several_workers_cannot_be_handed_a_function_that_makes_their_context() -> None:
+    with pytest.raises(ConfigError, match=r"^ssl_context_factory must be left out for several workers"):
+        bide.run(
+            "module:app", workers=2, port=0, ssl_context_factory=lambda *_: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        )
 
 
 def test_several_workers_from_a_script_serve(tmp_path: Path) -> None:

@@ -18,15 +18,18 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.made(tmp_path_factory.mktemp("tls"))
 
 
-def told(authority: Authority, client: ssl.SSLContext, **server: object) -> Security:
-    """Return what a server with these attributes tells of a client."""
+def told(
+    authority: Authority, client: ssl.SSLContext, context: ssl.SSLContext | None = None, **server: object
+) -> Security:
+    """Return what a server with these attributes tells of a client. context: its own, or one of bide's."""
     files = authority.issue("told")
-    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context = context or ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files["ssl_certfile"], files["ssl_keyfile"])
     context.load_verify_locations(authority.ca_file)
     for name, value in server.items():
         setattr(context, name, value)
-    context.complete("PEM")
+    if isinstance(context, ServerContext):
+        context.complete("PEM")
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours = context.wrap_bio(to_server, to_client, server_side=True)
     theirs = client.wrap_bio(to_client, to_server, server_hostname="localhost")
@@ -50,6 +53,14 @@ def test_version_and_cipher_have_their_registered_numbers(
     client.maximum_version = version
     client.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
     assert told(authority, client) == Security(number, suite, "PEM", [], None)
+
+
+def test_context_of_a_program_tells_all_but_the_certificate(authority: Authority) -> None:
+    client = authority.context()
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    found = told(authority, client, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    assert found == Security(0x0303, 0xC02B, None, [], None)
 
 
 def test_client_without_a_certificate_has_no_name(authority: Authority) -> None:

@@ -1,16 +1,18 @@
 """The context of new connections: what is loaded, when it is loaded again, and what cannot be."""
 
+import functools
 import logging
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from bide.errors import ConfigError
-from bide.worker.certificates import Certificates, TlsOptions, named_certificate, new_context
+from bide.worker.certificates import Certificates, TlsOptions, named_certificate, new_context, own_context
 from tests.support.tls import Authority
 
 
@@ -159,6 +161,55 @@ def test_certificate_that_vanishes_stays_loaded(authority: Authority, caplog: py
     clock.now += 1.0
     assert certificates.context() is first
     assert "ssl_certfile must be a file that can be read" in caplog.text
+
+
+# -- A program's own context ------------------------------------------------------------------------------------------------
+
+
+def own(default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Change the context of the options."""
+    context = default()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def test_program_makes_the_context_and_again_once_files_have_changed(authority: Authority) -> None:
+    files = authority.issue("own")
+    clock = Clock()
+    certificates = Certificates(options(files), clock, make=functools.partial(own_context, own))
+    first = certificates.context()
+    assert first.maximum_version is ssl.TLSVersion.TLSv1_2
+    authority.issue("own")
+    clock.now += 1.0
+    second = certificates.context()
+    assert second is not first
+    assert second.maximum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_context_that_needs_no_files_stays(authority: Authority) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    clock = Clock()
+    none = options({"ssl_certfile": ""})._replace(certfile=None)
+    certificates = Certificates(none, clock, make=lambda _: own_context(lambda _: context, none))
+    clock.now += 1.0
+    assert certificates.context() is context
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (lambda default: default(), "^ssl_certfile must be given for the context of the options, got None; set it"),
+        (lambda _: None, "^ssl_context_factory must return an ssl.SSLContext for a server, got None$"),
+        (
+            lambda _: ssl.create_default_context(),
+            "^ssl_context_factory must return an ssl.SSLContext for a server, got ",
+        ),
+        (lambda _: 1 / 0, r"^ssl_context_factory must return an ssl.SSLContext, got ZeroDivisionError\("),
+    ],
+)
+def test_what_is_no_context_for_a_server_is_refused(factory: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        own_context(factory, options({"ssl_certfile": ""})._replace(certfile=None))
 
 
 # -- Host names -------------------------------------------------------------------------------------------------------------

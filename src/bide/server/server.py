@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from bide import env_file
-from bide.config import Config, configured
+from bide.config import Config, ContextFactory, configured
 from bide.errors import ApplicationError, ConfigError, Stopped
 from bide.gateway.application import AnyApplication, Interface
 from bide.observe import log_setup
@@ -36,7 +36,7 @@ class Server:
     """Serves an application within an `async with` statement.
 
     Use it as `async with Server(app, port=0) as server: ... server.url`. Keyword arguments are
-    those of `bide.config.Config`.
+    those of `bide.config.Config`, and `ssl_context_factory` as in `run`.
 
     Raises ConfigError or ApplicationError; on entry ListenError or LifespanError. Before entry,
     `url`, `urls` and the worker's properties raise RuntimeError. They stay readable after the stop.
@@ -46,7 +46,14 @@ class Server:
     second cancellation cancels the startup.
     """
 
-    def __init__(self, app: AnyApplication, *, sockets: Sequence[socket.socket] | None = None, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        app: AnyApplication,
+        *,
+        sockets: Sequence[socket.socket] | None = None,
+        ssl_context_factory: ContextFactory | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         config = configured(options)
         program = program_settings(config)
         interface = interface_of(app, repr(app), program.interface)
@@ -54,7 +61,7 @@ class Server:
             raise ConfigError(
                 f"workers must be 1 without limits in a Server, got {program.workers}; use bide.run for several workers"
             )
-        self._worker = Worker(WorkerSettings(config), app, sockets, interface=interface)
+        self._worker = Worker(WorkerSettings(config, ssl_context_factory), app, sockets, interface=interface)
 
     @property
     def url(self) -> str:
@@ -110,7 +117,12 @@ async def _end_of(
     return cancelled
 
 
-def run(app: AnyApplication | str, **options: Any) -> None:  # noqa: ANN401
+def run(
+    app: AnyApplication | str,
+    *,
+    ssl_context_factory: ContextFactory | None = None,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """Serve until a signal of SIGNALS, then drain.
 
     A second signal stops at once; a third ends the process. Signals are handled only in the main
@@ -120,24 +132,39 @@ def run(app: AnyApplication | str, **options: Any) -> None:  # noqa: ANN401
     Raises ApplicationError, ListenError, LifespanError or ConfigError.
 
     app: the application, or "module:attribute" to import it from.
+    ssl_context_factory: makes the context of TLS. It is called with the Config and with a function
+        that returns the context of its options; again once a file that these name has changed.
     options: keyword arguments of `bide.config.Config`.
     """
     config = configured(options)
-    run_configured(app, config, lambda: config)
+    if config.env_file is not None:
+        env_file.load(config.env_file)
+        config = configured(options)  # which may take from it what uvicorn does
+    run_configured(app, config, lambda: config, ssl_context_factory)
 
 
-def run_configured(app: AnyApplication | str, config: Config, read: Callable[[], Config]) -> None:
-    """Serve as `run` does.
+def run_configured(
+    app: AnyApplication | str,
+    config: Config,
+    read: Callable[[], Config],
+    ssl_context_factory: ContextFactory | None = None,
+) -> None:
+    """Serve as `run` does. The environment is that of `env_file` already.
 
     read: returns the options as they are at a reload. Raises ConfigError.
     """
     require_no_import()
-    program, settings = _checked(config)
+    program, settings = _checked(config, ssl_context_factory)
     if program.is_supervised:
         if not isinstance(app, str):
             raise ApplicationError(
                 "the application must be given as 'module:attribute' to several workers, got an object; "
                 "each worker imports it"
+            )
+        if ssl_context_factory is not None:
+            raise ConfigError(
+                "ssl_context_factory must be left out for several workers: they are other processes; "
+                "set ssl_certfile, or run one worker"
             )
 
         def read_again() -> Config:
@@ -152,13 +179,15 @@ def run_configured(app: AnyApplication | str, config: Config, read: Callable[[],
         run_program(app, program, functools.partial(serve, settings, signals, pid_file), signals)
 
 
-def _checked(config: Config) -> tuple[ProgramSettings, WorkerSettings]:
+def _checked(
+    config: Config, ssl_context_factory: ContextFactory | None = None
+) -> tuple[ProgramSettings, WorkerSettings]:
     """Return the settings, and log as they say. Raises ConfigError."""
     program = program_settings(config)
     if program.env_file is not None:
         env_file.load(program.env_file)
     log_setup.configure(program.log_level, program.log_format, path=program.log_file)
-    return program, WorkerSettings(config)
+    return program, WorkerSettings(config, ssl_context_factory)
 
 
 def run_program(

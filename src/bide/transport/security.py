@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import ssl
 from typing import Any, Final
@@ -26,6 +27,9 @@ _ATTRIBUTES: Final = {
     "domainComponent": "DC",
     "userId": "UID",
 }
+# Contexts whose cipher suites are remembered. A program has few.
+_MAX_CONTEXTS: Final = 16
+
 _SPECIAL: Final = re.compile(r'[,+"\\<>;]|^[ #]| $')  # RFC 4514, 2.4
 
 
@@ -42,19 +46,27 @@ class ServerContext(ssl.SSLContext):
     def complete(self, certificate: str) -> None:
         """Take the certificate, once the ciphers are set."""
         self.certificate = certificate
-        self.suites = {cipher["name"]: cipher["id"] & _SUITE_MASK for cipher in self.get_ciphers()}
+        self.suites = _suites_of(self)
+
+
+@functools.lru_cache(_MAX_CONTEXTS)
+def _suites_of(context: ssl.SSLContext) -> dict[str, int]:
+    return {cipher["name"]: cipher["id"] & _SUITE_MASK for cipher in context.get_ciphers()}
 
 
 def security_of(tls: ssl.SSLObject) -> Security:
     """Return what there is to tell of a connection whose handshake is complete."""
     context = tls.context
-    assert isinstance(context, ServerContext)
+    if isinstance(context, ServerContext):
+        certificate, suites = context.certificate, context.suites
+    else:  # of the program's own making
+        certificate, suites = None, _suites_of(context)
     cipher = tls.cipher()
     subject: Any = (tls.getpeercert() or {}).get("subject", ())
     return Security(
         _VERSIONS.get(tls.version() or ""),
-        None if cipher is None else context.suites.get(cipher[0]),
-        context.certificate,
+        None if cipher is None else suites.get(cipher[0]),
+        certificate,
         [ssl.DER_cert_to_PEM_cert(octets) for octets in _chain(tls)],
         distinguished_name(subject) or None,
     )

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from bide.errors import ConfigError
 from bide.transport.security import ServerContext
@@ -35,10 +35,11 @@ _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIF
 class TlsOptions(NamedTuple):
     """Holds the options of TLS, which `bide.config` describes.
 
+    certfile: None only if the program makes its own context, without this file.
     others: `ssl_sni`.
     """
 
-    certfile: str
+    certfile: str | None
     keyfile: str | None
     others: tuple[str, ...]
     password: str | None
@@ -56,24 +57,28 @@ def _today() -> datetime:
 class Certificates:
     """Keeps the context of new connections. Open connections keep the one that they began with."""
 
-    __slots__ = ("_clock", "_context", "_looked_at", "_options", "_seen", "_today")
+    __slots__ = ("_clock", "_context", "_looked_at", "_make", "_options", "_seen", "_today")
 
     def __init__(
         self,
         options: TlsOptions,
         clock: Callable[[], float] = monotonic,
         today: Callable[[], datetime] = _today,
+        make: Callable[[TlsOptions], ssl.SSLContext] | None = None,
     ) -> None:
         """Load the files. Raises ConfigError. An expired certificate is served, and warned of.
 
         clock: returns seconds.
         today: returns the time of day, in UTC.
+        make: makes the context, at the start and whenever a file of the options has changed; None
+            for `new_context`.
         """
+        self._make = make or new_context
         self._options = options
         self._clock = clock
         self._today = today
         self._seen = _signature(options)
-        self._context = new_context(options)
+        self._context = self._make(options)
         self._looked_at = clock()
         if expired := expired_certificate(options, today()):
             _log.warning("%s; clients refuse it", expired)
@@ -91,7 +96,7 @@ class Certificates:
             if seen != self._seen:
                 self._seen = seen
                 try:
-                    context = new_context(self._options)
+                    context = self._make(self._options)
                     if expired := expired_certificate(self._options, self._today()):
                         raise ConfigError(expired)
                 except (ConfigError, OSError) as error:  # OSError: a file vanished meanwhile
@@ -104,6 +109,10 @@ class Certificates:
 
 def new_context(options: TlsOptions) -> ssl.SSLContext:
     """Return the context that the options describe. Raises ConfigError."""
+    if options.certfile is None:
+        raise ConfigError(
+            "ssl_certfile must be given for the context of the options, got None; set it, or make another one"
+        )
     context = _context(options, options.certfile, options.keyfile, "ssl_certfile", "ssl_keyfile")
     if options.others:
         others: dict[str, ServerContext] = {}
@@ -113,6 +122,24 @@ def new_context(options: TlsOptions) -> ssl.SSLContext:
                 raise ConfigError(f"ssl_sni must name each host once, got {host!r} twice")
             others[host] = _context(options, certfile, keyfile, "ssl_sni", "ssl_sni")
         context.sni_callback = functools.partial(_choose, others)
+    return context
+
+
+def own_context(
+    factory: Callable[[Callable[[], ssl.SSLContext]], ssl.SSLContext], options: TlsOptions
+) -> ssl.SSLContext:
+    """Return the context that a program makes. Raises ConfigError.
+
+    factory: makes it; takes what makes the context of the options.
+    """
+    try:
+        context: Any = factory(functools.partial(new_context, options))
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"ssl_context_factory must return an ssl.SSLContext, got {error!r}") from error
+    if not isinstance(context, ssl.SSLContext) or context.protocol == ssl.PROTOCOL_TLS_CLIENT:
+        raise ConfigError(f"ssl_context_factory must return an ssl.SSLContext for a server, got {context!r}")
     return context
 
 
@@ -241,7 +268,8 @@ def _cause(error: Exception) -> str:
 
 
 def _certfiles(options: TlsOptions) -> list[str]:
-    return [options.certfile, *(named_certificate(entry)[1] for entry in options.others)]
+    own = [] if options.certfile is None else [options.certfile]
+    return [*own, *(named_certificate(entry)[1] for entry in options.others)]
 
 
 def _signature(options: TlsOptions) -> list[tuple[int, int, int] | None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from typing import Final, Literal, NamedTuple
 
-from bide.config import STANDARD, Config
+from bide.config import STANDARD, Config, ContextFactory
 from bide.errors import ConfigError
 from bide.gateway.lifespan import Mode
 from bide.http1.limits import DROP, PASS, REFUSE, Limits
@@ -23,7 +24,7 @@ from bide.terms import KEEP_ALIVE_OFF, Clock
 from bide.transport.proxy import ANY, V1, V2
 from bide.transport.sockets import Listening
 from bide.worker.arrivals import Introductions
-from bide.worker.certificates import Certificates, TlsOptions
+from bide.worker.certificates import Certificates, TlsOptions, own_context
 from bide.worker.pressure import ResourceLimits
 from bide.worker.trust import Trust
 
@@ -111,11 +112,13 @@ class WorkerSettings:
     limit_body_spooled: octets of a request body that is received before the application is called.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ssl_context_factory: ContextFactory | None = None) -> None:
         """Read the configuration.
 
         Raises ConfigError for an invalid rule in `close_for`, for an invalid list of addresses, for
         a certificate that cannot be loaded, and for a log file that cannot be opened.
+
+        ssl_context_factory: makes the context of TLS; None for that of the options.
         """
         self.listening = Listening(
             config.host,
@@ -150,7 +153,7 @@ class WorkerSettings:
         self.durations = durations(config)
         self.draw_limits = draw_limits(config)
         self.tick = tick(config)
-        self.certificates = certificates(config)
+        self.certificates = certificates(config, ssl_context_factory)
         self.redirect_http = config.redirect_http
         self.hsts = config.hsts
         self.forwarding = forwarding(config)
@@ -184,9 +187,12 @@ def log_path(name: str, path: str | None) -> str | None:
     return path
 
 
-def certificates(config: Config) -> Certificates | None:
-    """Return the certificates of new connections; None if TLS is not spoken. Raises ConfigError."""
-    if config.ssl_certfile is None:
+def certificates(config: Config, factory: ContextFactory | None = None) -> Certificates | None:
+    """Return the certificates of new connections; None if TLS is not spoken. Raises ConfigError.
+
+    factory: makes the context of TLS; None for that of the options.
+    """
+    if config.ssl_certfile is None and factory is None:
         return None
     return Certificates(
         TlsOptions(
@@ -198,7 +204,8 @@ def certificates(config: Config) -> Certificates | None:
             config.ssl_cert_reqs,
             config.ssl_ciphers,
             config.ssl_minimum_version,
-        )
+        ),
+        make=None if factory is None else functools.partial(own_context, functools.partial(factory, config)),
     )
 
 
