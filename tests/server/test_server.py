@@ -18,6 +18,7 @@ import anyio
 import pytest
 
 import bide
+from bide import env_file
 from bide.errors import ApplicationError, ConfigError, LifespanError, ListenError
 from bide.server.server import loop_factory
 from tests.support.apps import Lifespan, hello
@@ -504,6 +505,23 @@ def test_several_workers_need_the_name_of_the_application() -> None:
         ApplicationError, match=r"^the application must be given as 'module:attribute' to several workers"
     ):
         bide.run(hello, workers=2, port=0)
+
+
+def test_front_ends_may_be_named_in_the_environment_of_a_program(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found: list[bide.Config] = []
+    monkeypatch.setattr("bide.server.server.run_configured", lambda app, config, *_: found.append(config))
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")
+    bide.run(hello)
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS")
+    (tmp_path / "env").write_text("FORWARDED_ALLOW_IPS=192.0.2.2")
+    try:
+        bide.run(hello, env_file=str(tmp_path / "env"))
+    finally:
+        (tmp_path / "env").write_text("")
+        env_file.load(str(tmp_path / "env"))
+    assert [config.forwarded_allow_ips for config in found] == ["192.0.2.1", "192.0.2.2"]
 
 
 def test_several_workers_cannot_be_handed_a_function_that_makes_their_context() -> None:

@@ -137,9 +137,10 @@ def run(
     options: keyword arguments of `bide.config.Config`.
     """
     config = configured(options)
-    if config.env_file is not None:
-        env_file.load(config.env_file)
-        config = configured(options)  # which may take from it what uvicorn does
+    path = options.get("env_file")
+    if path is not None:
+        env_file.load(path)
+        config = configured(options)  # which may find more in the environment now
     run_configured(app, config, lambda: config, ssl_context_factory)
 
 
