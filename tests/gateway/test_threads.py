@@ -49,8 +49,9 @@ class StubJob(Job):
         self.thread = ""
         self.settled = 0
 
-    def run(self) -> None:
-        self.thread = threading.current_thread().name
+    def run(self, thread: threading.Thread) -> None:
+        assert thread is threading.current_thread()
+        self.thread = thread.name
         self.work()
         self.threads.tell(self)
 

@@ -48,8 +48,8 @@ class Job(ABC):
     since: float
 
     @abstractmethod
-    def run(self) -> None:
-        """Do the work, on a thread. Must not raise."""
+    def run(self, thread: threading.Thread) -> None:
+        """Do the work, on `thread`. Must not raise."""
 
     @abstractmethod
     def settle(self) -> None:
@@ -218,6 +218,7 @@ class Threads:
 
     def _work(self) -> None:
         """Run jobs, one after another, until the end."""
+        thread = threading.current_thread()
         alarm = threading.Lock()
         alarm.acquire()
         while True:
@@ -230,7 +231,7 @@ class Threads:
                 continue
             if self._is_spreading and self._queue and not self._is_waking:
                 self._wake()
-            job.run()
+            job.run(thread)
 
     def _sleep(self, alarm: threading.Lock) -> bool:
         """Sleep until there may be a job; return False if there will be none."""

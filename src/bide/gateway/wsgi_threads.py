@@ -113,12 +113,12 @@ class Crossing(Job):
 
     # -- On the thread -----------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self, thread: threading.Thread) -> None:
         call = self._call
         exchange = self.exchange
         # Nobody wants the answer of a request whose client has left while it waited for a thread.
         if call is not None and not (self.is_cut or exchange.over or exchange.client_left):
-            self._runs_on = threading.current_thread()
+            self._runs_on = thread
             self._context.run(call.run)
         if self._body is not None:
             self._body.close()
