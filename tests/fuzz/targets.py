@@ -507,8 +507,6 @@ def _expected(octets: bytes) -> _Outcome:
         if opcode == frames.PING:
             pongs.append(content)
         elif opcode == frames.CLOSE:
-            if part is not None:
-                return outcome(rejected=1002)
             code = int.from_bytes(content[:2], "big") if content else 1005
             try:
                 content[2:].decode()
