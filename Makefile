@@ -18,10 +18,10 @@ CODE := $(strip $(foreach place,src bench examples tests tools,$(if $(wildcard $
 # A Python that the user names must be the one in VENV. Without a name, any Python in VENV will do.
 ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
 
-# The tests of compiled modules: core, gateways and transport alone, and the whole server.
+# The tests for other builds: core, gateways and transport alone, and the whole server. Without those of
+# several processes: they take minutes, and a worker is the same process in each build.
 PARTS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/websocket tests/transport
-# Without those of several processes: they take minutes, and a worker is the same process in each build.
-WHOLE := $(filter-out %/test_workers.py %/test_reload.py,$(wildcard tests/scenarios/test_*.py))
+WHOLE := $(filter-out %/test_workers.py %/test_worker_balance.py %/test_reload.py,$(wildcard tests/scenarios/test_*.py))
 
 # The tests start hundreds of processes: without compiled code at hand each takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
@@ -43,16 +43,14 @@ serve: $(VENV)/.installed-examples ## serve the example application on HOST:PORT
 	$(BIN)/bide serve app:app --app-dir examples --host $(HOST) --port $(PORT) $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-test ## run all tests, and some in other builds; ARGS: only these, once
+test: $(VENV)/.installed-test ## run all tests, and some in another build; ARGS: only these, once
 	@sh tools/system-packages
-	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tools/test-both-ways.py $(PARTS) --and-farthest $(WHOLE))
+	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),tools/test-both-ways.py $(PARTS) $(WHOLE))
 
-# The scenarios of `make test` run here and in the build that shares neither Python nor kind with
-# this one, so each Python and each kind runs them once.
 .PHONY: matrix
-matrix: $(VENV)/.installed-test ## run all tests, and those of the whole server in every build
+matrix: $(VENV)/.installed-test ## run all tests, and some in every other build
 	@sh tools/system-packages
-	$(BIN)/python tools/test-both-ways.py $(PARTS) $(WHOLE)
+	$(BIN)/python tools/test-both-ways.py --each $(PARTS) $(WHOLE)
 
 .PHONY: coverage
 coverage: $(VENV)/.installed-test ## run all tests and list the lines they miss

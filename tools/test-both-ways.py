@@ -1,20 +1,21 @@
-"""Runs all tests in this environment, and some of them in each other build.
+"""Runs all tests in this environment, and some of them in other builds.
 
-    test-both-ways.py TESTS [--and-farthest TESTS]
+    test-both-ways.py [--each] TESTS
 
-    TESTS             paths of the tests of compiled modules, for the other builds
-    --and-farthest    more of them, for the build that shares neither Python nor kind with this one
+    TESTS     paths of the tests for the other builds
+    --each    run them in each other build, not only in the farthest one
 
 Builds are pure and compiled, on the oldest Python that bide supports and on the newest one here.
-The environment that runs this script is one of the four. The others are made in .venv-matrix, and
-bide is installed again only if its sources have changed.
+The environment that runs this script is one of the four; the farthest shares neither Python nor
+kind with it, so that with it each Python and each kind is tested. Other environments are made in
+.venv-matrix, and bide is installed again only if its sources have changed.
 
 An environment that cannot be made, for want of a C compiler, Python's headers or venv, is skipped
 with a message. If CI is set, this is a failure.
 
-The tests of this environment begin at once. The other environments are made meanwhile, the farthest
-first, and each runs its tests as soon as it is made: tests mostly wait. The output of this
-environment is printed, then that of the failed ones.
+The tests of this environment begin at once. The other environments are made meanwhile, and each
+runs its tests as soon as it is made: tests mostly wait. The output of this environment is printed,
+then that of the failed ones.
 """
 
 from __future__ import annotations
@@ -109,20 +110,17 @@ def main(arguments: list[str]) -> int:
     """Run pytest in each environment; return 0 if all passed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("tests", nargs="+")
-    parser.add_argument("--and-farthest", nargs="*", default=[])
+    parser.add_argument("--each", action="store_true")
     chosen = parser.parse_args(arguments)
-    builds = _builds()
+    builds = _builds()[: None if chosen.each else 1]
     here = subprocess.Popen([sys.executable, "-m", "pytest", *_AT_A_TIME], cwd=_ROOT)
     runs = {}
     missing: dict[str, subprocess.CalledProcessError] = {}
-    more = chosen.and_farthest
     for name, python, compiled in builds:
         try:
-            runs[name] = _begin(name, _environment(name, python, compiled), chosen.tests + more)
+            runs[name] = _begin(name, _environment(name, python, compiled), chosen.tests)
         except subprocess.CalledProcessError as error:
             missing[name] = error
-        else:
-            more = []
     failed = ["this one"] if here.wait() else []
     for name, why in missing.items():
         print(f"SKIPPED: {name} cannot be made: {why}")
