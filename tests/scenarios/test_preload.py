@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.test_log_files import open_files
 from tests.scenarios.test_workers import Site, ask, bide, children, least_ready, logged
 from tests.support.client import Client
 from tests.support.crowd import Crowd
@@ -150,6 +151,17 @@ def test_threads_of_an_import_are_named_and_nothing_is_forked(launch: Launch, lo
     program.signal(signal.SIGHUP)
     until(lambda: len(logged(program, "serving on")) == 2)
     assert imports(site) == 1, "the next code is preloaded again"
+
+
+def test_process_that_forks_keeps_no_log_open(launch: Launch, loop: str, site: Site) -> None:
+    """It never writes to the log again, and would keep the space of one that was removed."""
+    log, pid_file = site.folder / "log", site.folder / "pid"
+    program = started(launch, loop, site, "--log-file", str(log), "--pid-file", str(pid_file))
+    until(pid_file.exists, message=lambda: program.errors)
+    log.rename(site.folder / "log.1")
+    program.signal(signal.SIGUSR1)
+    until(lambda: site.folder / "log.1" not in open_files(program))
+    assert log in open_files(program)
 
 
 def test_worker_has_its_number_and_standard_output_is_not_doubled(launch: Launch, loop: str, site: Site) -> None:
