@@ -5,7 +5,6 @@ The workers are children of the supervisor, so that they and the template end wi
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import sys
 from collections import deque
@@ -24,6 +23,8 @@ def become_reaper() -> None:
 
     Other systems than Linux refuse. macOS would have to: its frameworks do not survive a fork.
     """
+    import ctypes  # which every worker would load, too
+
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
     if libc is None or libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise ConfigError("preload must be False on this system, got True; it needs Linux")
