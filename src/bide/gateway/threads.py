@@ -135,7 +135,7 @@ class Threads:
                 job.settle()
             except Exception:
                 _log.exception("bide failed; please report this")
-        if self._queue:  # this runs, so no thread computes: those that have a job wait for something
+        if self._queue:  # this runs, so each thread at work waits for something, or has had its turn
             self._wake()
 
     def watch(self) -> None:
