@@ -136,12 +136,16 @@ def run(
         that returns the context of its options; again once a file that these name has changed.
     options: keyword arguments of `bide.config.Config`.
     """
-    config = configured(options)
-    path = options.get("env_file")
-    if path is not None:
-        env_file.load(path)
-        config = configured(options)  # which may find more in the environment now
-    run_configured(app, config, lambda: config, ssl_context_factory)
+
+    def read() -> Config:
+        config = configured(options)
+        path = options.get("env_file")
+        if path is not None:
+            env_file.load(path)
+            config = configured(options)  # which may find more in the environment now
+        return config
+
+    run_configured(app, read(), read, ssl_context_factory)
 
 
 def run_configured(
@@ -185,8 +189,6 @@ def _checked(
 ) -> tuple[ProgramSettings, WorkerSettings]:
     """Return the settings, and log as they say. Raises ConfigError."""
     program = program_settings(config)
-    if program.env_file is not None:
-        env_file.load(program.env_file)
     log_setup.configure(program.log_level, program.log_format, path=program.log_file)
     return program, WorkerSettings(config, ssl_context_factory)
 

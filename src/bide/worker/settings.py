@@ -64,7 +64,6 @@ class ProgramSettings(NamedTuple):
     log_format: str
     log_file: str | None
     pid_file: str | None
-    env_file: str | None
     reopens_logs: bool
     loop: str
     factory: bool
@@ -85,7 +84,6 @@ def program_settings(config: Config) -> ProgramSettings:
         config.log_format,
         log_file,
         config.pid_file,
-        config.env_file,
         log_file is not None or (config.access_log and log_path("access_log_file", config.access_log_file) is not None),
         config.loop,
         config.factory,
