@@ -21,7 +21,7 @@ ASKED := $(if $(filter file default,$(origin PYTHON)),no,yes)
 # The tests for other builds: core, gateways and transport alone, and the whole server. Without those of
 # several processes: they take minutes, and a worker is the same process in each build.
 PARTS := tests/test_terms.py tests/test_message.py tests/policy tests/http1 tests/gateway tests/websocket tests/transport
-WHOLE := $(filter-out %/test_workers.py %/test_worker_balance.py %/test_reload.py,$(wildcard tests/scenarios/test_*.py))
+WHOLE := $(filter-out %/test_workers.py %/test_worker_balance.py %/test_reload.py %/test_preload.py,$(wildcard tests/scenarios/test_*.py))
 
 # The tests start hundreds of processes: without compiled code at hand each takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
