@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from bide.gateway import threads as module
 from bide.gateway.threads import Job, Threads
 from tests.support.builds import require_interpreted
 from tests.support.loops import JumpingLoop
@@ -185,6 +186,25 @@ def test_news_of_a_job_bring_another_thread_to_those_that_wait(loop: JumpingLoop
     until(is_settled)
     assert loop.time() - begin < STALL
     go.set()
+
+
+@pytest.mark.skipif(not str(module.__file__).endswith(".py"), reason="methods of a compiled class cannot be replaced")
+def test_thread_that_takes_a_job_right_behind_the_look_for_it_leaves_no_other_waiting(
+    loop: JumpingLoop, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = make(2)
+    first, second = StubJob(threads), StubJob(threads)
+    wake = Threads._wake
+
+    def look_too_early(threads: Threads) -> None:
+        """Find that a thread is waking. Then it takes the first job, and works for long."""
+        monkeypatch.setattr(Threads, "_wake", wake)
+        assert threads._queue.popleft() is first
+
+    monkeypatch.setattr(Threads, "_wake", look_too_early)
+    threads.give(first)
+    threads.give(second)
+    settled(loop, second)
 
 
 def test_jobs_beyond_the_threads_wait_for_one(loop: JumpingLoop, make: Make) -> None:

@@ -114,8 +114,10 @@ class Threads:
         """Hand over the jobs of a pass, which is over."""
         given, self._given = self._given, []
         self._queue.extend(given)
+        # Counted first: a thread that is waking yet may take one right behind the look for it.
+        are_several = len(self._queue) > 1
         self._wake()
-        if len(self._queue) > 1 and not self._is_watching:
+        if are_several and not self._is_watching:
             self._is_watching = True
             self._loop.call_later(_STALL_S, self._check)
 
