@@ -7,13 +7,11 @@ import json
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from bide import Config
 from bide.channel import (
     Answer,
     Beat,
@@ -28,14 +26,13 @@ from bide.channel import (
     Reopen,
     Unfit,
 )
-from bide.errors import ApplicationError, ListenError
+from bide.errors import ListenError
 from bide.observe.log_files import LogFile
 from bide.pid_file import PidFile
 from bide.supervisor import run, upgrade
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.process import Process
-from bide.supervisor.run import Supervisor, supervise
-from bide.supervisor.settings import RELOAD_DRAIN_S, supervisor_settings
+from bide.supervisor.settings import RELOAD_DRAIN_S
 from bide.supervisor.watch import Watched
 from bide.supervisor.words import Word
 from bide.terms import Cause, WorkerState
@@ -43,8 +40,6 @@ from tests.support.server import Log, log
 from tests.support.supervision import DRAIN_S, KILL_S, URL, Make, Scene, StubTemplate, make, processors, reload, scene
 
 __all__ = ["log", "make", "processors", "scene"]  # fixtures
-
-SETTINGS = supervisor_settings(Config(port=0, workers=2))
 
 
 def test_start_tells_each_worker_what_to_serve_and_names_the_addresses_once(scene: Scene) -> None:
@@ -911,45 +906,3 @@ def test_upgrade_waits_for_workers_that_have_no_process_yet(
     scene.turn(1.0)
     assert replacing.done()
     assert [member["pid"] for member in replaced[0]["members"]] == [3001, 3002]
-
-
-# -- supervise ----------------------------------------------------------------------------------------------------------------
-
-
-def test_address_in_use_is_tried_for_a_while(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
-    log.expect("stop the server that uses it, or choose another; trying again for 3 s")
-    slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = supervisor_settings(Config(workers=2, port=other.getsockname()[1]))
-        with pytest.raises(ListenError, match="in use"):
-            supervise("module:app", taken, Config)
-    assert sum(slept) == pytest.approx(2.9)
-
-
-def test_address_of_redirects_that_cannot_be_bound_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
-    settings = SETTINGS._replace(
-        listening=SETTINGS.listening._replace(uds=str(path), host="192.0.2.1"), redirect_http=80
-    )
-    with pytest.raises(ListenError, match="cannot listen on 192"):
-        supervise("module:app", settings, Config)
-
-
-def test_files_that_cannot_be_watched_are_named_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(ApplicationError, match="--reload-dir must be an existing folder, got '/nowhere/at/all'"):
-        supervise("module:app", supervisor_settings(Config(reload=True, reload_dir=("/nowhere/at/all",))), Config)
-
-
-def test_other_error_of_an_address_is_raised_at_once() -> None:
-    with pytest.raises(ListenError, match="cannot listen on 192"):
-        supervise("module:app", supervisor_settings(Config(workers=2, host="192.0.2.1")), Config)
-
-
-def test_application_that_fails_is_raised(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
-    async def fails(self: Supervisor) -> None:
-        self.failure = "no such thing"
-
-    monkeypatch.setattr(Supervisor, "run", fails)
-    with pytest.raises(ApplicationError, match="no such thing"):
-        supervise("module:app", SETTINGS, Config)

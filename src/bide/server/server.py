@@ -22,8 +22,8 @@ from bide.observe import log_setup
 from bide.pid_file import PidFile
 from bide.server.loading import interface_of, load, require_no_import
 from bide.server.signals import LEAVE, Signals, leave_within
-from bide.supervisor.run import supervise
 from bide.supervisor.settings import supervisor_settings
+from bide.supervisor.start import supervise
 from bide.worker.cleanup import STARTUP_GRACE
 from bide.worker.settings import ProgramSettings, WorkerSettings, program_settings
 from bide.worker.worker import Worker
