@@ -24,12 +24,11 @@ from bide.channel import (
     Hurry,
     Ready,
     Reopen,
-    Unfit,
 )
 from bide.errors import ListenError
 from bide.observe.log_files import LogFile
 from bide.pid_file import PidFile
-from bide.supervisor import run, upgrade
+from bide.supervisor import run, templates as supervisor_templates, upgrade
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.process import Process
 from bide.supervisor.settings import RELOAD_DRAIN_S
@@ -802,7 +801,7 @@ class Templates:
 @pytest.fixture
 def templates(make: Make, monkeypatch: pytest.MonkeyPatch) -> Templates:
     reaped: list[list[int]] = []
-    monkeypatch.setattr(run, "Template", StubTemplate)
+    monkeypatch.setattr(supervisor_templates, "Template", StubTemplate)
     monkeypatch.setattr(run, "reap_orphans", lambda ours, **_: reaped.append(ours))
     return Templates(make)
 
@@ -876,21 +875,6 @@ def test_template_that_dies_takes_those_along_that_wait_for_it(templates: Templa
     scene.turn()
     scene.loop.run_until_complete(scene.running)
     assert "the process that preloads the application has ended" in scene.supervisor.failure
-
-
-def test_application_with_threads_is_imported_by_each_worker(templates: Templates) -> None:
-    scene = templates.scene
-    template = StubTemplate.made[0]
-    scene.log.expect(r"--preload is not possible: .* has started threads \(poller\); each worker imports it by itself")
-    template.its.send(Unfit("poller"))
-    scene.turn()
-    assert [process.pid for process in template.processes] == [1001, 1002]
-    scene.supervisor.asked(Word.MORE)
-    scene.turn()
-    assert [process.begin.number for process in scene.processes] == [3], "later ones, too"
-    scene.supervisor.asked(Word.RELOAD)
-    scene.turn()
-    assert len(StubTemplate.made) == 2, "other code is tried"
 
 
 def test_upgrade_waits_for_workers_that_have_no_process_yet(

@@ -28,11 +28,9 @@ from bide.channel import (
     Drain,
     Draining,
     Failed,
-    Forked,
     Hurry,
     Ready,
     Reopen,
-    Unfit,
 )
 from bide.config import Config
 from bide.errors import ListenError, StartError
@@ -64,7 +62,7 @@ from bide.supervisor.fleet import Member
 from bide.supervisor.process import Process, reap_orphans
 from bide.supervisor.service import Notifier
 from bide.supervisor.settings import SupervisorSettings, address, renewed
-from bide.supervisor.template import Template
+from bide.supervisor.templates import Templates
 from bide.supervisor.watch import watch
 from bide.supervisor.words import SIGNALS, Word, meaning
 from bide.terms import Cause, WorkerInput, WorkerOrder, WorkerState
@@ -137,8 +135,7 @@ class Supervisor:
         self._trial: upgrade.Trial | None = None
         self._new_process = new_process
         self._clock = clock
-        self._templates: dict[int, Template] = {}  # by generation
-        self._is_unfit = 0  # generation whose application cannot be preloaded
+        self._templates: Templates
         self._members: dict[int, Member] = {}
         self._over = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -173,6 +170,7 @@ class Supervisor:
     async def run(self) -> None:
         """Run until all workers have ended after a stop."""
         self._loop = asyncio.get_running_loop()
+        self._templates = Templates(self._loop, self.reap, self._new_process, preload=self._settings.preload)
         await self._open_control()
         for number in SIGNALS:
             self._loop.add_signal_handler(number, self.signalled, number)
@@ -507,17 +505,16 @@ class Supervisor:
     def reap(self) -> None:
         """Take the news that a process has ended."""
         with self._settling():
-            for generation, template in list(self._templates.items()):
-                self._read_template(generation)
-                if template.has_ended() and generation in self._templates:
-                    self._drop_template(generation, "the process that preloads the application has ended")
+            for process, failed in self._templates.take():
+                for number, member in list(self._members.items()):
+                    if member.process is process:
+                        self._received(number, member, failed)
             for number, member in list(self._members.items()):
                 if member.process.has_ended():
                     self._ended(number, member)
-            if any(template.is_forking for template in self._templates.values()):
+            if self._templates.is_forking:
                 return  # a child has no known id yet; the news of it brings the next look
-            ours = [member.process.pid for member in self._members.values()]
-            ours += [template.pid for template in self._templates.values()]
+            ours = [*(member.process.pid for member in self._members.values()), *self._templates.pids]
             reap_orphans(ours if self._trial is None else [*ours, self._trial.pid], is_reaper=self._settings.preload)
 
     def read(self, number: int) -> None:
@@ -620,8 +617,7 @@ class Supervisor:
                 self._carry_out(order)
             orders, look_at = plan(self._fleet, self._clock())
         kept = () if self._fleet.is_stopping else (self._fleet.generation, self._fleet.good)
-        for generation in [generation for generation in self._templates if generation not in kept]:
-            self._drop_template(generation, "not started")
+        self._templates.keep(kept)
         self._epochs.keep([*kept, *(worker.generation for worker in self._fleet.workers if worker.state in _SERVING)])
         self._counts.settle(is_settled(self._fleet))
         self._show_failure()
@@ -663,7 +659,7 @@ class Supervisor:
         begin = Begin(self._app, epoch.settings.options, number, generation, passed, redirecting, self._page)
         self._counts.clear(number)
         try:
-            process = self._launched(begin)
+            process = self._templates.start(begin)
         except OSError as error:
             self._reason = f"the system cannot start a process: {error.strerror}"
             _log.error("worker %d cannot start: %s", number, error.strerror)
@@ -673,49 +669,6 @@ class Supervisor:
         self._members[number] = Member(process, generation, limits)
         self._loop.add_reader(process.channel.fileno(), self.read, number)
         _log.debug("worker %d started (process %d, generation %d)", number, process.pid, generation)
-
-    def _launched(self, begin: Begin) -> Process:
-        """Return a worker's process, from a fresh interpreter or a template. Raises OSError."""
-        generation = begin.generation
-        if not self._settings.preload or generation == self._is_unfit:
-            return self._new_process(begin)
-        if generation not in self._templates:
-            template = self._templates[generation] = Template(begin)
-            self._loop.add_reader(template.channel.fileno(), self.reap)
-        return self._templates[generation].start(begin)
-
-    def _read_template(self, generation: int) -> None:
-        """Take the messages of a template."""
-        template = self._templates[generation]
-        for message in template.receive():
-            if isinstance(message, Ready):
-                template.ready()
-            elif isinstance(message, Forked):
-                template.forked(message.pid)
-            elif isinstance(message, Failed):
-                unforked = template.unforked()
-                for number, member in list(self._members.items()):
-                    if member.process in unforked:
-                        self._received(number, member, message)
-                self._drop_template(generation, "status 1")
-            elif isinstance(message, Unfit):
-                _log.error(
-                    "--preload is not possible: importing the application has started threads (%s); each worker "
-                    "imports it by itself",
-                    message.threads,
-                )
-                self._is_unfit = generation
-                for process in template.unforked():
-                    with contextlib.suppress(OSError):
-                        process.spawn()
-                self._drop_template(generation, "status 0")
-
-    def _drop_template(self, generation: int, how: str) -> None:
-        """End a template. how: what is said of the workers that it has not forked yet."""
-        template = self._templates.pop(generation)
-        self._loop.remove_reader(template.channel.fileno())
-        template.end(how)
-        self._loop.call_soon(self.reap)
 
     def _order(self, order: Order, member: Member) -> None:
         """Give an order to a worker that runs."""
@@ -744,8 +697,8 @@ class Supervisor:
         elif kind is WorkerOrder.TERMINATE:
             if self._fleet.worker(order.number).until <= self._clock():
                 self._reason = f"worker {order.number} was not ready within {self._fleet.bounds.start:g} s"
-                if not process.pid and member.generation in self._templates:  # the import takes too long
-                    self._drop_template(member.generation, "not started")
+                if not process.pid:  # the import takes too long
+                    self._templates.drop(member.generation)
             process.signal(signal.SIGTERM)
         elif kind is WorkerOrder.KILL:
             _log.warning("%s is killed: it did not end in time", name)
