@@ -30,6 +30,7 @@ from bide.observe.log_files import LogFile
 from bide.pid_file import PidFile
 from bide.supervisor import run, templates as supervisor_templates, upgrade
 from bide.supervisor.failure_page import FailurePage
+from bide.supervisor.handover import loaded
 from bide.supervisor.process import Process
 from bide.supervisor.settings import RELOAD_DRAIN_S
 from bide.supervisor.watch import Watched
@@ -684,8 +685,8 @@ def test_upgrade_leaves_all_that_is_known_to_the_next_program(
     monkeypatch.setattr(Process, "adopted", AdoptedProcess)
     for member in state["members"]:
         member["channel"] = os.dup(member["channel"])
-    state["page"] = os.dup(state["page"])
-    following = make(state=state)
+    state |= {"page": os.dup(state["page"]), "sockets": [], "redirecting": []}
+    following = make(state=loaded(state))
     assert following.states()[1] is WorkerState.READY
     assert [process.begin.generation for process in following.processes] == [2], "it reloads"
     assert following.supervisor.figures()["opened"] == 7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,32 +10,9 @@ import tempfile
 
 import pytest
 
-from bide.policy.staffing import FOREVER, Bounds, Fleet, Worker
 from bide.supervisor import upgrade
-from bide.supervisor.upgrade import Trial, command, dumped, is_trial, loaded, replace, taken
-from bide.terms import Cause, WorkerState
+from bide.supervisor.upgrade import Trial, command, is_trial, replace, taken
 from tests.support.waiting import until
-
-FLEET = Fleet(
-    Bounds(1.0, FOREVER, 3.0),
-    wanted=4,
-    processors=2,
-    generation=7,
-    workers=(
-        Worker(1, 6, 10.0, FOREVER, WorkerState.READY, FOREVER, 11.0, FOREVER, Cause.AGE),
-        Worker(3, 7, 12.0, 20.0),
-    ),
-)
-
-
-def test_fleet_comes_back_as_it_was() -> None:
-    assert loaded(json.loads(json.dumps(dumped(FLEET)))) == FLEET
-
-
-def test_fields_of_another_version_are_ignored() -> None:
-    row = dumped(FLEET) | {"mood": "good"}
-    row["workers"] = [worker | {"mood": "good"} for worker in row["workers"]]
-    assert loaded(row) == FLEET
 
 
 def test_command_is_that_of_this_program() -> None:

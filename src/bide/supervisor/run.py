@@ -23,7 +23,6 @@ from bide.channel import (
     Ask,
     Beat,
     Begin,
-    Channel,
     ChannelError,
     Drain,
     Draining,
@@ -38,7 +37,7 @@ from bide.observe import log_files
 from bide.observe.totals import Totals
 from bide.page import Page, new_page
 from bide.pid_file import PidFile
-from bide.policy.recycling import WorkerLimits, cause
+from bide.policy.recycling import cause
 from bide.policy.staffing import (
     FOREVER,
     Fleet,
@@ -54,11 +53,12 @@ from bide.policy.staffing import (
     stopped,
     told,
 )
-from bide.supervisor import upgrade
+from bide.supervisor import handover, upgrade
 from bide.supervisor.control import AUTO, Control, path_of
 from bide.supervisor.epochs import Bound, Epochs
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.fleet import Member
+from bide.supervisor.handover import State
 from bide.supervisor.process import Process, reap_orphans
 from bide.supervisor.service import Notifier
 from bide.supervisor.settings import SupervisorSettings, address, renewed
@@ -106,7 +106,7 @@ class Supervisor:
         had_terminal: bool,
         notifier: Notifier,
         pid_file: PidFile | None = None,
-        state: Mapping[str, Any] | None = None,
+        state: State | None = None,
         new_process: Callable[[Begin], Process] = Process,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -127,9 +127,9 @@ class Supervisor:
         self._notifier = notifier
         self._pid_file = pid_file
         self._turn_every = min(_TURN_EVERY_S, notifier.watchdog or _TURN_EVERY_S)
-        self._page = new_page() if state is None else state["page"]
+        self._page = new_page() if state is None else state.page
         self._counts = Page(self._page)
-        self._totals = Totals(None if state is None else state["totals"])
+        self._totals = Totals(None if state is None else state.totals)
         self._upgrading: asyncio.Task[str] | None = None
         self._asked_upgrade: asyncio.Task[str] | None = None  # by a signal
         self._trial: upgrade.Trial | None = None
@@ -350,50 +350,28 @@ class Supervisor:
         if self._fleet.is_stopping:
             return "the server is stopping"
         state = self._state()
-        channels = [member.process.channel.fileno() for member in self._members.values()]
-        descriptors = [self._page, *state["sockets"], *state["redirecting"], *(fd for fd in channels if fd >= 0)]
         try:
-            upgrade.replace(state, descriptors, tuple(SIGNALS))
+            upgrade.replace(handover.dumped(state), handover.descriptors(state), tuple(SIGNALS))
         except OSError as error:
             _log.error("upgrade failed: %s; this program goes on", error.strerror)
             await self._open_control()
             return str(error.strerror)
 
-    def _state(self) -> dict[str, Any]:
-        """Return all that the next program needs, as plain values."""
-        members = []
-        for number, member in self._members.items():
-            received, unsent = member.process.channel.left()
-            members.append(
-                {
-                    "number": number,
-                    "pid": member.process.pid,
-                    "channel": member.process.channel.fileno(),
-                    "received": received.decode("latin-1"),
-                    "unsent": unsent.decode("latin-1"),
-                    "generation": member.generation,
-                    "limits": list(member.limits),
-                    "urls": member.urls,
-                    "snapshot": member.snapshot,
-                    "memory": member.memory,
-                    "beat_at": member.beat_at,
-                    "accepts": member.accepts,
-                }
-            )
-        return {
-            "fleet": upgrade.dumped(self._fleet),
-            "members": members,
-            "sockets": [sock.fileno() for sock in self._sockets],
-            "redirecting": [sock.fileno() for sock in self._redirecting],
-            "page": self._page,
-            "totals": self._totals.kept(),
-            "is_ours": self._is_ours,
-            "address": address(self._settings),
-            "had_terminal": self._had_terminal,
-            "notify": self._notifier.environment,
-            "announced": self._announced,
-            "urls": self._urls,
-        }
+    def _state(self) -> State:
+        return State(
+            fleet=self._fleet,
+            members=self._members,
+            sockets=self._sockets,
+            redirecting=self._redirecting,
+            page=self._page,
+            totals=self._totals.kept(),
+            is_ours=self._is_ours,
+            had_terminal=self._had_terminal,
+            notify=self._notifier.environment,
+            announced=self._announced,
+            urls=self._urls,
+            address=address(self._settings),
+        )
 
     def _go_on(self) -> None:
         """Go on with the workers of the program before, and replace them."""
@@ -408,28 +386,12 @@ class Supervisor:
         self.reap()
         self.asked(Word.RELOAD)
 
-    def _adopt(self, state: Mapping[str, Any]) -> None:
+    def _adopt(self, state: State) -> None:
         """Take over the workers of the program before."""
-        os.set_inheritable(self._page, False)
-        self._fleet = upgrade.loaded(state["fleet"])
+        self._fleet = state.fleet
         self._generation = self._fleet.generation
-        self._announced, self._urls = state["announced"], state["urls"]
-        for row in state["members"]:
-            end = socket.socket(fileno=row["channel"] if row["channel"] >= 0 else None)
-            end.set_inheritable(False)
-            channel = Channel(end, row["received"].encode("latin-1"), row["unsent"].encode("latin-1"))
-            if row["channel"] < 0:
-                channel.close()
-            self._members[row["number"]] = Member(
-                Process.adopted(row["pid"], channel),
-                row["generation"],
-                WorkerLimits(*row["limits"]),
-                row["urls"],
-                snapshot=row["snapshot"],
-                memory=row["memory"],
-                beat_at=row["beat_at"],
-                accepts=row["accepts"],
-            )
+        self._announced, self._urls = state.announced, state.urls
+        self._members = dict(state.members)
 
     def recycle(self, number: int) -> bool:
         """Replace a worker; return whether there is one of that number that is ready."""

@@ -9,13 +9,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from bide.config import Config
 from bide.errors import ApplicationError, ListenError
 from bide.pid_file import PidFile
-from bide.supervisor import upgrade
+from bide.supervisor import handover, upgrade
 from bide.supervisor.run import Supervisor
 from bide.supervisor.service import Notifier, listening
 from bide.supervisor.settings import SupervisorSettings, at_address
@@ -48,17 +48,18 @@ def supervise(app: str, settings: SupervisorSettings, read: Callable[[], Config]
     if upgrade.is_trial(os.environ):
         return
     pid_file = None if settings.pid_file is None else PidFile(settings.pid_file)
-    state = upgrade.taken(os.environ)
+    left = upgrade.taken(os.environ)
+    state = None if left is None else handover.loaded(left)
     if state is None:
         notifier = Notifier(os.environ)
         opened = listening(os.environ)
         is_ours = not opened and settings.listening.fd is None
         opened, redirecting = _bound(settings, opened)
     else:
-        notifier = Notifier(state["notify"])
-        opened, redirecting = (_adopted(state[name]) for name in ("sockets", "redirecting"))
-        is_ours, had_terminal = state["is_ours"], state["had_terminal"]
-        settings = at_address(settings, state.get("address", {}))  # options may have changed since
+        notifier = Notifier(state.notify)
+        opened, redirecting = list(state.sockets), list(state.redirecting)
+        is_ours, had_terminal = state.is_ours, state.had_terminal
+        settings = at_address(settings, state.address)  # options may have changed since
     supervisor = Supervisor(
         app,
         settings,
@@ -80,13 +81,6 @@ def supervise(app: str, settings: SupervisorSettings, read: Callable[[], Config]
             pid_file.remove()
     if supervisor.failure:
         raise ApplicationError(supervisor.failure)
-
-
-def _adopted(descriptors: Iterable[int]) -> list[socket.socket]:
-    """Return the sockets that the program before has left."""
-    for fd in descriptors:
-        os.set_inheritable(fd, False)
-    return [socket.socket(fileno=fd) for fd in descriptors]
 
 
 def _bound(

@@ -15,8 +15,6 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import IO, Any, Final, NoReturn, final
 
 from bide import env_file
-from bide.policy.staffing import Bounds, Fleet, Worker
-from bide.terms import Cause, WorkerState
 
 # Environment variables: the descriptor of the state; that the program is only to check whether it
 # could run.
@@ -109,24 +107,3 @@ def taken(environment: MutableMapping[str, str]) -> dict[str, Any] | None:
         file.seek(0)
         state: dict[str, Any] = json.load(file)
     return state
-
-
-def dumped(fleet: Fleet) -> dict[str, Any]:
-    """Return a fleet as plain values."""
-    workers = [
-        worker._asdict() | {"state": worker.state.value, "due": None if worker.due is None else worker.due.value}
-        for worker in fleet.workers
-    ]
-    return fleet._asdict() | {"bounds": list(fleet.bounds), "workers": workers}
-
-
-def loaded(row: Mapping[str, Any]) -> Fleet:
-    """Return the fleet of plain values. Unknown fields of another version are ignored."""
-    workers = []
-    for values in row["workers"]:
-        known = {name: value for name, value in values.items() if name in Worker._fields}
-        known["state"] = WorkerState(known["state"])
-        known["due"] = None if known["due"] is None else Cause(known["due"])
-        workers.append(Worker(**known))
-    known = {name: value for name, value in row.items() if name in Fleet._fields}
-    return Fleet(**(known | {"bounds": Bounds(*row["bounds"]), "workers": tuple(workers)}))
