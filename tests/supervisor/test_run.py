@@ -13,7 +13,6 @@ from typing import Any, cast
 import pytest
 
 from bide.channel import (
-    Answer,
     Beat,
     Channel,
     Drain,
@@ -27,7 +26,6 @@ from bide.channel import (
 )
 from bide.errors import ListenError
 from bide.observe.log_files import LogFile
-from bide.pid_file import PidFile
 from bide.supervisor import run, templates as supervisor_templates, upgrade
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.handover import loaded
@@ -170,20 +168,6 @@ def test_reload_drains_an_old_worker_once_a_new_one_has_proved_itself(scene: Sce
     scene.turn(1.0)
     assert old.heard() == [Drain(DRAIN_S, False, Cause.RELOAD.value)]
     assert "worker 1 (process 1001) drains: reload" in scene.log.messages()
-
-
-def test_reload_is_complete_once_no_old_worker_accepts(scene: Scene) -> None:
-    old = scene.start()[:]
-    reload(scene)
-    for _ in range(2):
-        scene.start()
-        scene.turn(1.0)
-    assert scene.states() == dict(zip((1, 2, 3, 4), [WorkerState.DRAINING] * 2 + [WorkerState.READY] * 2, strict=True))
-    for process in old:
-        assert len([line for line in scene.log.messages() if "serving on" in line]) == 1
-        process.say(Draining("reload"))
-        scene.turn()
-    assert len([line for line in scene.log.messages() if "serving on" in line]) == 2
 
 
 def test_reload_that_fails_says_why_and_leaves_the_old_workers(scene: Scene) -> None:
@@ -454,109 +438,13 @@ def test_logs_are_opened_again_here_and_by_all_workers_during_a_stop_too(scene: 
         assert [type(message) for message in process.heard()] == [Reopen, Drain, Reopen]
 
 
-def test_process_id_is_written_once_all_serve(make: Make, tmp_path: Path) -> None:
-    path = tmp_path / "pid"
-    scene = make(pid_file=PidFile(str(path)))
-    one, two = scene.processes
-    one.say(Ready([URL]))
-    scene.turn()
-    assert not path.exists()
-    two.say(Ready([URL]))
-    scene.turn()
-    assert path.read_text() == f"{os.getpid()}\n"
-
-
 # -- What an operator may ask -------------------------------------------------------------------------------------------------
-
-
-def test_connections_are_asked_of_workers_that_are_ready(make: Make) -> None:
-    scene = make(workers=3)
-    one, two, _ = scene.processes
-    one.say(Ready([URL]))
-    two.say(Ready([URL]))
-    scene.turn()
-    row = {"peer": "192.0.2.1", "state": "idle", "requests": 1, "seconds": 0.5}
-    asking = scene.loop.create_task(scene.supervisor.connections())
-    scene.turn()
-    (question,) = one.heard()
-    (late,) = two.heard()
-    one.say(Answer(question.number, [row]))
-    scene.turn(1.1)
-    assert asking.result() == {"connections": [{"worker": 1, **row}], "silent": [2]}
-    two.say(Answer(late.number, [row]))
-    scene.turn()
-
-
-def test_connections_without_a_worker_are_none(scene: Scene) -> None:
-    asking = scene.loop.create_task(scene.supervisor.connections())
-    scene.turn()
-    assert asking.result() == {"connections": [], "silent": []}
 
 
 def test_order_to_stop_drains(scene: Scene) -> None:
     scene.start()
     scene.supervisor.stop()
     assert scene.supervisor.status()["state"] == "stopping"
-
-
-def test_status_tells_of_each_worker(scene: Scene) -> None:
-    assert scene.supervisor.status()["state"] == "starting"
-    one, _ = scene.start()
-    one.say(Beat({"opened": 7, "requests": 9, "closed": {"drain": 4}, "states": {"idle": 2, "exchange": 1}}, 4096))
-    scene.turn(2.0)
-    status = scene.supervisor.status()
-    assert (status["state"], status["urls"], status["wanted"]) == ("serving", [URL], 2)
-    assert status["figures"]["opened"] == 7
-    assert status["workers"][0] == {
-        "worker": 1,
-        "process": 1001,
-        "state": "ready",
-        "generation": 1,
-        "due": None,
-        "age": 2.0,
-        "beat_age": 2.0,
-        "connections": 3,
-        "requests": 9,
-        "memory": 4096,
-    }
-    assert status["workers"][1]["beat_age"] is None
-    scene.supervisor.signalled(signal.SIGTERM)
-    assert scene.supervisor.status()["state"] == "stopping"
-
-
-def test_reload_that_is_asked_for_ends_with_its_result(scene: Scene) -> None:
-    old = scene.start()[:]
-    asked = scene.loop.create_task(scene.supervisor.reload())
-    for _ in range(2):
-        scene.turn()
-        scene.start()
-        scene.turn(1.1)
-    assert not asked.done()
-    for process in old:
-        process.say(Draining("reload"))
-    scene.turn()
-    assert asked.result() == ""
-
-
-def test_reload_that_is_asked_for_and_fails_says_why(scene: Scene) -> None:
-    scene.start()
-    asked = scene.loop.create_task(scene.supervisor.reload())
-    scene.turn()
-    scene.log.expect("reload failed: no database")
-    scene.processes[-1].say(Failed("no database"))
-    scene.turn()
-    assert asked.result() == "no database"
-    assert scene.supervisor.status()["reload_failed"] == "no database"
-
-
-def test_reload_ends_with_the_server(scene: Scene) -> None:
-    scene.start()
-    asked = scene.loop.create_task(scene.supervisor.reload())
-    scene.turn()
-    scene.supervisor.signalled(signal.SIGTERM)
-    late = scene.loop.create_task(scene.supervisor.reload())
-    scene.turn()
-    assert asked.result() == late.result() == "the server is stopping"
 
 
 def test_worker_can_be_replaced_on_its_own(scene: Scene) -> None:

@@ -15,12 +15,11 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final, final
 
 from bide.channel import (
     Answer,
-    Ask,
     Beat,
     Begin,
     ChannelError,
@@ -54,14 +53,17 @@ from bide.policy.staffing import (
     told,
 )
 from bide.supervisor import handover, upgrade
+from bide.supervisor.announcer import STOPPING, Announcer
 from bide.supervisor.control import AUTO, Control, path_of
 from bide.supervisor.epochs import Bound, Epochs
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.fleet import Member
 from bide.supervisor.handover import State
 from bide.supervisor.process import Process, reap_orphans
+from bide.supervisor.questions import Questions
 from bide.supervisor.service import Notifier
 from bide.supervisor.settings import SupervisorSettings, address, renewed
+from bide.supervisor.status import status_of
 from bide.supervisor.templates import Templates
 from bide.supervisor.watch import watch
 from bide.supervisor.words import SIGNALS, Word, meaning
@@ -81,10 +83,6 @@ _SERVING: Final = (WorkerState.STARTING, WorkerState.READY, WorkerState.LOST)
 # Between looks whether a trial has ended; from its end to the upgrade, so that the answer leaves.
 _TRIAL_LOOK_EVERY_S: Final = 0.05
 _ANSWER_S: Final = 0.1
-
-# For workers to tell of their connections; most that each of them lists.
-_ANSWER_WITHIN_S: Final = 1.0
-_LISTED: Final = 1000
 
 
 @final
@@ -125,7 +123,6 @@ class Supervisor:
         self._is_ours = is_ours
         self._had_terminal = had_terminal
         self._notifier = notifier
-        self._pid_file = pid_file
         self._turn_every = min(_TURN_EVERY_S, notifier.watchdog or _TURN_EVERY_S)
         self._page = new_page() if state is None else state.page
         self._counts = Page(self._page)
@@ -142,22 +139,21 @@ class Supervisor:
         self._next_look: asyncio.TimerHandle | None = None
         self._turn: asyncio.TimerHandle | None = None
         self._turned_at = clock()
-        self._generation = 1  # as of the last look
-        self._announced = 0  # the last generation that was said to serve
-        self._urls: list[str] = []
         self._control: Control | None = None
-        self._questions = 0  # asked so far
-        self._answers: dict[int, asyncio.Future[Sequence[Mapping[str, Any]]]] = {}
-        self._waiters: list[tuple[int, asyncio.Future[str]]] = []
-        self._failed_reload = ""
+        self._questions = Questions()
         self._reason = ""  # of the last early end
         self._traceback = ""
         self.failure = ""
         self._failure_page: FailurePage | None = None
         has_gap = settings.watched is not None
         self._fleet = Fleet(settings.bounds, settings.wanted, settings.processors, has_gap)
-        if state is not None:
-            self._adopt(state)
+        if state is None:
+            self._announcer = Announcer(notifier, pid_file, self._fleet.generation)
+        else:  # the workers of the program before
+            self._fleet, self._members = state.fleet, dict(state.members)
+            self._announcer = Announcer(
+                notifier, pid_file, self._fleet.generation, announced=state.announced, urls=state.urls
+            )
 
     @property
     def _settings(self) -> SupervisorSettings:
@@ -245,53 +241,11 @@ class Supervisor:
 
     def status(self) -> dict[str, Any]:
         """Return what is known of the server, as plain values."""
-        now = self._clock()
-        workers = []
-        for worker in self._fleet.workers:
-            member = self._members.get(worker.number)
-            if member is None:
-                continue
-            workers.append(
-                {
-                    "worker": worker.number,
-                    "process": member.process.pid,
-                    "state": worker.state.value,
-                    "generation": worker.generation,
-                    "due": None if worker.due is None else worker.due.value,
-                    "age": round(now - worker.started, 1),
-                    "beat_age": round(now - member.beat_at, 1) if member.beat_at else None,
-                    "connections": sum(member.snapshot.get("states", {}).values()),
-                    "requests": member.snapshot.get("requests", 0),
-                    "memory": member.memory,
-                }
-            )
-        return {
-            "version": importlib.metadata.version("bide"),
-            "process": os.getpid(),
-            "urls": self._urls,
-            "state": "stopping" if self._fleet.is_stopping else "serving" if self._announced else "starting",
-            "generation": self._fleet.generation,
-            "wanted": self._fleet.wanted,
-            "reload_failed": self._failed_reload or None,
-            "workers": workers,
-            "figures": self.figures(),
-        }
+        return status_of(self._fleet, self._members, self._announcer, self.figures(), self._clock())
 
     async def connections(self) -> dict[str, Any]:
         """Return what workers know of their open connections, and which workers did not tell."""
-        asked: dict[int, asyncio.Future[Sequence[Mapping[str, Any]]]] = {}
-        first = self._questions
-        for number, member in self._members.items():
-            if member.urls:  # it was ready
-                asked[number] = self._answers[self._questions] = self._loop.create_future()
-                member.process.channel.send(Ask(self._questions, _LISTED))
-                self._questions += 1
-        if asked:
-            await asyncio.wait(asked.values(), timeout=_ANSWER_WITHIN_S)
-        for question in range(first, first + len(asked)):
-            del self._answers[question]
-        rows = [{"worker": number, **row} for number, told in asked.items() if told.done() for row in told.result()]
-        return {"connections": rows, "silent": [number for number, told in asked.items() if not told.done()]}
+        return await self._questions.ask(self._members)
 
     def stop(self) -> None:
         """Drain all workers, then end; the second time, without waiting."""
@@ -300,14 +254,12 @@ class Supervisor:
     async def reload(self) -> str:
         """Reload; return why it failed, "" if it did not."""
         if self._fleet.is_stopping:
-            return "the server is stopping"
+            return STOPPING
         before = self._fleet.newest
         self.asked(Word.RELOAD)
         if self._fleet.newest == before:
-            return self._failed_reload
-        waiter: asyncio.Future[str] = self._loop.create_future()
-        self._waiters.append((self._fleet.newest, waiter))
-        return await waiter
+            return self._announcer.failed_reload
+        return await self._announcer.ended(self._fleet.newest)
 
     async def upgrade(self) -> str:
         """Replace this program by that on the disk, then reload; return why not, "" if it will be.
@@ -315,7 +267,7 @@ class Supervisor:
         A trial shows whether the new program could run.
         """
         if self._fleet.is_stopping:
-            return "the server is stopping"
+            return STOPPING
         if self._upgrading is None or self._upgrading.done():
             self._upgrading = self._loop.create_task(self._try_upgrade())
         return await self._upgrading
@@ -348,7 +300,7 @@ class Supervisor:
             await self._control.stop()
             self._control = None
         if self._fleet.is_stopping:
-            return "the server is stopping"
+            return STOPPING
         state = self._state()
         try:
             upgrade.replace(handover.dumped(state), handover.descriptors(state), tuple(SIGNALS))
@@ -368,8 +320,8 @@ class Supervisor:
             is_ours=self._is_ours,
             had_terminal=self._had_terminal,
             notify=self._notifier.environment,
-            announced=self._announced,
-            urls=self._urls,
+            announced=self._announcer.announced,
+            urls=self._announcer.urls,
             address=address(self._settings),
         )
 
@@ -386,13 +338,6 @@ class Supervisor:
         self.reap()
         self.asked(Word.RELOAD)
 
-    def _adopt(self, state: State) -> None:
-        """Take over the workers of the program before."""
-        self._fleet = state.fleet
-        self._generation = self._fleet.generation
-        self._announced, self._urls = state.announced, state.urls
-        self._members = dict(state.members)
-
     def recycle(self, number: int) -> bool:
         """Replace a worker; return whether there is one of that number that is ready."""
         with self._settling():
@@ -400,15 +345,6 @@ class Supervisor:
             if number in self._members:
                 self._fleet = due(before, number, Cause.ASKED)
             return self._fleet is not before
-
-    def _reload_ended(self, generation: int, reason: str) -> None:
-        """Tell those who wait for a reload up to this generation how it ended."""
-        waiting, self._waiters = self._waiters, []
-        for asked, waiter in waiting:
-            if asked > generation:
-                self._waiters.append((asked, waiter))
-            elif not waiter.done():
-                waiter.set_result(reason)
 
     # -- Facts -------------------------------------------------------------------------------------
 
@@ -437,7 +373,7 @@ class Supervisor:
                 try:
                     self._read_settings()
                 except StartError as error:
-                    self._reload_failed(" ".join(str(error).split()))
+                    self._announcer.refused(" ".join(str(error).split()))
                     return
                 self._fleet = reloaded(self._fleet, now, self._settings.wanted, self._settings.bounds)
                 self._reason = self._traceback = ""
@@ -458,11 +394,6 @@ class Supervisor:
         self._epochs.begin(self._fleet.newest + 1, settings)
         if kept:
             _log.warning("%s changed, which takes a restart", ", ".join(f"--{name.replace('_', '-')}" for name in kept))
-
-    def _reload_failed(self, reason: str, traceback: str = "") -> None:
-        _log.error("reload failed: %s; the workers of before serve on%s", reason, traceback)
-        self._failed_reload = reason
-        self._notifier.ready(f"reload failed: {reason}")
 
     def reap(self) -> None:
         """Take the news that a process has ended."""
@@ -516,8 +447,7 @@ class Supervisor:
             self._reason, self._traceback = message.text, message.traceback
             self._tell(number, WorkerInput.FAILED)
         elif isinstance(message, Answer):
-            if message.number in self._answers:  # in time
-                self._answers[message.number].set_result(message.connections)
+            self._questions.answered(message)
         elif isinstance(message, Draining):
             if self._fleet.worker(number).state is WorkerState.READY:
                 _log.info("worker %d (process %d) drains: %s", number, member.process.pid, message.cause)
@@ -591,11 +521,11 @@ class Supervisor:
             if self._sockets:
                 self._loop.call_later(self._settings.drain_delay, self.remove_path)
             self.close_sockets()
-            self._reload_ended(self._fleet.newest, "the server is stopping")
+            self._announcer.stopping(self._fleet)
             if not self._fleet.workers:
                 self._over.set()
         else:
-            self._announce()
+            self._announcer.look(self._fleet, self._members, self._reason, self._traceback)
 
     def _carry_out(self, order: Order) -> None:
         number, kind = order.number, order.kind
@@ -693,31 +623,6 @@ class Supervisor:
         """Remove the name of a Unix socket, once: later it may be another server's."""
         self._epochs.remove_paths()
 
-    def _announce(self) -> None:
-        """Log that all workers of a generation serve, and none before, or that it was given up."""
-        fleet = self._fleet
-        before, self._generation = self._generation, fleet.generation
-        if fleet.generation < before:
-            traceback = f"\n{self._traceback.rstrip()}" if self._traceback else ""
-            self._reload_failed(self._reason, traceback)
-            self._reload_ended(fleet.newest, self._reason)
-            return
-        fresh = [
-            worker.number
-            for worker in fleet.workers
-            if worker.state is WorkerState.READY and worker.generation == fleet.generation
-        ]
-        has_others = any(member.accepts and member.generation != fleet.generation for member in self._members.values())
-        if self._announced < fleet.generation and len(fresh) >= fleet.wanted and not has_others:
-            self._announced = fleet.generation
-            self._urls = self._members[fresh[0]].urls
-            self._failed_reload = ""
-            _log.info("serving on %s (process %d, %d workers)", ", ".join(self._urls), os.getpid(), fleet.wanted)
-            if self._pid_file is not None:
-                self._pid_file.write()
-            self._notifier.ready(f"{fleet.wanted} workers serve on {', '.join(self._urls)}")
-            self._reload_ended(fleet.generation, "")
-
     # -- Time --------------------------------------------------------------------------------------
 
     def _look(self) -> None:
@@ -732,7 +637,7 @@ class Supervisor:
         now = self._clock()
         if is_alive(self._fleet, now):
             self._notifier.lives()
-            if self._fleet.is_stopping or not self._announced:
+            if self._fleet.is_stopping or not self._announcer.announced:
                 self._notifier.goes_on()
 
     def _wake(self) -> None:
