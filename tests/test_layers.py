@@ -103,6 +103,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     # served by bide itself
     "bide.supervisor.control": (
         "bide.config",
+        "bide.errors",
         "bide.observe.prometheus",
         "bide.worker.settings",
         "bide.worker.worker",

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from bide.errors import ListenError, StartError
-from bide.supervisor.control import AUTO, NONE, Control, known_paths, path_of
+from bide.supervisor.control import AUTO, NONE, Control, known_paths, opened_control, path_of
 from bide.supervisor.remote import _Connection, ask
+from tests.support.server import Log, log
+
+__all__ = ["log"]  # a fixture
 
 
 class StubSupervisor:
@@ -129,6 +132,33 @@ def test_path_that_cannot_be_used_raises(tmp_path: Path) -> None:
         play(tmp_path / "file", StubSupervisor(), lambda: None)
     with pytest.raises(StartError, match="--control must be the socket of a server that runs"):
         ask(str(tmp_path / "file"), "GET", "/status")
+
+
+def opened(option: str) -> Control | None:
+    """Return the control socket of an option, closed again."""
+
+    async def both() -> Control | None:
+        control = await opened_control(option, StubSupervisor())
+        if control is not None:
+            await control.stop()
+        return control
+
+    return asyncio.run(both())
+
+
+def test_socket_that_was_asked_for_must_open(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ListenError):
+        opened(str(tmp_path / "file"))
+    assert opened(str(tmp_path / "other")) is not None
+    assert opened(NONE) is None
+
+
+def test_socket_of_a_runtime_folder_need_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    (tmp_path / "control").touch()
+    log.expect("no control socket: cannot listen on .*/control")
+    assert opened(AUTO) is None
 
 
 def test_path_that_is_given_is_taken(tmp_path: Path) -> None:

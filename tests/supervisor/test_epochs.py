@@ -79,6 +79,20 @@ def test_reload_that_failed_leaves_no_sockets(epochs: Epochs, one: Path, two: Pa
     epochs.close()
 
 
+def test_last_worker_at_an_address_of_before_leaves_it(epochs: Epochs, one: Path, two: Path) -> None:
+    assert not epochs.leave(1, []), "it is not one of before"
+    epochs.begin(2, at(one, 80_000))
+    epochs.begin(3, at(two))
+    before = epochs.of(1).bound
+    assert not epochs.leave(1, [2, 3]), "the second one serves there"
+    assert before.opened
+    assert epochs.leave(1, [3])
+    assert not before.opened
+    assert not one.exists()
+    epochs.close()
+    epochs.remove_paths()
+
+
 def test_address_that_cannot_be_bound_changes_nothing(epochs: Epochs, tmp_path: Path) -> None:
     before = epochs.current
     with pytest.raises(ListenError, match="make its folder first"):

@@ -24,7 +24,6 @@ from bide.channel import (
     Ready,
     Reopen,
 )
-from bide.errors import ListenError
 from bide.observe.log_files import LogFile
 from bide.supervisor import run, templates as supervisor_templates, upgrade
 from bide.supervisor.failure_page import FailurePage
@@ -455,20 +454,15 @@ def test_worker_can_be_replaced_on_its_own(scene: Scene) -> None:
     assert len(scene.processes) == 3
 
 
-def test_control_socket_that_was_asked_for_must_open(make: Make, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.touch()
-    with pytest.raises(ListenError):
-        make(control=str(path)).running.result()
-
-
-def test_control_socket_of_a_runtime_folder_need_not_open(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Log
-) -> None:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    (tmp_path / "control").touch()
-    log.expect("no control socket: cannot listen on .*/control")
-    assert len(make(control="auto").start()) == 2
+def test_server_has_a_control_socket_while_it_runs(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "control"
+    scene = make(control=str(path))
+    assert path.is_socket()
+    scene.supervisor.stop()
+    for process in scene.start():
+        scene.end(process)
+    scene.loop.run_until_complete(scene.running)
+    assert not path.exists()
 
 
 # -- systemd ------------------------------------------------------------------------------------------------------------------
@@ -536,10 +530,7 @@ class StubTrial:
     pid = 5000
     reason = ""
 
-    def has_ended(self) -> bool:
-        return True
-
-    def result(self) -> str:
+    async def result(self) -> str:
         return self.reason
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from bide.supervisor import upgrade
 from bide.supervisor.upgrade import Trial, command, is_trial, replace, taken
-from tests.support.waiting import until
+from tests.support.loops import JumpingLoop
 
 
 def test_command_is_that_of_this_program() -> None:
@@ -31,13 +32,14 @@ def test_trial_tells_whether_the_program_could_run(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(upgrade, "command", lambda: [sys.executable, "-c", code])
     trial = Trial()
     assert trial.pid
-    until(trial.has_ended)
-    assert trial.result() == reason
+    assert asyncio.run(trial.result()) == reason
 
 
 def test_trial_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upgrade, "command", lambda: [sys.executable, "-c", "import time; time.sleep(60)"])
-    assert Trial().result() == "the trial of the new program took more than 60 s"
+    loop = JumpingLoop()
+    assert loop.run_until_complete(Trial().result()) == "the trial of the new program took more than 60 s"
+    loop.close()
 
 
 def test_trial_is_told_by_a_variable() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol, final
 
 from bide.config import Config
+from bide.errors import ListenError
 from bide.observe import prometheus
 from bide.worker.settings import WorkerSettings
 from bide.worker.worker import Worker
+
+_log = logging.getLogger("bide")
 
 #: Values of `--control` that are no path.
 AUTO: Final = "auto"
@@ -107,6 +111,25 @@ class Control:
                 return 404, {"error": f"there is no worker {number} that is ready"}
             case _:
                 return 404, {"error": f"there is no {method} {path}"}
+
+
+async def opened_control(option: str, controlled: Controlled) -> Control | None:
+    """Return the control socket, open; None for none. Raises ListenError if it was asked for.
+
+    option: of `--control`: a path, AUTO or NONE.
+    """
+    try:
+        path = path_of(option, os.environ, os.getpid())
+        if path is None:
+            return None
+        control = Control(path, controlled)
+        await control.start()
+    except (OSError, ListenError) as error:
+        if option != AUTO:
+            raise
+        _log.warning("no control socket: %s", error)
+        return None
+    return control
 
 
 def path_of(option: str, environment: Mapping[str, str], pid: int) -> str | None:

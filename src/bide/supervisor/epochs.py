@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, final
 
 from bide.supervisor.settings import SupervisorSettings, has_moved
@@ -95,6 +95,21 @@ class Epochs:
                 epoch.bound.close()
                 epoch.bound.remove_path()
         self._epochs = [epoch for epoch in self._epochs if epoch in needed or epoch is self.current]
+
+    def leave(self, generation: int, others: Iterable[int]) -> bool:
+        """Return whether a worker that leaves is the last one at an address of before.
+
+        If so, let go of the sockets, so that its close is the end of them.
+
+        generation: of that worker.
+        others: generations of the other workers that serve, or may still do so.
+        """
+        bound = self.of(generation).bound
+        if bound is self.current.bound or any(self.of(other).bound is bound for other in others):
+            return False
+        bound.remove_path()
+        bound.close()
+        return True
 
     def close(self) -> None:
         """Let go of all sockets."""

@@ -31,7 +31,7 @@ from bide.channel import (
     Reopen,
 )
 from bide.config import Config
-from bide.errors import ListenError, StartError
+from bide.errors import StartError
 from bide.observe import log_files
 from bide.observe.totals import Totals
 from bide.page import Page, new_page
@@ -54,7 +54,7 @@ from bide.policy.staffing import (
 )
 from bide.supervisor import handover, upgrade
 from bide.supervisor.announcer import STOPPING, Announcer
-from bide.supervisor.control import AUTO, Control, path_of
+from bide.supervisor.control import Control, opened_control
 from bide.supervisor.epochs import Bound, Epochs
 from bide.supervisor.failure_page import FailurePage
 from bide.supervisor.fleet import Member
@@ -80,9 +80,10 @@ _LATE_S: Final = 1.0
 # States of a worker that serves, or may still do so.
 _SERVING: Final = (WorkerState.STARTING, WorkerState.READY, WorkerState.LOST)
 
-# Between looks whether a trial has ended; from its end to the upgrade, so that the answer leaves.
-_TRIAL_LOOK_EVERY_S: Final = 0.05
+# From the end of a trial to the upgrade, so that the answer leaves; between looks whether nothing
+# is in its way.
 _ANSWER_S: Final = 0.1
+_REPLACE_LOOK_EVERY_S: Final = 0.05
 
 
 @final
@@ -167,7 +168,7 @@ class Supervisor:
         """Run until all workers have ended after a stop."""
         self._loop = asyncio.get_running_loop()
         self._templates = Templates(self._loop, self.reap, self._new_process, preload=self._settings.preload)
-        await self._open_control()
+        self._control = await opened_control(self._settings.control, self)
         for number in SIGNALS:
             self._loop.add_signal_handler(number, self.signalled, number)
         self._loop.add_signal_handler(signal.SIGCHLD, self.reap)
@@ -219,20 +220,6 @@ class Supervisor:
         elif self._failure_page is not None:
             self._failure_page.hide()
 
-    async def _open_control(self) -> None:
-        """Open the control socket. Raises ListenError if it was asked for."""
-        option = self._settings.control
-        try:
-            path = path_of(option, os.environ, os.getpid())
-            if path is not None:
-                control = Control(path, self)
-                await control.start()
-                self._control = control
-        except (OSError, ListenError) as error:
-            if option != AUTO:
-                raise
-            _log.warning("no control socket: %s", error)
-
     def figures(self) -> dict[str, Any]:
         """Return the figures of all workers, those that have ended included."""
         return self._totals.of(member.snapshot for member in self._members.values())
@@ -278,11 +265,8 @@ class Supervisor:
             trial = self._trial = upgrade.Trial()
         except OSError as error:
             return f"the system cannot start a process: {error.strerror}"
-        until = self._loop.time() + upgrade.TRIAL_S
-        while not trial.has_ended() and self._loop.time() < until:
-            await asyncio.sleep(_TRIAL_LOOK_EVERY_S)
+        reason = await trial.result()
         self._trial = None
-        reason = trial.result()
         if reason:
             _log.error("upgrade refused: %s; this program goes on", reason)
         else:
@@ -295,7 +279,7 @@ class Supervisor:
     async def _replace(self) -> str:
         """Replace this program, which ends here."""
         while self._epochs.has_moved or not all(member.process.pid for member in self._members.values()):
-            await asyncio.sleep(_TRIAL_LOOK_EVERY_S)
+            await asyncio.sleep(_REPLACE_LOOK_EVERY_S)
         if self._control is not None:
             await self._control.stop()
             self._control = None
@@ -306,7 +290,7 @@ class Supervisor:
             upgrade.replace(handover.dumped(state), handover.descriptors(state), tuple(SIGNALS))
         except OSError as error:
             _log.error("upgrade failed: %s; this program goes on", error.strerror)
-            await self._open_control()
+            self._control = await opened_control(self._settings.control, self)
             return str(error.strerror)
 
     def _state(self) -> State:
@@ -510,7 +494,7 @@ class Supervisor:
             orders, look_at = plan(self._fleet, self._clock())
         kept = () if self._fleet.is_stopping else (self._fleet.generation, self._fleet.good)
         self._templates.keep(kept)
-        self._epochs.keep([*kept, *(worker.generation for worker in self._fleet.workers if worker.state in _SERVING)])
+        self._epochs.keep([*kept, *self._generations()])
         self._counts.settle(is_settled(self._fleet))
         self._show_failure()
         if self._next_look is not None:
@@ -570,7 +554,8 @@ class Supervisor:
         if kind is WorkerOrder.DRAIN:
             assert order.cause is not None
             _log.info("%s drains: %s", name, order.cause.value)
-            is_last = order.is_last or self._is_last_there(order.number, member)
+            others = self._generations(without=order.number)
+            is_last = order.is_last or self._epochs.leave(member.generation, others)
             process.channel.send(Drain(order.seconds, is_last, order.cause.value))
         elif kind is WorkerOrder.HURRY:
             process.channel.send(Hurry())
@@ -598,21 +583,13 @@ class Supervisor:
         if not process.pid:  # no signal will tell of its end
             self._loop.call_soon(self.reap)
 
-    def _is_last_there(self, number: int, member: Member) -> bool:
-        """Return whether a worker that is to drain is the last one at an address of before.
+    def _generations(self, *, without: int = 0) -> list[int]:
+        """Return those of the workers that serve, or may still do so.
 
-        If so, let go of the sockets, so that its close is the end of them.
+        without: number of a worker to leave out.
         """
-        bound = self._epochs.of(member.generation).bound
-        if bound is self._epochs.current.bound or any(
-            worker.number != number and self._epochs.of(worker.generation).bound is bound
-            for worker in self._fleet.workers
-            if worker.state in _SERVING
-        ):
-            return False
-        bound.remove_path()
-        bound.close()
-        return True
+        serving = [worker for worker in self._fleet.workers if worker.state in _SERVING]
+        return [worker.generation for worker in serving if worker.number != without]
 
     def close_sockets(self) -> None:
         """Let go of the sockets, so that the last worker's close is the end of them."""

@@ -5,6 +5,7 @@ What it knows goes into a file without a name, whose descriptor the new program 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -21,8 +22,9 @@ from bide import env_file
 _STATE: Final = "BIDE_STATE"
 _TRIAL: Final = "BIDE_TRIAL"
 
-#: Seconds for a trial to end.
-TRIAL_S: Final = 60.0
+# For a trial to end; between looks whether it has.
+_TRIAL_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.05
 
 
 @final
@@ -44,13 +46,16 @@ class Trial:
         )
         self.pid = self._process.pid
 
-    def has_ended(self) -> bool:
-        """Return whether it has ended."""
-        return self._process.poll() is not None
+    async def result(self) -> str:
+        """Wait for its end; return why the new program cannot run, "" if it can.
 
-    def result(self) -> str:
-        """Return why the new program cannot run, "" if it can. Ends a trial that still runs."""
-        is_late = not self.has_ended()
+        Ends a trial that takes more than its time.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _TRIAL_S
+        while not self._has_ended() and loop.time() < until:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        is_late = not self._has_ended()
         if is_late:
             self._process.kill()
             self._process.wait()
@@ -58,10 +63,13 @@ class Trial:
             errors.seek(0)
             lines = errors.read().decode("utf-8", "replace").strip().splitlines()
         if is_late:
-            return f"the trial of the new program took more than {TRIAL_S:g} s"
+            return f"the trial of the new program took more than {_TRIAL_S:g} s"
         if self._process.returncode == 0:
             return ""
         return lines[-1] if lines else f"the trial of the new program ended with status {self._process.returncode}"
+
+    def _has_ended(self) -> bool:
+        return self._process.poll() is not None
 
 
 def command() -> list[str]:
