@@ -52,7 +52,7 @@ def test_other_error_of_an_address_is_raised_at_once() -> None:
 
 def test_application_that_fails_is_raised(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
     async def fails(self: Supervisor) -> None:
-        self.failure = "no such thing"
+        self._workers.failure = "no such thing"
 
     monkeypatch.setattr(Supervisor, "run", fails)
     with pytest.raises(ApplicationError, match="no such thing"):

@@ -233,7 +233,7 @@ def make(log: Log) -> Iterator[Make]:
         scene.supervisor.close_sockets()
         scene.socket.close()
         scene.plain.close()
-        for member in scene.supervisor._members.values():
+        for member in scene.supervisor._workers.members.values():
             member.process.channel.close()
         for process in scene.processes:
             process.its.close()
