@@ -18,8 +18,6 @@ class Member:
     generation: number of the reload that it was started for.
     limits: at which it is replaced.
     urls: that its clients connect to.
-    failure: why it could not start; "" unless it said so.
-    traceback: of the application's error behind that.
     snapshot: its figures as of its last beat.
     memory: resident octets as of its last beat.
     beat_at: when its last beat arrived.
@@ -30,8 +28,6 @@ class Member:
     generation: int
     limits: WorkerLimits
     urls: list[str] = field(default_factory=list)
-    failure: str = ""
-    traceback: str = ""
     snapshot: Mapping[str, Any] = field(default_factory=dict)
     memory: int = 0
     beat_at: float = 0.0

@@ -342,7 +342,7 @@ class Supervisor:
         with self._settling():
             self._workers.read(number)
 
-    # -- Orders ------------------------------------------------------------------------------------
+    # -- What follows ------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _settling(self) -> Iterator[None]:

@@ -104,8 +104,8 @@ class Workers:
     def begin(self, loop: asyncio.AbstractEventLoop, *, read: Callable[[int], None], look: Callable[[], None]) -> None:
         """Begin to hear from processes.
 
-        read: called with a worker's number when it has said something; calls `read`.
-        look: called when a process may have ended; calls `reap`.
+        read: called with a worker's number when there is something for `read` to take.
+        look: called when there may be something for `reap` to take.
         """
         self._loop, self._read, self._look = loop, read, look
         preload = self._epochs.current.settings.preload
@@ -213,7 +213,6 @@ class Workers:
             _log.info("worker %d ready (process %d)", number, member.process.pid)
             self._tell(number, WorkerInput.READY)
         elif isinstance(message, Failed):
-            member.failure, member.traceback = message.text, message.traceback
             self.reason, self.traceback = message.text, message.traceback
             self._tell(number, WorkerInput.FAILED)
         elif isinstance(message, Answer):
@@ -245,7 +244,7 @@ class Workers:
                     self._received(number, member, message)
         how = member.process.end()
         worker = self.fleet.worker(number)
-        if worker.state in (WorkerState.STARTING, WorkerState.READY, WorkerState.LOST):
+        if worker.state in _SERVING:
             when = "before it was ready" if worker.ready_at == FOREVER else "after it had been ready"
             self.reason = f"worker {number} (process {member.process.pid}) ended {when}: {how}"
             _log.warning("%s", self.reason)
