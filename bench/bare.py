@@ -22,6 +22,7 @@ from bide.worker.settings import limits
 
 _OCTETS: Final = 1 << 16
 _QUEUE: Final = 4096
+_ACCEPTS: Final = 64  # at a time, as bide does
 _line = b"HTTP/1.1 200 OK\r\n"
 _LIMITS: Final = limits(Config())
 
@@ -84,8 +85,13 @@ def served(app: Callable[..., Any]) -> Answer:
     return answer
 
 
-def serve(port: int, answer: Answer, once: bool) -> None:
-    """Serve until killed. once: close each connection after its answer."""
+def serve(port: int, answer: Answer, once: bool, lingers: bool) -> None:
+    """Serve until killed.
+
+    once: close each connection after its answer.
+    lingers: read until the client's EOF before that, so that no octet of the client resets the
+        answer (RFC 9112, 9.6).
+    """
     poll = select.epoll()
     listening = socket.create_server(("127.0.0.1", port), backlog=_QUEUE)
     listening.setblocking(False)
@@ -93,7 +99,7 @@ def serve(port: int, answer: Answer, once: bool) -> None:
     poll.register(own, select.EPOLLIN)
 
     def accept() -> None:
-        while True:
+        for _ in range(_ACCEPTS):
             try:
                 fd, _ = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001
             except BlockingIOError:
@@ -103,7 +109,21 @@ def serve(port: int, answer: Answer, once: bool) -> None:
                 poll.register(fd, select.EPOLLIN)
             else:
                 exchange(fd)
-                os.close(fd)
+                if lingers:
+                    half_close(fd)
+                else:
+                    os.close(fd)
+
+    def half_close(fd: int) -> None:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.close()
+            return
+        sock.detach()
+        os.set_blocking(fd, False)
+        poll.register(fd, select.EPOLLIN)
 
     def exchange(fd: int) -> bool:
         try:
@@ -128,6 +148,7 @@ if __name__ == "__main__":
     parser.add_argument("--part", choices=("fixed", "parsed"), help="answer without an application")
     parser.add_argument("--app", default="bench.apps:minimal")
     parser.add_argument("--close", action="store_true", help="answer once per connection")
+    parser.add_argument("--linger", action="store_true", help="with --close, wait for the client's end")
     options = parser.parse_args()
     if options.close:
         _line += b"Connection: close\r\n"
@@ -136,4 +157,4 @@ if __name__ == "__main__":
         chosen = served(getattr(importlib.import_module(module), name))
     else:
         chosen = fixed if options.part == "fixed" else parsed
-    serve(options.port, chosen, options.close)
+    serve(options.port, chosen, options.close, options.linger)
