@@ -95,7 +95,7 @@ SERVERS = (
     ),
     Server(
         "fastpysgi",
-        "{python} -m fastpysgi {app} --host 127.0.0.1 --port {port}",
+        "env PYTHONPATH={root} {bin}/fastpysgi {app} --host 127.0.0.1 --port {port}",
         package="fastpysgi",
     ),
     Server(
