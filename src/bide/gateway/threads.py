@@ -114,7 +114,8 @@ class Threads:
         """Hand over the jobs of a pass, which is over."""
         given, self._given = self._given, []
         self._queue.extend(given)
-        # Counted first: a thread that is waking yet may take one right behind the look for it.
+        # Counted before: a thread that was woken earlier may take a job just after `_wake` has seen
+        # that it is awake, and the rest would wait for it.
         are_several = len(self._queue) > 1
         self._wake()
         if are_several and not self._is_watching:

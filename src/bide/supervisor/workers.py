@@ -228,8 +228,7 @@ class Workers:
         before = self.fleet
         self.fleet = told(before, number, event, self._clock())
         if self.fleet.strikes > before.strikes and self.fleet.has_gap:
-            traceback = f"{self.traceback}" if self.traceback else ""
-            _log.error("%s%s; it is started again when a file changes", traceback, self.reason)
+            _log.error("%s%s; it is started again when a file changes", self.traceback, self.reason)
         elif self.fleet.strikes > before.strikes and self.fleet.good:
             seconds = max(0.0, self.fleet.not_before - self._clock())
             _log.error(

@@ -73,7 +73,7 @@ class Poller:
         self._wires: list[PolledWire | None] = []
         self._resting: list[Receiver | None] = []
         self._acceptors: dict[int, Callable[[], bool]] = {}
-        self._backlogged: set[int] = set()  # those whose last turn has left connections waiting
+        self._backlogged: set[int] = set()  # listening sockets on which more may wait
         self._ended: list[PolledWire] = []  # closed, and not reported yet
         self._is_within_pass = False
         self._is_full = False  # whether the last pass took as many events as it may
@@ -176,8 +176,8 @@ class Poller:
         self._is_deferring = len(ready) > 1
         self.output.pass_begins(self._is_deferring)
         try:
-            # The kernel names ready descriptors in turn: behind hundreds of busy clients, those
-            # that wait to be accepted would get one turn while all others get theirs.
+            # The kernel reports ready descriptors in turn. Among hundreds of busy clients it would
+            # report a listening socket once for each round over all of them.
             if self._backlogged:
                 for fd in tuple(self._backlogged):
                     self._accept_some(fd)
@@ -196,7 +196,7 @@ class Poller:
         wire = self._wires[fd] if fd < len(self._wires) else None
         if wire is None:
             if fd in self._acceptors:
-                if fd not in self._backlogged:  # such a one has had its turn
+                if fd not in self._backlogged:  # it has accepted in this pass already
                     self._accept_some(fd)
                 return
             if fd >= len(self._resting) or self._resting[fd] is None:
