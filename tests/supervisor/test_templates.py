@@ -85,8 +85,8 @@ def test_each_generation_has_a_template(scene: Scene) -> None:
 def test_news_of_a_template_bring_a_look(scene: Scene) -> None:
     one = scene.start(1)
     StubTemplate.made[0].its.send(Ready())
-    scene.loop.run_for(0.01)
-    assert scene.looks
+    scene.loop.run_pass()
+    assert scene.looks == 1
     assert (scene.templates.is_forking, scene.templates.take()) == (False, [])
     assert (scene.templates.is_forking, scene.say(1, Forked(4711))) == (True, [])
     assert (scene.templates.is_forking, one.pid) == (False, 4711)

@@ -11,6 +11,9 @@ START: Final = 1000.0
 #: waits for the rest of a time, and is woken a rounding error too early, would wait for ever.
 PASS: Final = 1e-9
 
+#: Passes in a row, each with a descriptor that is ready, after which nobody is taken to read it.
+MANY_READY: Final = 100_000
+
 
 class _Selector(selectors.SelectSelector):
     """Looks at descriptors without waiting; what the loop would have waited is added to `now`.
@@ -21,9 +24,13 @@ class _Selector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
+        self._ready = 0  # passes in a row
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self._ready = self._ready + 1 if ready else 0
+        if self._ready > MANY_READY:
+            raise RuntimeError("a descriptor stays ready, so time does not jump: read it, or run single passes")
         if ready:
             self.now += PASS
         elif timeout is None:
@@ -38,7 +45,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     Compare times with a tolerance: each pass takes `PASS`.
 
-    A wait that would never end raises RuntimeError.
+    A wait that would never end raises RuntimeError, as do descriptors that stay ready: time does not jump beside them.
     """
 
     def __init__(self) -> None:
@@ -60,6 +67,11 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def run_for(self, seconds: float) -> None:
         """Run for `seconds` of loop time."""
         self.run_until_complete(asyncio.sleep(seconds))
+
+    def run_pass(self) -> None:
+        """Run a pass, with what is ready before it."""
+        self.call_soon(self.stop)
+        self.run_forever()
 
     def close(self) -> None:
         """Cancel what still runs, then close."""
