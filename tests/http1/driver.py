@@ -56,8 +56,9 @@ def at(connection: Connection) -> State:
 
 def octets_held(connection: Connection) -> int:
     """Return how many octets a connection has received and not handed on."""
-    unread = len(connection._buffer) - connection._position + len(connection._held or b"")
-    return unread + sum(map(len, connection._content or []))
+    reader = connection._reader
+    unread = len(reader._buffer) - reader._position + len(reader._held or b"")
+    return len(reader.partial or b"") + unread + sum(map(len, reader._content or []))
 
 
 def slices(octets: bytes, size: int = 1) -> Iterator[bytes]:

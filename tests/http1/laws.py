@@ -82,7 +82,8 @@ class Laws:
         held = octets_held(connection)
         assert held <= max(BUFFER_LIMIT, HEAD_LIMIT) + self.most_at_once
         if connection.state is State.EXCHANGE:
-            assert sum(map(len, connection._content or [])) == connection._content_size
+            reader = connection._reader
+            assert sum(map(len, reader._content or [])) == reader.content_size
             assert connection.wants_pause == (held > BUFFER_LIMIT)
 
     @invariant()
@@ -106,8 +107,9 @@ class Laws:
         """A worker asks for the next request where `pipelined` says so: nowhere else may one be found."""
         connection = self.connection
         if connection.state is State.IDLE and not connection.pipelined:
-            assert connection._position == len(connection._buffer)
-            assert bytes(connection._held or b"") in {b"", b"\r"}
+            assert not connection._reader.has_unread
+            assert octets_held(connection) == 0
+            assert not connection._reader.is_in_head
             assert not connection.input_ended
 
     @invariant()

@@ -954,25 +954,6 @@ def test_content_is_handed_over_once() -> None:
     assert not has_content(connection)
 
 
-@pytest.mark.parametrize("begin", [post(b"", b"Content-Length: 10000"), CHUNKED_HEAD])
-def test_content_in_tiny_pieces_is_held_in_few(begin: bytes) -> None:
-    """A piece takes twenty times the room of the one octet that is in it."""
-    connection = begun(begin)
-    piece = b"1\r\nx\r\n" if begin is CHUNKED_HEAD else b"x"
-    for _ in range(5000):
-        connection.receive(piece)
-        assert len(connection._content or ()) <= 65
-    assert connection.take_content() == b"x" * 5000
-
-
-def test_chunks_of_one_read_are_one_piece() -> None:
-    connection = begun(CHUNKED_HEAD)
-    connection.receive(b"1\r\na\r\n" * 3)
-    assert connection._content == [b"aaa"]
-    connection.receive(b"1\r\nb\r\n" * 3 + b"0\r\n\r\n")
-    assert connection.take_content() == b"aaabbb"
-
-
 @pytest.mark.parametrize("size", [1 << 13, 1 << 20])
 @pytest.mark.parametrize("length", [True, False])
 def test_large_content_is_not_copied(size: int, length: bool) -> None:

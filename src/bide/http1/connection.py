@@ -15,9 +15,8 @@ from collections.abc import Iterable
 from typing import Final, final
 
 from bide.errors import Misuse, Rejected
-from bide.http1.body import ChunkedDecoder
 from bide.http1.fields import members
-from bide.http1.head import read_head, rejected_early
+from bide.http1.head import read_head
 from bide.http1.lifetime import (
     CLOSED,
     CLOSING,
@@ -33,6 +32,7 @@ from bide.http1.lifetime import (
     steps,
 )
 from bide.http1.limits import Limits
+from bide.http1.reader import RequestReader
 from bide.http1.response import (
     SAYS_CLOSE,
     SAYS_DATE,
@@ -111,14 +111,9 @@ _LEFT: Final[dict[State, CloseReason]] = {
     TUNNEL: CloseReason.CLIENT_EOF_TUNNEL,
 }
 
-# Pieces in which content is held. Each costs about 40 octets in addition to its content.
-_MAX_PIECES: Final = 64
-
-_CR: Final = 0x0D
 _BODY_FAILED: Final = CLIENT_INCOMPLETE | BODY_REJECTED
 
 _CRLF: Final = b"\r\n"
-_HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -130,7 +125,6 @@ class Connection(ResponseWriter):
     reason: why the connection ends; None before. The first reason wins.
     announced: why the current response said `Connection: close`; None if it did not.
     served: number of requests begun, including the current request.
-    body_complete: whether the current request's body has arrived in full.
     input_ended: whether the client has sent its EOF; it may still read.
     wants_pause: whether reading should pause, so that memory stays bounded.
     pipelined: whether the caller must call `next_request`, once an exchange is over and the
@@ -141,22 +135,14 @@ class Connection(ResponseWriter):
     """
 
     __slots__ = (
-        "_buffer",
         "_connection_facts",
-        "_content",
-        "_content_size",
-        "_decoder",
-        "_discarded",
         "_facts",
-        "_held",
         "_is_abandoned",
-        "_left",
         "_limits",
         "_looks_complete",
-        "_position",
+        "_reader",
         "_request",
         "announced",
-        "body_complete",
         "detail",
         "input_ended",
         "pipelined",
@@ -176,11 +162,7 @@ class Connection(ResponseWriter):
         self.announced: CloseReason | None = None  # never reset, since the connection then ends
         self.detail = ""
         self.unserved: Request | None = None
-        # Unread input: the octets of `_buffer` from `_position` on, then those of `_held`. Without
-        # unread input, `_buffer` is empty.
-        self._buffer = b""
-        self._position = 0
-        self._held: bytearray | None = None
+        self._reader = RequestReader(limits)
         self._looks_complete = False  # whether a clean end would make an incomplete response look complete
         self.input_ended = False
         self.wants_pause = False
@@ -189,12 +171,6 @@ class Connection(ResponseWriter):
         self._request: Request | None = None
         self._facts = 0
         self._is_abandoned = False  # whether the application was told that the client has left
-        self.body_complete = True
-        self._decoder: ChunkedDecoder | None = None
-        self._left = 0  # octets of a body with a length that have not arrived
-        self._content: list[bytes] | None = None
-        self._content_size = 0
-        self._discarded = 0
 
     def reset(self, facts: int, served: int) -> None:
         """Reuse this object for a parked connection. Legal only while this object is parked itself.
@@ -241,34 +217,16 @@ class Connection(ResponseWriter):
         such request.
         """
         state = self.state
-        if state is IDLE or state is NEW:
-            if self._buffer:  # `next_request` has yet to be called for earlier octets
-                self._hold(data)
-                return None
-            if self._held is None:
-                end = data.find(_HEAD_END)
-                if end > 0 and data[0] != _CR:  # by far the most common case: a head in one piece
-                    if end + 4 < len(data):
-                        self._buffer = data
-                        self._position = end + 4
-                    return self._begin(data[:end])
-            else:  # a CR that may begin an empty line
-                data = bytes(self._held) + data
-                self._held = None
-            return self._read(data, 0)
-        if state is HEAD:
-            return self._read_more(data)
+        if state is IDLE or state is NEW or state is HEAD:
+            return self._read(data)
         if state is EXCHANGE:
-            if self.body_complete:
-                self._hold(data)
+            if self._reader.body_complete:
+                self._reader.hold(data)
+                self.wants_pause = self._reader.is_full()
             elif not self.body_failed:
-                self._buffer = data
-                self._position = 0
-                self._read_body()
+                self._read_body(data)
         elif state is DISCARD:
-            self._buffer = data
-            self._position = 0
-            self._read_body()
+            self._read_body(data)
             return self._discard()
         return None  # once the end is decided, no octets are processed (9.6)
 
@@ -276,9 +234,9 @@ class Connection(ResponseWriter):
         """Take the news of the client's EOF: it sends nothing more, but may still read."""
         self.input_ended = True
         if self.state is not EXCHANGE:
-            if not self._buffer:
+            if not self._reader.has_unread:
                 self._end_at_eof()
-        elif not (self.body_complete or self.body_failed):  # 8: the message is incomplete for good
+        elif not (self._reader.body_complete or self.body_failed):  # 8: the message is incomplete for good
             self._fail_body(_PEER_EOF, CLIENT_INCOMPLETE, 400, "request body cut short")
 
     def lost(self, is_unsent: bool = False) -> None:
@@ -289,10 +247,10 @@ class Connection(ResponseWriter):
         reason = CloseReason.CLIENT_RESET
         if self.state is EXCHANGE:
             self._cut()
-        elif not is_unsent and not self._has_unread_requests():
+        elif not is_unsent and not (self.state is IDLE and self._reader.has_unread):
             reason = _LEFT.get(self.state, reason)
         self._end(_LOST, reason)
-        self._drop_input()
+        self._reader.drop()
 
     # -- What the worker decides -------------------------------------------------------------------
 
@@ -306,7 +264,7 @@ class Connection(ResponseWriter):
         reason, status = EXPIRIES[clock]
         assert reason is not None
         if self.state is HEAD and status is not None:
-            self._refuse(status, "the request head took too long", self._held or b"")
+            self._refuse(status, "the request head took too long", self._reader.partial or b"")
         if clock is Clock.IDLE or clock is Clock.FIRST_OCTET:  # a fact may have made it end sooner
             reason = persist(self._connection_facts & (REFUSED | DRAIN)) or reason
         self._give_up()
@@ -365,13 +323,11 @@ class Connection(ResponseWriter):
 
     def take_content(self) -> bytes:
         """Return the request content that has arrived and was not taken yet."""
-        content = self._content
-        if not content:
-            return b""
-        self._content = None
-        self._content_size = 0
-        self.wants_pause = self._wants_pause()
-        return content[0] if len(content) == 1 else b"".join(content)
+        reader = self._reader
+        content = reader.take_content()
+        if content:
+            self.wants_pause = reader.is_full()
+        return content
 
     def inform(self, status: int, fields: Iterable[Iterable[bytes]]) -> None:
         """Take an interim response, such as 103 (RFC 9110, 15.2). HTTP/1.0 clients get none."""
@@ -401,7 +357,7 @@ class Connection(ResponseWriter):
             raise Misuse("the response has already been started")
         if protocol.lower() not in members(request.upgrade):
             raise Misuse(f"the client did not ask for {protocol!r}")
-        if not self.body_complete:
+        if not self._reader.body_complete:
             raise Misuse("the request has a body that has not arrived")
         try:
             lines, length, said = field_lines(STATUS_LINES[101], fields)
@@ -416,12 +372,8 @@ class Connection(ResponseWriter):
         self.progress = COMPLETE
         self.state = step(self.state, _SWITCHED)
         self._request = None
-        if self._held:
-            self._merge()
-        received = self._buffer[self._position :]
-        self._drop_input()
         self.wants_pause = False
-        return received
+        return self._reader.take_unread()
 
     def tunnel_reading(self, is_wanted: bool) -> None:
         """Take the news whether octets from the tunnel are wanted at present."""
@@ -470,10 +422,10 @@ class Connection(ResponseWriter):
             facts = self._facts | self._frame(request, content, more)
             if self._framing == BODILESS:
                 more = False
-            if self.input_ended or not self.body_complete:
+            if self.input_ended or not self._reader.body_complete:
                 facts |= self._facts_at_head(more)
             # A client that asks to switch may send on in the other protocol before it is refused.
-            if request.upgrade and self._has_unread():
+            if request.upgrade and self._reader.has_unread:
                 facts |= REQUEST_UNREAD
             line = self._common_fields.persists
             if facts:
@@ -583,7 +535,7 @@ class Connection(ResponseWriter):
         elif self.progress <= HELD:
             # After 500 the connection persists if the request is fully read: the next octets then
             # begin a request.
-            if not self.body_complete:
+            if not self._reader.body_complete:
                 self._facts |= REQUEST_UNREAD
             content = b"Internal Server Error\n"
             self.progress = OWED
@@ -603,10 +555,8 @@ class Connection(ResponseWriter):
         """Return the request that begins after the last one, if its whole head was received."""
         if self.state is not IDLE:
             return None
-        if self._buffer:
-            if self._held:
-                self._merge()
-            request = self._read(self._buffer, self._position)
+        if self._reader.has_unread:
+            request = self._read(None)
             if request is not None:
                 return request
         self.wants_pause = False  # the rest is the beginning of a head, which has limits of its own
@@ -626,7 +576,7 @@ class Connection(ResponseWriter):
         It was served before this request, so it keeps connections, and no octet of a next one has
         arrived.
         """
-        return self.served > 1 and not self._has_unread()
+        return self.served > 1 and not self._reader.has_unread
 
     @property
     def may_park(self) -> bool:
@@ -634,7 +584,7 @@ class Connection(ResponseWriter):
 
         The only state to keep is then `served`, besides the facts that hold for all connections.
         """
-        return self.state is IDLE and self.is_quiet and not self._held
+        return self.state is IDLE and self.is_quiet and self._reader.partial is None
 
     @property
     def is_quiet(self) -> bool:
@@ -646,9 +596,14 @@ class Connection(ResponseWriter):
             (self.state is IDLE or self.state is NEW)
             and not self.output
             and self.bulk is None
-            and not self._buffer
+            and not self._reader.has_unread
             and not self.input_ended
         )
+
+    @property
+    def body_complete(self) -> bool:
+        """Whether the current request's body has arrived in full."""
+        return self._reader.body_complete
 
     @property
     def body_failed(self) -> bool:
@@ -658,173 +613,79 @@ class Connection(ResponseWriter):
     @property
     def has_content(self) -> bool:
         """Whether content waits to be taken."""
-        return self._content_size > 0
+        return self._reader.content_size > 0
 
     # -- Reading -----------------------------------------------------------------------------------
 
-    def _has_unread_requests(self) -> bool:
-        """Return whether received requests wait for their turn."""
-        return self.state is IDLE and self._buffer != b""
+    def _read(self, data: bytes | None) -> Request | None:
+        """Begin the exchange of the request whose head is complete with `data`.
 
-    def _has_unread(self) -> bool:
-        return bool(self._buffer) or bool(self._held)
-
-    def _leave(self, data: bytes, position: int) -> None:
-        """Leave the octets of `data` from `position` on unread."""
-        if position < len(data):
-            self._buffer = data
-            self._position = position
-        else:
-            self._buffer = b""
-            self._position = 0
-
-    def _hold(self, data: bytes) -> None:
-        if self._held is None:
-            self._held = bytearray(data)
-        else:
-            self._held += data
-        self.wants_pause = self._wants_pause()
-
-    def _merge(self) -> None:
-        """Append the held octets to the buffer."""
-        assert self._held is not None
-        self._buffer = self._buffer[self._position :] + self._held
-        self._position = 0
-        self._held = None
-
-    def _wants_pause(self) -> bool:
-        held = len(self._buffer) - self._position + (len(self._held) if self._held else 0)
-        return held + self._content_size > self._limits.buffer
-
-    def _drop_input(self) -> None:
-        self._buffer = b""
-        self._position = 0
-        self._held = None
-        self._content = None
-        self._content_size = 0
-        self._decoder = None
-
-    def _read(self, data: bytes, position: int) -> Request | None:
-        """Read octets from `position` on, at which a request begins."""
-        while data[position : position + 2] == _CRLF:  # 2.2: empty lines before the request line are ignored
-            position += 2
-        end = data.find(_HEAD_END, position)
-        if end >= 0:
-            self._leave(data, end + 4)
-            return self._begin(data[position:end])
-        rest = data[position:]
-        self._leave(data, len(data))
-        if not rest:
-            return None
-        if rest == b"\r":  # may begin another empty line
-            self._held = bytearray(rest)
-            return None
-        self.state = step(self.state, _FIRST_OCTET)
-        self._held = bytearray()
-        return self._read_more(rest)
-
-    def _read_more(self, data: bytes) -> Request | None:
-        """Continue to read a head that comes in pieces."""
-        held = self._held
-        assert held is not None
-        scanned = len(held)
-        held += data
-        end = held.find(_HEAD_END, max(0, scanned - 3))
-        if end < 0:
-            rejected = rejected_early(held, self._limits, scanned)
-            if rejected is not None:
-                self._reject(rejected, held)
-            return None
-        self._held = None
-        self._leave(bytes(held), end + 4)
-        return self._begin(bytes(held[:end]))
-
-    def _begin(self, head: bytes) -> Request | None:
-        """Begin the exchange of the request whose head is complete."""
+        None: with the unread octets.
+        """
+        reader = self._reader
+        head: bytes | None = None
         try:
+            head = reader.next_head() if data is None else reader.find_head(data)
+            if head is None:
+                if reader.is_in_head and self.state is not HEAD:
+                    self.state = step(self.state, _FIRST_OCTET)
+                return None
             request = read_head(head, self._limits)
         except Rejected as rejected:
-            self._reject(rejected, head)
+            self.detail = rejected.detail
+            self._refuse(rejected.status, rejected.detail, head or reader.partial or b"")
+            self._end(_HEAD_REJECTED, CloseReason.HEAD_REJECTED)
             return None
         self.state = _BEGUN[self.state]
         self._request = request
         self.served += 1
         self._facts = request.facts | self._connection_facts
         self.progress = OWED
-        self.wants_pause = self._buffer != b"" and self._wants_pause()
+        self.wants_pause = reader.has_unread and reader.is_full()
         if request.length:
             return self._begin_body(request)
         return request
 
     def _begin_body(self, request: Request) -> Request | None:
         """Read the part of the body that has arrived; return the request, unless that ended it."""
-        self.body_complete = False
-        self._discarded = 0
-        self._left = request.length
-        if request.length == CHUNKED:
-            self._decoder = ChunkedDecoder(self._limits)
-        self._read_body()
-        if self.input_ended and self.state is EXCHANGE and not self.body_complete:
+        reader = self._reader
+        reader.begin_body(request.length)
+        if reader.has_unread:
+            self._read_body(None)
+        if self.input_ended and self.state is EXCHANGE and not reader.body_complete:
             self._fail_body(_PEER_EOF, CLIENT_INCOMPLETE, 400, "request body cut short")
         if self.state is EXCHANGE:
             return request
         self.unserved = request
         return None
 
-    def _read_body(self) -> None:
-        """Read the part of the request body that is in the buffer."""
-        data = self._buffer
-        position = self._position
-        if not data:
-            return
+    def _read_body(self, data: bytes | None) -> None:
+        """Read octets of the request body. None: the unread octets."""
         self._facts &= ~EXPECTATION_UNMET  # the client did not wait for 100 (Continue)
-        decoder = self._decoder
-        content = self._content
-        if content is None:
-            content = []
-        before = len(content)
-        if decoder is None:
-            piece = data[position : position + self._left]
-            self._left -= len(piece)
-            position += len(piece)
-            self.body_complete = not self._left
-            content.append(piece)
-        else:
-            try:
-                position = decoder.feed(data, position, content)
-            except Rejected as rejected:
-                self.detail = rejected.detail
-                self._content = None  # the application gets no more of a malformed body
-                self._content_size = 0
-                if self.state is EXCHANGE:
-                    self._fail_body(_BODY_REJECTED, BODY_REJECTED, rejected.status, rejected.detail)
-                else:
-                    self._end(_BODY_REJECTED, CloseReason.BODY_REJECTED)
-                return
-            self.body_complete = decoder.complete
-            if decoder.complete:
-                self._decoder = None
-        self._leave(data, position)
-        if len(content) - before > 1:  # many small pieces take far more memory than one
-            content[before:] = [b"".join(content[before:])]
-        size = len(content[-1]) if len(content) > before else 0
-        if len(content) > _MAX_PIECES:
-            content[:] = [b"".join(content)]
+        reader = self._reader
+        try:
+            if data is None:
+                reader.read_body()
+            else:
+                reader.take_body(data)
+        except Rejected as rejected:
+            self.detail = rejected.detail
+            if self.state is EXCHANGE:
+                self._fail_body(_BODY_REJECTED, BODY_REJECTED, rejected.status, rejected.detail)
+            else:
+                self._end(_BODY_REJECTED, CloseReason.BODY_REJECTED)
+            return
         if self.state is EXCHANGE:
-            self._content = content
-            self._content_size += size
-            self.wants_pause = self._wants_pause()
-        else:
-            self._discarded += size
+            self.wants_pause = reader.is_full()
 
     def _discard(self) -> Request | None:
         """Go on after octets of an unread body came: to the next request, or to the end."""
         if self.state is not DISCARD:
             return None
-        if self._discarded > self._limits.discard:
+        if self._reader.discarded > self._limits.discard:
             self._end(_CLOSES, CloseReason.REQUEST_UNREAD)
             return None
-        if not self.body_complete:
+        if not self._reader.body_complete:
             return None
         self.state = step(self.state, _BODY_COMPLETE)
         return self.next_request()
@@ -833,11 +694,6 @@ class Connection(ResponseWriter):
         """Write an error response of bide's own to the current request, or to a partial head."""
         to_head = head.startswith(b"HEAD ") if self._request is None else self._request.method == "HEAD"
         self._write_error(status, detail, to_head)
-
-    def _reject(self, rejected: Rejected, head: bytes | bytearray) -> None:
-        self.detail = rejected.detail
-        self._refuse(rejected.status, rejected.detail, head)
-        self._end(_HEAD_REJECTED, CloseReason.HEAD_REJECTED)
 
     def _end_at_eof(self) -> None:
         """End the connection at the client's EOF, unless a response is owed."""
@@ -855,18 +711,18 @@ class Connection(ResponseWriter):
         facts = 0
         # An application that goes on sending may still read the body, unless it has refused the
         # request.
-        if not self.body_complete and (not more or self.status >= 400) and self._is_body_too_much():
+        if not self._reader.body_complete and (not more or self.status >= 400) and self._is_body_too_much():
             facts |= REQUEST_UNREAD
-        if self.input_ended and not self._has_unread():
+        if self.input_ended and not self._reader.has_unread:
             facts |= CLIENT_HALF_CLOSED
         return facts
 
     def _facts_at_end(self) -> int:
         """Return these facts when the response is complete."""
         facts = 0
-        if not self.body_complete and self._left > self._limits.discard:
+        if not self._reader.body_complete and self._reader.body_left > self._limits.discard:
             facts |= REQUEST_UNREAD
-        if self.input_ended and not self._has_unread():
+        if self.input_ended and not self._reader.has_unread:
             facts |= CLIENT_HALF_CLOSED
         return facts
 
@@ -876,16 +732,18 @@ class Connection(ResponseWriter):
         The length of a chunked body is unknown. It is taken as long if the status is an error, or
         much of it is held.
         """
-        if self._left == CHUNKED:
+        left = self._reader.body_left
+        if left == CHUNKED:
             return self.status >= 400 or self.wants_pause
-        return self._left > self._limits.discard
+        return left > self._limits.discard
 
     # -- Ending ------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """End the exchange: persist, discard the rest of the request first, or close."""
+        reader = self._reader
         facts = self._facts
-        if self.input_ended or not self.body_complete:
+        if self.input_ended or not reader.body_complete:
             facts |= self._facts_at_end()
         # An announced close is final. A policy of the server that was not announced waits for the
         # next response.
@@ -894,19 +752,17 @@ class Connection(ResponseWriter):
             reason = persist(facts & ENDS_UNANNOUNCED)
         if reason is not None:
             self._end(_CLOSES, reason)
-        elif self.body_complete:
+        elif reader.body_complete:
             self.state = _PERSISTED[self.state]
-            if self._held:
-                self._merge()
-            self.pipelined = self.input_ended or self._buffer != b""
+            self.pipelined = self.input_ended or reader.has_unread
         else:
             self.state = step(self.state, _UNREAD)
+            reader.discard_body()
         self._request = None
         self._is_abandoned = False
-        if self._content is not None:
-            self._content = None
-            self._content_size = 0
-        self.wants_pause = self.state is IDLE and self.pipelined and self._wants_pause()
+        if reader.content_size:
+            reader.discard_body()
+        self.wants_pause = self.state is IDLE and self.pipelined and reader.is_full()
 
     def _cut(self) -> None:
         """Take the news that the response will not be completed."""
@@ -941,9 +797,6 @@ class Connection(ResponseWriter):
             assert reason is not None
             self._break_off(happened, reason, status, detail)
         else:
-            self._buffer = b""
-            self._position = 0
-            self._decoder = None
             self.wants_pause = False
 
     def _may_be_short(self, last: bytes) -> bool:
