@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import subprocess
@@ -99,6 +100,29 @@ def test_worker_is_forked_once_the_application_was_imported(scene: Scene) -> Non
     scene.child.passed().close()
     scene.template.forked(4712)
     assert two.pid == 4712
+
+
+def test_workers_are_forked_one_at_a_time(scene: Scene) -> None:
+    """The kernel lets only some hundred descriptors be on their way (278 were measured)."""
+    scene.child.its.wait(1.0)
+    one, two = scene.start(), scene.start()
+    scene.template.ready()
+    scene.child.passed().close()
+    assert select.select([scene.child.its], [], [], 0)[0] == []
+    scene.template.forked(4711)
+    scene.child.passed().close()
+    assert (one.pid, two.pid, scene.template.unforked()) == (4711, 0, [two])
+    scene.template.forked(4712)
+    assert (two.pid, scene.template.is_forking) == (4712, False)
+
+
+def test_worker_of_a_template_that_has_ended_ends_with_it(scene: Scene) -> None:
+    scene.template.ready()
+    scene.child.its.close()
+    one = scene.start()
+    assert not one.has_ended()
+    scene.template.end("SIGKILL")
+    assert one.end() == "SIGKILL"
 
 
 def test_worker_that_the_system_cannot_fork_has_ended(scene: Scene) -> None:

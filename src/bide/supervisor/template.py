@@ -5,6 +5,7 @@ The workers are children of the supervisor, so that they and the template end wi
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from collections import deque
@@ -54,21 +55,20 @@ class Template:
         self.pid = self._process.pid
         self.channel.send(begin)
         self._is_ready = False
-        self._waiting: list[Process] = []
-        self._asked: deque[Process] = deque()
+        self._waiting: deque[Process] = deque()
+        # One at a time: the kernel lets only some hundred descriptors be on their way.
+        self._asked: Process | None = None
 
     @property
     def is_forking(self) -> bool:
         """Whether a child may have no known id."""
-        return bool(self._asked)
+        return self._asked is not None
 
     def start(self, begin: Begin) -> Process:
         """Return a worker's process. It is forked once the application was imported."""
         process = Process(begin, waits=True)
-        if self._is_ready:
-            self._ask(process)
-        else:
-            self._waiting.append(process)
+        self._waiting.append(process)
+        self._ask()
         return process
 
     def receive(self) -> list[Any]:
@@ -81,17 +81,17 @@ class Template:
     def ready(self) -> None:
         """Take the news that the application was imported."""
         self._is_ready = True
-        waiting, self._waiting = self._waiting, []
-        for process in waiting:
-            self._ask(process)
+        self._ask()
 
     def forked(self, pid: int) -> None:
-        """Take the news that the process asked for first has this id; 0 if it cannot be forked."""
-        process = self._asked.popleft()
+        """Take the news that the process asked for has this id; 0 if it cannot be forked."""
+        process, self._asked = self._asked, None
+        assert process is not None
         if pid:
             process.forked(pid)
         else:
             process.give_up("the system cannot start a process")
+        self._ask()
 
     def has_ended(self) -> bool:
         """Return whether it has ended."""
@@ -99,7 +99,8 @@ class Template:
 
     def unforked(self) -> list[Process]:
         """Return the processes that it is still to fork."""
-        return [process for process in (*self._waiting, *self._asked) if not process.has_ended()]
+        asked = () if self._asked is None else (self._asked,)
+        return [process for process in (*asked, *self._waiting) if not process.has_ended()]
 
     def end(self, how: str) -> None:
         """End it. The supervisor reaps it. how: what is said of the processes not forked yet."""
@@ -110,7 +111,11 @@ class Template:
             self._process.returncode = 0
         self.channel.close()
 
-    def _ask(self, process: Process) -> None:
-        if not process.has_ended():
-            self._asked.append(process)
-            process.pass_on(self.channel)
+    def _ask(self) -> None:
+        """Have the next process forked, if none is being forked."""
+        while self._is_ready and self._asked is None and self._waiting:
+            process = self._waiting.popleft()
+            if not process.has_ended():
+                self._asked = process
+                with contextlib.suppress(OSError):  # it has ended, which `has_ended` tells next
+                    process.pass_on(self.channel)
