@@ -176,7 +176,7 @@ REASONS: Final[dict[CloseReason, Reason]] = {
     CloseReason.REQUEST_UNREAD: Reason(
         _APPLICATION,
         "9.3",
-        "More of the request body was unread than the discard limits allow, or octets came behind a refused Upgrade.",
+        "More of the request body was unread than the discard limits allow, or octets came after a refused Upgrade.",
     ),
     CloseReason.CLOSE_DELIMITED: Reason(_APPLICATION, "6.3", "Only the close could mark the end of the response."),
     CloseReason.RESPONSE_CLOSE_OPTION: Reason(

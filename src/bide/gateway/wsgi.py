@@ -95,7 +95,7 @@ class WsgiGateway(Gateway):
         """Make the environ of a call.
 
         body: the request body, a binary file.
-        octets: how many of it are there.
+        octets: their number.
         """
         environ = self._environs.of(exchange)
         environ["wsgi.input"] = body
@@ -119,7 +119,11 @@ class WsgiGateway(Gateway):
     # -- On the event loop's thread ----------------------------------------------------------------
 
     def _call_on_loop(self, exchange: Exchange, body: IO[bytes], octets: int) -> None:
-        """Call the application. body: a file of so many octets, which is closed at the end."""
+        """Call the application.
+
+        body: a file, which is closed at the end.
+        octets: its size.
+        """
         context = self._context.copy()
         call = LoopCall(self._app, exchange, self._environ(exchange, body, octets))
         flows = context.run(call.run)

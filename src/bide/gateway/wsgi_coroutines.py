@@ -37,7 +37,7 @@ async def complete(
 
 
 async def flush_written(stuck: Awaitable[None], exchange: Exchange, held: IO[bytes], more: bool) -> None:
-    """Send content that the application wrote while its client was behind.
+    """Send content that the application wrote before its client had taken earlier content.
 
     stuck: ends once the client has taken what was sent before.
     held: the content.

@@ -17,8 +17,8 @@ from bide.gateway.wsgi_coroutines import flush_written
 class LoopCall(WsgiCall):
     """Gives the response to the exchange at once.
 
-    `write` cannot wait for the client. If the client is behind, what is written goes into an
-    unnamed file, which is sent once the application has returned.
+    `write` cannot wait for the client. If the client has not taken what was sent, the rest goes
+    into an unnamed file, which is sent once the application has returned.
     """
 
     __slots__ = ("_held", "_is_last_held", "_stuck")

@@ -127,7 +127,7 @@ class RequestReader:
 
     @property
     def is_in_head(self) -> bool:
-        """Whether part of a head has arrived; a CR that may begin an empty line is none."""
+        """Whether part of a head has arrived. A CR that may begin an empty line does not count."""
         return self.partial is not None and self.partial != b"\r"
 
     def _search(self, data: bytes, position: int) -> bytes | None:

@@ -27,7 +27,7 @@ def is_heavy(mine: int, least: int, mean: float) -> bool:
 
 
 def surplus(mine: int, least: int, mean: float) -> int:
-    """Return how many connections to give up, by an announced close.
+    """Return the number of connections to give up, by an announced close.
 
     The arguments are those of `is_heavy`.
     """

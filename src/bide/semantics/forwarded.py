@@ -66,7 +66,7 @@ class Origin(NamedTuple):
 
 @final
 class Forwarding:
-    """Says how much of the fields is believed.
+    """Says which of the fields are believed.
 
     trusts: tells whether the peer of a connection is a trusted front end. From other peers no field
         is believed.

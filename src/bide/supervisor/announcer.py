@@ -22,7 +22,7 @@ STOPPING: Final = "the server is stopping"
 
 @final
 class Announcer:
-    """Tells the log, systemd, and those that wait for a reload.
+    """Tells the log, systemd and clients that wait for a reload.
 
     announced: the last generation that was said to serve; 0 for none.
     urls: that clients of that generation connect to.
@@ -87,11 +87,11 @@ class Announcer:
         self._notifier.ready(f"reload failed: {reason}")
 
     def stopping(self, fleet: Fleet) -> None:
-        """Tell those that wait that no reload will end any more."""
+        """Tell clients that wait for a reload that none will end any more."""
         self._tell(fleet.newest, STOPPING)
 
     def _tell(self, generation: int, reason: str) -> None:
-        """Tell those that wait for a reload up to a generation how it ended."""
+        """Tell clients that wait for a reload up to a generation how it ended."""
         waiting, self._waiters = self._waiters, []
         for asked, waiter in waiting:
             if asked > generation:

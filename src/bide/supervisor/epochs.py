@@ -38,7 +38,7 @@ class Bound:
 
 
 class Epoch(NamedTuple):
-    """Holds what the workers of a generation, and of those after it, are started with."""
+    """Holds what the workers of a generation, and of later ones, are started with."""
 
     generation: int
     settings: SupervisorSettings
@@ -76,7 +76,7 @@ class Epochs:
         self._epochs.append(Epoch(generation, settings, bound))
 
     def fall_back(self, generation: int) -> bool:
-        """End those after a generation; return whether there were any."""
+        """End the epochs after a generation; return whether there were any."""
         has_ended = False
         while self.current.generation > generation and len(self._epochs) > 1:
             given_up = self._epochs.pop()
@@ -87,7 +87,7 @@ class Epochs:
         return has_ended
 
     def keep(self, generations: Collection[int]) -> None:
-        """End those that none of the generations needs. The current one stays."""
+        """End the epochs that no generation of these needs. The current one stays."""
         needed = [self.of(generation) for generation in generations]
         bounds = [epoch.bound for epoch in (*needed, self.current)]
         for epoch in self._epochs:

@@ -137,7 +137,7 @@ class Workers:
         self.reason = self.traceback = ""
 
     def resize(self, by: int) -> None:
-        """Change how many are wanted."""
+        """Change the number of workers that should run. by: the difference."""
         self.fleet = resized(self.fleet, by)
 
     def recycle(self, number: int) -> bool:
@@ -348,7 +348,7 @@ class Workers:
             self._loop.call_soon(self._look)
 
     def _generations(self, *, without: int = 0) -> list[int]:
-        """Return those of the workers that serve, or may still do so.
+        """Return the generations of the workers that serve, or may still do so.
 
         without: number of a worker to leave out.
         """

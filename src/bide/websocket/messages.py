@@ -64,7 +64,7 @@ class Messages:
     )
 
     def __init__(self, max_size: int, deflate: Extension | None) -> None:
-        """Begin behind the handshake.
+        """Begin after the handshake.
 
         max_size: octets of the longest message accepted.
         deflate: what compresses messages; None if nothing does.
