@@ -10,6 +10,8 @@ from tests.support.stage import StubWire
 
 #: The longest time for which output is held, seconds, and the most wires that hold some.
 MAX_HOLD = 2e-3
+#: The longest time that quick answers take to make, seconds.
+QUICK = 2.5e-4
 MOST_HELD = 64
 
 
@@ -101,10 +103,21 @@ def test_wires_that_follow_another_hold_until_the_pass_is_over(stage: Stage) -> 
 
 
 def test_wire_that_has_held_for_long_holds_no_longer(stage: Stage) -> None:
-    assert stage.holds(*stage.wires(8), after=MAX_HOLD * 0.3) == [False] + [True] * 7
-    assert stage.told == ["1", "2", "3", "4"], "the first of them held for four steps"
+    wires = stage.wires(16)
+    assert stage.holds(*wires, after=MAX_HOLD * 0.11) == [False] + [True] * 15
+    assert stage.told == [str(number) for number in range(1, 11)], "the first of them held for ten steps"
     stage.output.send()
-    assert stage.told == ["1", "2", "3", "4", "5", "6", "7"]
+    assert stage.told == [str(number) for number in range(1, 16)]
+
+
+def test_wires_that_write_slowly_one_after_another_hold_nothing(stage: Stage) -> None:
+    """One slow answer among quick ones changes nothing."""
+    stage.holds(*stage.wires(20), after=QUICK / 2)
+    assert stage.holds(*stage.wires(1), after=QUICK * 2) == [True]
+    wires = stage.wires(20)
+    assert stage.holds(*wires, after=QUICK * 2)[-10:] == [False] * 10
+    assert stage.told[-1] != wires[-1].name, "it writes by itself"
+    assert stage.holds(*stage.wires(20), after=QUICK / 2)[-1]
 
 
 def test_wires_that_hold_are_bounded(stage: Stage) -> None:
@@ -151,6 +164,27 @@ def test_output_is_overdue_once_it_was_held_for_long(stage: Stage) -> None:
     stage.now += 2 * MAX_HOLD
     stage.output.send_overdue()
     assert stage.told == ["0", "1"]
+
+
+@pytest.mark.parametrize(("seconds", "is_slow"), [(QUICK * 0.9, False), (QUICK * 1.1, True)])
+def test_wires_of_a_pass_hold_unless_answers_take_long(stage: Stage, seconds: float, is_slow: bool) -> None:
+    for _ in range(10):
+        stage.output.pass_begins(is_batch=True)
+        stage.now += 8 * seconds
+        stage.output.made(8)
+        stage.output.pass_ends()
+        stage.now += 1000.0  # at rest, which takes no answer any time
+    assert stage.output.is_slow == is_slow
+    stage.output.pass_begins(is_batch=True)
+    assert stage.holds(*stage.wires(2)) == [not is_slow] * 2
+
+
+def test_one_answer_that_blocks_for_long_is_soon_forgotten(stage: Stage) -> None:
+    for seconds, is_slow in ((60.0, True), (QUICK / 2, False)):
+        stage.output.pass_begins(is_batch=True)
+        stage.now += 8 * seconds
+        stage.output.made(8)
+        assert stage.output.is_slow == is_slow
 
 
 def test_error_of_one_wire_leaves_the_others_sent(stage: Stage) -> None:

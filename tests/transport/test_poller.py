@@ -203,6 +203,29 @@ def test_slow_handlers_of_one_pass_do_not_wait_for_each_other(stage: Stage) -> N
     assert stage.told == ["a reads", "b reads", "a sends", "b sends"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "orders"),
+    [(MAX_HOLD, ["ab", "ab", "cab", "dcab"]), (MAX_HOLD / 100, ["ab", "ab", "abc", "abcd"])],
+    ids=["slow", "quick"],
+)
+def test_clients_that_wait_longest_come_first_if_answers_take_long(
+    stage: Stage, seconds: float, orders: list[str]
+) -> None:
+    """The kernel names first what it has named before, though others have asked before."""
+
+    def act() -> None:
+        stage.now += seconds
+
+    known = ""
+    for order in orders:
+        for name in sorted(set(order) - set(known)):
+            stage.wire(name, Handler(stage, act).reads)
+            known += name
+        stage.told.clear()
+        stage.poller._pass()
+        assert "".join(told[0] for told in stage.told) == order
+
+
 def test_pass_serves_a_bounded_number_and_the_others_in_the_next(stage: Stage) -> None:
     """Whoever becomes ready meanwhile is served soon, too."""
     for number in range(MOST_EVENTS + 5):

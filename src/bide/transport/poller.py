@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from array import array
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, final
@@ -58,6 +59,8 @@ class Poller:
         "_poll",
         "_ready",
         "_resting",
+        "_turn",
+        "_turns",
         "_wake",
         "_wires",
         "accept",
@@ -69,9 +72,11 @@ class Poller:
         self._loop = loop
         self.accept: Accept
         self._wake: Wake
-        # By descriptor; of the two columns at most one is filled.
+        # By descriptor; of the first two columns at most one is filled.
         self._wires: list[PolledWire | None] = []
         self._resting: list[Receiver | None] = []
+        self._turns = array("Q")  # the turn in which it was served last, as `_order` counts
+        self._turn = 0
         self._acceptors: dict[int, Callable[[], bool]] = {}
         self._backlogged: set[int] = set()  # listening sockets on which more may wait
         self._ended: list[PolledWire] = []  # closed, and not reported yet
@@ -108,6 +113,7 @@ class Poller:
         accept: accepts some; returns whether more may wait.
         """
         self._acceptors[fd] = accept
+        self._make_room(fd)
         self._poll.register(fd, _READS)
 
     def listen_no_more(self, fd: int) -> None:
@@ -119,10 +125,14 @@ class Poller:
 
     def add(self, fd: int, wire: PolledWire) -> None:
         """Enter a wire. Nothing is watched before `watch`."""
+        self._make_room(fd)
+        self._wires[fd] = wire
+
+    def _make_room(self, fd: int) -> None:
         while len(self._wires) <= fd:
             self._wires.append(None)
             self._resting.append(None)
-        self._wires[fd] = wire
+            self._turns.append(0)
 
     def watch(self, fd: int, events: int, is_watched: bool) -> None:
         """Watch the descriptor of a wire for `events`; is_watched: whether it is watched already.
@@ -175,6 +185,8 @@ class Poller:
         self._is_within_pass = True
         self._is_deferring = len(ready) > 1
         self.output.pass_begins(self._is_deferring)
+        if self._is_deferring and self.output.is_slow:
+            self._order(ready)
         try:
             # The kernel reports ready descriptors in turn. Among hundreds of busy clients it would
             # report a listening socket once for each round over all of them.
@@ -192,14 +204,26 @@ class Poller:
             self.output.pass_ends()
             self._pass_over()
 
+    def _order(self, ready: list[tuple[int, int]]) -> None:
+        """Have descriptors come first that were served longest ago.
+
+        The kernel first names descriptors that it has named before, though their clients have asked
+        again later than others (epoll, if level-triggered). That matters if answers take long.
+        """
+        turns = self._turns
+        ready.sort(key=lambda event: turns[event[0]])
+        for fd, _ in ready:
+            self._turn += 1
+            turns[fd] = self._turn
+
     def _serve(self, fd: int, events: int) -> None:
-        wire = self._wires[fd] if fd < len(self._wires) else None
+        wire = self._wires[fd]
         if wire is None:
             if fd in self._acceptors:
                 if fd not in self._backlogged:  # it has accepted in this pass already
                     self._accept_some(fd)
                 return
-            if fd >= len(self._resting) or self._resting[fd] is None:
+            if self._resting[fd] is None:
                 return  # closed by an earlier one in this pass
             wire = self.wake(fd)
         try:
@@ -237,6 +261,7 @@ class Poller:
         for receiver in deferred:
             self.output.send_overdue()
             receiver.go_on()
+        self.output.made(len(deferred))
 
     def _pass_over(self) -> None:
         """Send what is held, then report the wires that have ended.
