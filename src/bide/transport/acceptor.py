@@ -129,6 +129,13 @@ class Acceptor:
         self._waits_until = loop.time() + _PATIENCE_S
         self._next_look = loop.call_later(_LOOK_EVERY_S, self._look)
 
+    def fewer_held(self) -> None:
+        """Take the news that this process holds fewer connections: go on if it need not wait."""
+        if self._next_look is not None and not (self._is_heavy is not None and self._is_heavy()):
+            self._next_look.cancel()
+            self._next_look = None
+            self.start()
+
     def _look(self) -> None:
         """Accept one connection if no other process did in time; go on if one holds as many now."""
         loop = self._loop

@@ -188,6 +188,10 @@ class Listener:
             self._retry = None
         self._acceptor.stop()
 
+    def fewer_held(self) -> None:
+        """Take the news that this process holds fewer connections, so it may be its turn."""
+        self._acceptor.fewer_held()
+
     def close(self) -> None:
         """Stop listening for good."""
         if self._socket.fileno() >= 0:

@@ -105,6 +105,8 @@ class Admission:
         """Take the news that a connection is closed."""
         if self._share is not None:
             self._share.held(len(self._register))
+            for listener in self._listeners:
+                listener.fewer_held()
         self._leaving.discard(connection)
         host = connection.host
         if self._per_peer and host:
