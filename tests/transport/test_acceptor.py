@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from unittest.mock import MagicMock
@@ -15,6 +16,7 @@ from bide import wire as contract
 from bide.server.server import loop_factory
 from bide.transport.acceptor import Acceptor
 from bide.transport.poller import Poller
+from bide.transport.readiness import READS
 from bide.wire import Wire
 
 if not str(contract.__file__).endswith(".py"):
@@ -241,6 +243,23 @@ def test_patience_ends_once_the_process_holds_no_more_than_others(play: Play, is
             stage.acceptor.fewer_held()
             stage.poller._pass()
             assert len(stage.wires) == (0 if is_heavy else 3)
+
+    play(scene)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kqueue watches a descriptor twice without an error")
+def test_failure_to_go_on_after_patience_is_reported(play: Play) -> None:
+    """The listener tries again later. An exception would leave the socket unwatched for good."""
+
+    async def scene() -> None:
+        with staged(3, [True, False]) as stage:
+            stage.poller._pass()
+            stage.poller._poll.register(stage.acceptor._fd, READS)  # so the system refuses the next time
+            stage.acceptor.fewer_held()
+            assert [error.errno for error in stage.failures] == [errno.EEXIST]
+            stage.acceptor.start()
+            stage.poller._pass()
+            assert len(stage.wires) == 3
 
     play(scene)
 

@@ -13,7 +13,7 @@ from bide.transport.poller import Poller
 from bide.transport.stream import SocketWire, address
 from bide.wire import Accept
 
-# Connections accepted in one pass, so that those that are open get their turn. Of 64 clients that
+# Connections accepted in one pass, so that open ones get their turn. Of 64 clients that
 # came at once, with 500 us of the application for each request, the last had its first answer after
 # 56 ms with 16, and after 36 ms with 64 (interpreted, medians of five).
 _MAX_ACCEPTS_PER_PASS: Final = 64
@@ -97,7 +97,7 @@ class Acceptor:
         for _ in range(_MAX_ACCEPTS_PER_PASS):
             if not self._is_started:
                 return False
-            if self._is_heavy is not None and self._is_heavy():
+            if self._must_wait():
                 self._wait()
                 return False
             if not self._accept_one():
@@ -131,21 +131,31 @@ class Acceptor:
 
     def fewer_held(self) -> None:
         """Take the news that this process holds fewer connections: go on if it need not wait."""
-        if self._next_look is not None and not (self._is_heavy is not None and self._is_heavy()):
+        if self._next_look is not None and not self._must_wait():
             self._next_look.cancel()
-            self._next_look = None
-            self.start()
+            self._go_on()
 
     def _look(self) -> None:
         """Accept one connection if no other process did in time; go on if one holds as many now."""
         loop = self._loop
         assert loop is not None
-        if self._is_heavy is not None and self._is_heavy():
+        if self._must_wait():
             if loop.time() < self._waits_until:
                 self._next_look = loop.call_later(_LOOK_EVERY_S, self._look)
                 return
             self._next_look = None
             self._accept_one()
-        self._next_look = None
         if self._is_started:
+            self._go_on()
+
+    def _must_wait(self) -> bool:
+        """Return whether other processes are to accept first."""
+        return self._is_heavy is not None and self._is_heavy()
+
+    def _go_on(self) -> None:
+        """Accept again, after patience."""
+        self._next_look = None
+        try:
             self.start()
+        except OSError as error:  # no memory to watch the socket
+            self._failed(error)
