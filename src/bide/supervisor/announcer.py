@@ -57,7 +57,7 @@ class Announcer:
         """Announce that the workers of a generation serve, and no others, or that it was given up.
 
         reason: of the last early end.
-        traceback: of the application's error behind it; "" for none.
+        traceback: of the application's error that caused it; "" without one.
         """
         before, self._generation = self._generation, fleet.generation
         if fleet.generation < before:

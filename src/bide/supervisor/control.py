@@ -41,7 +41,7 @@ class Controlled(Protocol):
         """Replace the program; return why not, "" if it will be."""
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures of all workers, those that have ended included."""
+        """Return the figures of all workers, including workers that have ended."""
 
     async def connections(self) -> dict[str, Any]:
         """Return what is known of the open connections."""

@@ -188,7 +188,7 @@ class Supervisor:
         return status_of(workers.fleet, workers.members, self._announcer, workers.figures(), self._clock())
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures of all workers, those that have ended included."""
+        """Return the figures of all workers, including workers that have ended."""
         return self._workers.figures()
 
     async def connections(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Workers:
     page: descriptor of the counts that all processes share.
     totals: counters of workers that have ended.
     reason: of the last early end.
-    traceback: of the application's error behind it; "" for none.
+    traceback: of the application's error that caused it; "" without one.
     failure: why no worker could ever start; "" otherwise.
     """
 
@@ -117,7 +117,7 @@ class Workers:
         return all(member.process.pid for member in self.members.values())
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures of all workers, those that have ended included."""
+        """Return the figures of all workers, including workers that have ended."""
         return self.totals.of(member.snapshot for member in self.members.values())
 
     async def connections(self) -> dict[str, Any]:

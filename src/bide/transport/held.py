@@ -110,7 +110,7 @@ class HeldOutput:
             self.send()
 
     def made(self, answers: int) -> None:
-        """Take the news of how many answers this pass has made. Legal only within a pass."""
+        """Take the news that this pass has made `answers`. Legal only within a pass."""
         self._made(answers, (self._clock() - self._began) / answers)
 
     @property
@@ -119,7 +119,7 @@ class HeldOutput:
         return self._mean > _QUICK_S
 
     def _made(self, answers: int, seconds: float) -> None:
-        """Take the news of how long each of some answers took."""
+        """Take the news that each of `answers` took `seconds`."""
         self._mean += (min(seconds, _MAX_HOLD_S) - self._mean) * min(answers, _MEAN_OF) / _MEAN_OF
 
     def send(self) -> None:
